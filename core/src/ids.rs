@@ -1,0 +1,214 @@
+//! Identifiers, checked once at the edge and carried as their own types from there on.
+//!
+//! Their text may appear in logs and errors: they are codes of hospitals, exams and DICOM objects, never of people.
+//! [`SickId`] and other patient numbers are not here on purpose; rows that hold them print them masked.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    #[error("{what} is empty")]
+    Empty { what: &'static str },
+    #[error("{what} is longer than {limit} characters ({found})")]
+    TooLong {
+        what: &'static str,
+        limit: usize,
+        found: usize,
+    },
+    #[error("{what} holds a character that is not allowed")]
+    Character { what: &'static str },
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $limit:literal, $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The most characters that it may have.
+            pub const LIMIT: usize = $limit;
+
+            /// Takes a trimmed text that keeps the rules of this identifier.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
+                let text = text.as_ref().trim();
+                if text.is_empty() {
+                    return Err(IdError::Empty { what: $what });
+                }
+                let found = text.chars().count();
+                if found > $limit {
+                    return Err(IdError::TooLong { what: $what, limit: $limit, found });
+                }
+                let allowed: fn(char) -> bool = $allowed;
+                if !text.chars().all(allowed) {
+                    return Err(IdError::Character { what: $what });
+                }
+                Ok(Self(text.into()))
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+fn printable(c: char) -> bool {
+    !c.is_control()
+}
+
+fn uid_character(c: char) -> bool {
+    c.is_ascii_digit() || c == '.'
+}
+
+fn ae_character(c: char) -> bool {
+    (' '..='~').contains(&c) && c != '\\'
+}
+
+text_id!(
+    /// 医院代码: the code that the platform gives a hospital (contract §2.3 `hospitalCode`, VC(32)).
+    HospitalCode, "hospitalCode", 32, printable
+);
+text_id!(
+    /// 检查唯一流水号: a hospital's own number of an examination (contract §2.3 `examNo`, VC(32)).
+    ExamNo, "examNo", 32, printable
+);
+text_id!(
+    /// 申请单号: a hospital's own number of an apply form (contract §2.3 `applyNo`; R13 allows 64).
+    ApplyNo, "applyNo", 64, printable
+);
+text_id!(
+    /// The name that the platform gives a client of its interfaces (contract §2.2 `appId`).
+    AppId, "appId", 64, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+);
+text_id!(
+    /// Study Instance UID (0020,000D). The contract allows 128 characters where PS3.5 §9 allows 64.
+    StudyUid, "StudyInstanceUID", 128, uid_character
+);
+text_id!(
+    /// Series Instance UID (0020,000E).
+    SeriesUid, "SeriesInstanceUID", 128, uid_character
+);
+text_id!(
+    /// SOP Instance UID (0008,0018).
+    SopInstanceUid, "SOPInstanceUID", 128, uid_character
+);
+text_id!(
+    /// A UID of the standard or of a vendor: SOP class, transfer syntax (PS3.5 §9).
+    Uid, "UID", 64, uid_character
+);
+text_id!(
+    /// Application Entity title (PS3.5 §6.2, VR AE: at most 16 characters, blanks around it not significant).
+    AeTitle, "AE title", 16, ae_character
+);
+
+/// An examination: a hospital and its own number of the exam (R7).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ExamKey {
+    pub hospital: HospitalCode,
+    pub exam_no: ExamNo,
+}
+
+impl fmt::Display for ExamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.hospital, self.exam_no)
+    }
+}
+
+/// A study as one hospital holds it: the same UID at two hospitals is two studies (R7).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StudyKey {
+    pub hospital: HospitalCode,
+    pub study: StudyUid,
+}
+
+impl fmt::Display for StudyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.hospital, self.study)
+    }
+}
+
+/// Place of a record in the log: the first record has position 0, the next 1, without gaps.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl Position {
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A pack file: the node that wrote it in the upper 16 bits, that node's running number in the lower 48.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+#[serde(transparent)]
+pub struct PackId(pub u64);
+
+impl PackId {
+    pub fn new(node: u16, number: u64) -> Self {
+        Self((u64::from(node) << 48) | (number & 0xFFFF_FFFF_FFFF))
+    }
+
+    pub fn node(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+
+    pub fn number(self) -> u64 {
+        self.0 & 0xFFFF_FFFF_FFFF
+    }
+}
+
+impl fmt::Display for PackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}-{:012x}", self.node(), self.number())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_trimmed_and_bounded() {
+        assert_eq!(AeTitle::new(" SINK ").unwrap().as_str(), "SINK");
+        assert!(matches!(
+            ExamNo::new("x".repeat(33)),
+            Err(IdError::TooLong { limit: 32, found: 33, .. })
+        ));
+        assert!(matches!(StudyUid::new("1.2.a"), Err(IdError::Character { .. })));
+        assert!(matches!(HospitalCode::new(" "), Err(IdError::Empty { .. })));
+    }
+
+    #[test]
+    fn a_pack_keeps_its_node_and_number() {
+        let pack = PackId::new(7, 9);
+        assert_eq!((pack.node(), pack.number()), (7, 9));
+        assert_eq!(pack.to_string(), "0007-000000000009");
+    }
+}
