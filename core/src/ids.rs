@@ -123,11 +123,17 @@ text_id!(
 pub struct ExamKey {
     pub hospital: HospitalCode,
     pub exam_no: ExamNo,
+    /// A hospital that starts its numbers anew opens a new generation of them (R6); the first is 0.
+    pub generation: u16,
 }
 
 impl fmt::Display for ExamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.hospital, self.exam_no)
+        write!(f, "{}/{}", self.hospital, self.exam_no)?;
+        if self.generation > 0 {
+            write!(f, "#{}", self.generation)?;
+        }
+        Ok(())
     }
 }
 
