@@ -12,6 +12,7 @@ pub mod finding;
 pub mod ids;
 pub mod instance;
 pub mod outcome;
+pub mod query;
 pub mod refusal;
 pub mod registry;
 pub mod state;
