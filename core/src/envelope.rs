@@ -82,8 +82,7 @@ impl<'a> Envelope<'a> {
         let hospital = self.hospital.as_ref().map_or("", |h| h.as_str());
         let hospital_len =
             u8::try_from(hospital.len()).map_err(|_| EnvelopeError::Field("hospital"))?;
-        let actor_len =
-            u8::try_from(self.actor.len()).map_err(|_| EnvelopeError::ActorTooLong)?;
+        let actor_len = u8::try_from(self.actor.len()).map_err(|_| EnvelopeError::ActorTooLong)?;
         let mut out = Vec::with_capacity(
             FIXED_BYTES + 2 + hospital.len() + self.actor.len() + self.body.len(),
         );
@@ -123,12 +122,20 @@ impl<'a> Envelope<'a> {
         let key_id = u32::from_le_bytes(rest.array()?);
         let hospital = match rest.text("hospital")? {
             "" => None,
-            code => {
-                Some(HospitalCode::new(code).map_err(|_| EnvelopeError::Field("hospital"))?)
-            }
+            code => Some(HospitalCode::new(code).map_err(|_| EnvelopeError::Field("hospital"))?),
         };
         let actor = rest.text("actor")?;
-        Ok(Self { id, kind, version, rules, cipher, key_id, hospital, actor, body: rest.0 })
+        Ok(Self {
+            id,
+            kind,
+            version,
+            rules,
+            cipher,
+            key_id,
+            hospital,
+            actor,
+            body: rest.0,
+        })
     }
 
     /// The id of an encoded record, without decoding the rest: cursors compare it.
@@ -141,15 +148,19 @@ struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], EnvelopeError> {
-        let (head, tail) =
-            self.0.split_at_checked(length).ok_or(EnvelopeError::Short(self.0.len()))?;
+        let (head, tail) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(EnvelopeError::Short(self.0.len()))?;
         self.0 = tail;
         Ok(head)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], EnvelopeError> {
         let left = self.0.len();
-        self.take(N)?.try_into().map_err(|_| EnvelopeError::Short(left))
+        self.take(N)?
+            .try_into()
+            .map_err(|_| EnvelopeError::Short(left))
     }
 
     fn text(&mut self, what: &'static str) -> Result<&'a str, EnvelopeError> {

@@ -21,7 +21,7 @@ pub const RULES_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     RegistryChanged(RegistryChanged),
-    ExamPushed(ExamPushedBody),
+    ExamPushed(ExamPushedBody<'static>),
     StatisticsDeclared(StatisticsDeclared),
     DetailDeclared(DetailDeclared),
     InstancesStored(InstancesStored),
@@ -130,7 +130,11 @@ pub enum EventError {
     #[error("event kind {kind} version {version} is not known to this release")]
     Unknown { kind: u16, version: u16 },
     #[error("body of event kind {kind} version {version} is not readable")]
-    Body { kind: u16, version: u16, source: Box<dyn std::error::Error + Send + Sync> },
+    Body {
+        kind: u16,
+        version: u16,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 macro_rules! kinds {
@@ -172,7 +176,7 @@ macro_rules! kinds {
 
 kinds! {
     1, RegistryChanged, json, "registry-changed";
-    2, ExamPushed, binary, "exam-pushed";
+    2, ExamPushed, binary_owned, "exam-pushed";
     3, StatisticsDeclared, json, "statistics-declared";
     4, DetailDeclared, json, "detail-declared";
     5, InstancesStored, binary, "instances-stored";
@@ -202,6 +206,21 @@ mod json {
 
     pub fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         serde_json::from_slice(bytes).map_err(Into::into)
+    }
+}
+
+/// A body that can borrow from the record's bytes, kept on its own.
+mod binary_owned {
+    use super::{CodecError, ExamPushedBody};
+
+    pub fn encode(body: &ExamPushedBody<'_>) -> Result<Vec<u8>, CodecError> {
+        super::binary::encode(body)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<ExamPushedBody<'static>, CodecError> {
+        postcard::from_bytes::<ExamPushedBody<'_>>(bytes)
+            .map(ExamPushedBody::into_owned)
+            .map_err(Into::into)
     }
 }
 

@@ -82,6 +82,11 @@ pub struct Decided {
 
 impl Refusal {
     pub fn new(kind: ErrorKind, rule: &str, path: &str, message: impl Into<String>) -> Self {
-        Self { kind, rule: rule.to_owned(), path: path.to_owned(), message: message.into() }
+        Self {
+            kind,
+            rule: rule.to_owned(),
+            path: path.to_owned(),
+            message: message.into(),
+        }
     }
 }

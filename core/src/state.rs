@@ -81,7 +81,10 @@ pub struct Work<'a, S: State> {
 
 impl<'a, S: State> Work<'a, S> {
     pub fn new(state: &'a S) -> Self {
-        Self { state, changes: Changes::default() }
+        Self {
+            state,
+            changes: Changes::default(),
+        }
     }
 
     pub fn registry(&self) -> &'a Registry {
@@ -96,7 +99,11 @@ impl<'a, S: State> Work<'a, S> {
     }
 
     pub fn put_exam(&mut self, before: Option<ExamRow>, after: Option<ExamRow>) {
-        let Some(key) = after.as_ref().or(before.as_ref()).map(|row| row.key.clone()) else {
+        let Some(key) = after
+            .as_ref()
+            .or(before.as_ref())
+            .map(|row| row.key.clone())
+        else {
             return;
         };
         self.changes
@@ -125,7 +132,11 @@ impl<'a, S: State> Work<'a, S> {
     }
 
     pub fn put_study(&mut self, before: Option<StudyRow>, after: Option<StudyRow>) {
-        let Some(key) = after.as_ref().or(before.as_ref()).map(|row| row.key.clone()) else {
+        let Some(key) = after
+            .as_ref()
+            .or(before.as_ref())
+            .map(|row| row.key.clone())
+        else {
             return;
         };
         self.changes

@@ -13,12 +13,19 @@ pub const HIDE_LIMIT: usize = 10_000;
 
 /// What is to be corrected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "action",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum CorrectionAction {
     /// Hides an exam; its study is released (R7).
     WithdrawExam { exam: ExamKey },
     /// Hides instances of a study; an empty list hides all that are there now.
-    HideInstances { study: StudyKey, instances: Vec<SopInstanceUid> },
+    HideInstances {
+        study: StudyKey,
+        instances: Vec<SopInstanceUid>,
+    },
     /// Gives a study's images to another exam.
     MoveStudy { study: StudyKey, to: ExamKey },
     /// Ends an exam's claim on a study UID.
@@ -26,7 +33,10 @@ pub enum CorrectionAction {
     /// Says which exam a contested study belongs to.
     RuleConflict { study: StudyUid, exam: ExamKey },
     /// Says what a push was that was refused as suspected reuse of a number (R6).
-    RuleReuse { refused: Position, ruling: ReuseRuling },
+    RuleReuse {
+        refused: Position,
+        ruling: ReuseRuling,
+    },
     /// Takes a correction back.
     Undo { correction: Position },
 }
@@ -68,5 +78,8 @@ pub enum Before {
     Nothing,
     Hidden(Vec<SopInstanceUid>),
     /// Claims of the study UID before, and the study's key before.
-    Claims { study: StudyUid, claims: StudyClaims },
+    Claims {
+        study: StudyUid,
+        claims: StudyClaims,
+    },
 }

@@ -31,8 +31,7 @@ pub fn made<S: State>(
         Ok(before) => before,
         Err(refusal) => return Ok(Outcome::Refused(refusal)),
     };
-    let made =
-        serde_json::to_string(body).map_err(|e| DecideError::Content(e.to_string()))?;
+    let made = serde_json::to_string(body).map_err(|e| DecideError::Content(e.to_string()))?;
     work.changes.corrections.insert(
         context.position,
         CorrectionRow {
@@ -58,11 +57,17 @@ fn conflict(path: &str, message: &str) -> Refusal {
 }
 
 fn no_exam() -> Refusal {
-    not_found("exam", "没有此检查，请核对医院代码和examNo (no such exam: check hospital and examNo)")
+    not_found(
+        "exam",
+        "没有此检查，请核对医院代码和examNo (no such exam: check hospital and examNo)",
+    )
 }
 
 fn no_study() -> Refusal {
-    not_found("study", "该医院没有此检查UID的影像 (this hospital holds no images of this study UID)")
+    not_found(
+        "study",
+        "该医院没有此检查UID的影像 (this hospital holds no images of this study UID)",
+    )
 }
 
 fn withdraw<S: State>(
@@ -70,14 +75,19 @@ fn withdraw<S: State>(
     context: Context<'_>,
     key: &ExamKey,
 ) -> Result<Ruled, StateError> {
-    let Some(row) = work.exam(key)? else { return Ok(Err(no_exam())) };
+    let Some(row) = work.exam(key)? else {
+        return Ok(Err(no_exam()));
+    };
     let by = if context.actor.starts_with("app:") {
         WithdrawnBy::App
     } else {
         WithdrawnBy::Operator
     };
     if row.withdrawn == Some(WithdrawnBy::Operator) || row.withdrawn == Some(by) {
-        return Ok(Err(conflict("exam", "此检查已撤回 (this exam is withdrawn already)")));
+        return Ok(Err(conflict(
+            "exam",
+            "此检查已撤回 (this exam is withdrawn already)",
+        )));
     }
     set_withdrawn(work, context, row, Some(by))?;
     Ok(Ok(Before::Nothing))
@@ -95,7 +105,11 @@ fn set_withdrawn<S: State>(
     row.set(ExamFlag::StudyConflict, contested && withdrawn.is_none());
     let doubtful = instances::doubts(work, context, &row)?;
     row.set(ExamFlag::IdentityDoubt, doubtful);
-    let step = if withdrawn.is_some() { ExamStep::Withdrawn } else { ExamStep::Restored };
+    let step = if withdrawn.is_some() {
+        ExamStep::Withdrawn
+    } else {
+        ExamStep::Restored
+    };
     record(work, context, before, row, step);
     Ok(())
 }
@@ -153,16 +167,24 @@ fn set_claims<S: State>(
     exam::put_claims(work, context, study, claims);
     if let Some(owner) = owner {
         for holder in holders {
-            let from = StudyKey { hospital: holder, study: study.clone() };
+            let from = StudyKey {
+                hospital: holder,
+                study: study.clone(),
+            };
             instances::rehome(work, context, &from, &owner)?;
         }
     }
     let claims = work.claims(study)?;
     let contested = claims.is_contested() && claims.ruled_for.is_none();
     for key in claims.claims.iter().map(|claim| &claim.exam) {
-        let Some(before) = work.exam(key)? else { continue };
+        let Some(before) = work.exam(key)? else {
+            continue;
+        };
         let mut row = before.clone();
-        row.set(ExamFlag::StudyConflict, contested && row.withdrawn.is_none());
+        row.set(
+            ExamFlag::StudyConflict,
+            contested && row.withdrawn.is_none(),
+        );
         let doubtful = instances::doubts(work, context, &row)?;
         row.set(ExamFlag::IdentityDoubt, doubtful);
         record(work, context, before, row, ExamStep::Corrected);
@@ -179,9 +201,14 @@ fn move_study<S: State>(
     if work.study(study)?.is_none() {
         return Ok(Err(no_study()));
     }
-    let Some(exam) = work.exam(to)? else { return Ok(Err(no_exam())) };
+    let Some(exam) = work.exam(to)? else {
+        return Ok(Err(no_exam()));
+    };
     if exam.withdrawn.is_some() {
-        return Ok(Err(conflict("to", "目标检查已撤回 (the exam it is to go to is withdrawn)")));
+        return Ok(Err(conflict(
+            "to",
+            "目标检查已撤回 (the exam it is to go to is withdrawn)",
+        )));
     }
     let before = work.claims(&study.study)?;
     let mut claims = before.clone();
@@ -200,7 +227,10 @@ fn move_study<S: State>(
     });
     claims.ruled_for = Some(to.clone());
     set_claims(work, context, &study.study, claims)?;
-    Ok(Ok(Before::Claims { study: study.study.clone(), claims: before }))
+    Ok(Ok(Before::Claims {
+        study: study.study.clone(),
+        claims: before,
+    }))
 }
 
 fn release<S: State>(
@@ -211,8 +241,10 @@ fn release<S: State>(
 ) -> Result<Ruled, StateError> {
     let before = work.claims(study)?;
     let mut claims = before.clone();
-    let Some(claim) =
-        claims.claims.iter_mut().find(|claim| claim.exam == *exam && !claim.released)
+    let Some(claim) = claims
+        .claims
+        .iter_mut()
+        .find(|claim| claim.exam == *exam && !claim.released)
     else {
         return Ok(Err(not_found(
             "study",
@@ -225,7 +257,10 @@ fn release<S: State>(
     }
     // Images stay where they are: without a matching claim they are hidden.
     exam::put_claims(work, context, study, claims);
-    Ok(Ok(Before::Claims { study: study.clone(), claims: before }))
+    Ok(Ok(Before::Claims {
+        study: study.clone(),
+        claims: before,
+    }))
 }
 
 fn rule<S: State>(
@@ -236,8 +271,10 @@ fn rule<S: State>(
 ) -> Result<Ruled, StateError> {
     let before = work.claims(study)?;
     let mut claims = before.clone();
-    let Some(claim) =
-        claims.claims.iter_mut().find(|claim| claim.exam == *exam && !claim.released)
+    let Some(claim) = claims
+        .claims
+        .iter_mut()
+        .find(|claim| claim.exam == *exam && !claim.released)
     else {
         return Ok(Err(not_found(
             "exam",
@@ -248,7 +285,10 @@ fn rule<S: State>(
     claim.moved = true;
     claims.ruled_for = Some(exam.clone());
     set_claims(work, context, study, claims)?;
-    Ok(Ok(Before::Claims { study: study.clone(), claims: before }))
+    Ok(Ok(Before::Claims {
+        study: study.clone(),
+        claims: before,
+    }))
 }
 
 fn rule_reuse<S: State>(
@@ -267,7 +307,7 @@ fn rule_reuse<S: State>(
         return Ok(Err(refusal));
     }
     work.changes.refused_pushes.insert(refused, None);
-    let content: crate::contract::push::ExamPushedBody =
+    let content: crate::contract::push::ExamPushedBody<'_> =
         postcard::from_bytes(&body).map_err(|e| DecideError::Content(e.to_string()))?;
     let summary = crate::contract::push::ExamSummary::from_json(&content.json)
         .map_err(|e| DecideError::Content(e.to_string()))?;
@@ -288,16 +328,24 @@ fn undo<S: State>(
     position: Position,
 ) -> Result<Ruled, DecideError> {
     let Some(mut row) = work.correction(position)? else {
-        return Ok(Err(not_found("correction", "没有此更正记录 (no such correction)")));
+        return Ok(Err(not_found(
+            "correction",
+            "没有此更正记录 (no such correction)",
+        )));
     };
     if row.undone.is_some() {
-        return Ok(Err(conflict("correction", "该更正已撤销 (this correction is undone already)")));
+        return Ok(Err(conflict(
+            "correction",
+            "该更正已撤销 (this correction is undone already)",
+        )));
     }
     let made: CorrectionMade =
         serde_json::from_str(&row.made).map_err(|e| DecideError::Content(e.to_string()))?;
     match (&made.action, &row.before) {
         (CorrectionAction::WithdrawExam { exam }, _) => {
-            let Some(exam) = work.exam(exam)? else { return Ok(Err(no_exam())) };
+            let Some(exam) = work.exam(exam)? else {
+                return Ok(Err(no_exam()));
+            };
             set_withdrawn(work, context, exam, None)?;
         }
         (CorrectionAction::HideInstances { study, .. }, Before::Hidden(hidden)) => {

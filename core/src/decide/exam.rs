@@ -1,10 +1,12 @@
 //! A push, in log order: a new exam, a new version, a repeat, a late status, or a suspected reuse of the number (R6).
 
 use super::{Context, DecideError, instances};
-use crate::contract::push::{ExamPushedBody, ExamSummary};
+use crate::contract::push::{ExamPushedBody, ExamStatus, ExamSummary};
 use crate::correction::ReuseRuling;
 use crate::dictionaries::is_placeholder;
-use crate::exam::{DeclaredStudy, ExamFlag, ExamHistory, ExamRow, ExamStep, ReportState, WithdrawnBy};
+use crate::exam::{
+    DeclaredStudy, ExamFlag, ExamHistory, ExamRow, ExamStep, ReportState, WithdrawnBy,
+};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{ExamKey, ExamNo, HospitalCode, StudyUid};
 use crate::instance::{CLAIM_LIMIT, Claim, StudyClaims};
@@ -15,7 +17,7 @@ use crate::state::{State, StateError, Work};
 pub fn pushed<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
-    body: &ExamPushedBody,
+    body: &ExamPushedBody<'_>,
 ) -> Result<Outcome, DecideError> {
     let content = Content::read(body)?;
     let Some(hospital) = work.registry().hospitals.get(&content.hospital) else {
@@ -49,7 +51,7 @@ pub(super) fn ruled<S: State>(
     body: &[u8],
     ruling: ReuseRuling,
 ) -> Result<Outcome, DecideError> {
-    let body: ExamPushedBody =
+    let body: ExamPushedBody<'_> =
         postcard::from_bytes(body).map_err(|e| DecideError::Content(e.to_string()))?;
     let content = Content::read(&body)?;
     let Some(hospital) = work.registry().hospitals.get(&content.hospital) else {
@@ -67,7 +69,9 @@ pub(super) fn ruled<S: State>(
             let mut next = hospital.clone();
             next.generation = next.generation.saturating_add(1);
             let key = content.key(next.generation);
-            work.changes.registry.push(crate::registry::RegistryChange::PutHospital(next));
+            work.changes
+                .registry
+                .push(crate::registry::RegistryChange::PutHospital(next));
             register(work, context, hospital, key, content)
         }
     }
@@ -83,17 +87,17 @@ fn unknown_hospital() -> Outcome {
 }
 
 /// What rules read of a push.
-struct Content {
+struct Content<'a> {
     hospital: HospitalCode,
     exam_no: ExamNo,
     digest: [u8; 16],
     warned: bool,
     studies: Vec<DeclaredStudy>,
-    summary: ExamSummary,
+    summary: ExamSummary<'a>,
 }
 
-impl Content {
-    fn read(body: &ExamPushedBody) -> Result<Self, DecideError> {
+impl<'a> Content<'a> {
+    fn read(body: &'a ExamPushedBody<'_>) -> Result<Self, DecideError> {
         let unreadable = |what: &str| DecideError::Content(what.to_owned());
         let summary =
             ExamSummary::from_json(&body.json).map_err(|e| DecideError::Content(e.to_string()))?;
@@ -112,11 +116,17 @@ impl Content {
     }
 
     fn key(&self, generation: u16) -> ExamKey {
-        ExamKey { hospital: self.hospital.clone(), exam_no: self.exam_no.clone(), generation }
+        ExamKey {
+            hospital: self.hospital.clone(),
+            exam_no: self.exam_no.clone(),
+            generation,
+        }
     }
 
     fn shares_study(&self, row: &ExamRow) -> bool {
-        self.studies.iter().any(|study| row.studies.iter().any(|known| known.uid == study.uid))
+        self.studies
+            .iter()
+            .any(|study| row.studies.iter().any(|known| known.uid == study.uid))
     }
 
     fn is_of(&self, row: &ExamRow) -> bool {
@@ -125,18 +135,18 @@ impl Content {
 }
 
 /// Rows of `imageList` with the same study UID add up (R9).
-fn declared_studies(summary: &ExamSummary) -> Result<Vec<DeclaredStudy>, crate::ids::IdError> {
+fn declared_studies(summary: &ExamSummary<'_>) -> Result<Vec<DeclaredStudy>, crate::ids::IdError> {
     let mut studies: Vec<DeclaredStudy> = Vec::with_capacity(summary.images.len());
     for image in &summary.images {
         let uid = StudyUid::new(&image.study_uid)?;
-        let accession_no = Some(image.accession_no.as_str()).filter(|text| !text.is_empty());
+        let accession_no = Some(image.accession_no.as_ref()).filter(|text| !text.is_empty());
         match studies.iter_mut().find(|study| study.uid == uid) {
             Some(study) => {
                 study.image_count = match (study.image_count, image.image_count) {
                     (Some(a), Some(b)) => Some(a.saturating_add(b)),
                     (a, b) => a.or(b),
                 };
-                study.linked &= image.linked;
+                study.linked &= image.has_image_url;
                 if study.accession_no.is_none() {
                     study.accession_no = accession_no.map(str::to_owned);
                 }
@@ -145,7 +155,7 @@ fn declared_studies(summary: &ExamSummary) -> Result<Vec<DeclaredStudy>, crate::
                 uid,
                 accession_no: accession_no.map(str::to_owned),
                 image_count: image.image_count,
-                linked: image.linked,
+                linked: image.has_image_url,
             }),
         }
     }
@@ -156,7 +166,7 @@ fn declared_studies(summary: &ExamSummary) -> Result<Vec<DeclaredStudy>, crate::
 fn find<S: State>(
     work: &Work<'_, S>,
     hospital: &Hospital,
-    content: &Content,
+    content: &Content<'_>,
 ) -> Result<(ExamKey, Option<ExamRow>), StateError> {
     let current = content.key(hospital.generation);
     if let Some(row) = work.exam(&current)? {
@@ -175,7 +185,7 @@ fn find<S: State>(
 }
 
 /// R6: the person (sickId and name) and every study UID differ.
-fn reuses_number(existing: &ExamRow, content: &Content) -> bool {
+fn reuses_number(existing: &ExamRow, content: &Content<'_>) -> bool {
     existing.sick_id != content.summary.sick_id
         && existing.name != content.summary.name
         && !content.shares_study(existing)
@@ -185,10 +195,12 @@ fn suspect<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     existing: &ExamRow,
-    body: &ExamPushedBody,
+    body: &ExamPushedBody<'_>,
 ) -> Result<Outcome, DecideError> {
     let bytes = postcard::to_stdvec(body).map_err(|e| DecideError::Content(e.to_string()))?;
-    work.changes.refused_pushes.insert(context.position, Some(bytes));
+    work.changes
+        .refused_pushes
+        .insert(context.position, Some(bytes));
     work.put_finding(
         FindingKey {
             kind: FindingKind::NumberReuse,
@@ -219,10 +231,24 @@ fn register<S: State>(
     context: Context<'_>,
     hospital: &Hospital,
     key: ExamKey,
-    content: Content,
+    content: Content<'_>,
 ) -> Result<Outcome, DecideError> {
-    let row = row_of(&work.registry().settings, context, hospital, key, None, content);
-    commit(work, context, None, row, ExamStep::Registered, PushStep::Registered)
+    let row = row_of(
+        &work.registry().settings,
+        context,
+        hospital,
+        key,
+        None,
+        content,
+    );
+    commit(
+        work,
+        context,
+        None,
+        row,
+        ExamStep::Registered,
+        PushStep::Registered,
+    )
 }
 
 fn next_version<S: State>(
@@ -230,20 +256,45 @@ fn next_version<S: State>(
     context: Context<'_>,
     hospital: &Hospital,
     existing: ExamRow,
-    content: Content,
+    content: Content<'_>,
 ) -> Result<Outcome, DecideError> {
-    let late = existing.report.is_final() && matches!(content.summary.status(), 50 | 60);
+    let late =
+        existing.report.is_final() && matches!(status_number(content.summary.exam_status), 50 | 60);
     if late {
         let mut row = existing.clone();
         row.version = row.version.saturating_add(1);
         row.last_digest = content.digest;
         row.set(ExamFlag::LateStatus, true);
-        return commit(work, context, Some(existing), row, ExamStep::Late, PushStep::Late);
+        return commit(
+            work,
+            context,
+            Some(existing),
+            row,
+            ExamStep::Late,
+            PushStep::Late,
+        );
     }
     let key = existing.key.clone();
-    let row =
-        row_of(&work.registry().settings, context, hospital, key, Some(&existing), content);
-    commit(work, context, Some(existing), row, ExamStep::Changed, PushStep::Changed)
+    let row = row_of(
+        &work.registry().settings,
+        context,
+        hospital,
+        key,
+        Some(&existing),
+        content,
+    );
+    commit(
+        work,
+        context,
+        Some(existing),
+        row,
+        ExamStep::Changed,
+        PushStep::Changed,
+    )
+}
+
+fn status_number(status: ExamStatus) -> u8 {
+    status.code().parse().unwrap_or_default()
 }
 
 fn report_state(before: Option<&ExamRow>, status: u8) -> ReportState {
@@ -262,9 +313,9 @@ fn row_of(
     hospital: &Hospital,
     key: ExamKey,
     before: Option<&ExamRow>,
-    content: Content,
+    content: Content<'_>,
 ) -> ExamRow {
-    let status = content.summary.status();
+    let status = status_number(content.summary.exam_status);
     let report = report_state(before, status);
     let confirmed_ms = match before.map_or(0, |row| row.confirmed_ms) {
         0 if report.is_final() => context.time_ms,
@@ -283,21 +334,26 @@ fn row_of(
         status,
         report,
         confirmed_ms,
-        exam_time: summary.exam_time,
-        class: summary.exam_class,
-        apply_no: summary.apply_no,
-        sick_id: summary.sick_id,
-        name: summary.name,
-        sex: summary.sex,
-        birth_date: summary.birth_date,
-        patient_id: summary.patient_id,
-        card_no: summary.card_no,
-        inpatient_no: summary.inpatient_no,
-        outpatient_no: summary.outpatient_no,
+        exam_time: summary.exam_time.to_string(),
+        class: summary.exam_class.into_owned(),
+        apply_no: summary.apply_no.into_owned(),
+        sick_id: summary.sick_id.into_owned(),
+        name: summary.name.into_owned(),
+        sex: summary.sex.into_owned(),
+        birth_date: summary
+            .birth_date
+            .map(|date| date.to_string())
+            .unwrap_or_default(),
+        patient_id: summary.patient_id.into_owned(),
+        card_no: summary.card_no.into_owned(),
+        inpatient_no: summary.inpatient_no.into_owned(),
+        outpatient_no: summary.out_patient_no.into_owned(),
         studies: content.studies,
         flags: Vec::new(),
         // What the app took back, its next push brings back; an operator's ruling stays.
-        withdrawn: before.and_then(|row| row.withdrawn).filter(|by| *by == WithdrawnBy::Operator),
+        withdrawn: before
+            .and_then(|row| row.withdrawn)
+            .filter(|by| *by == WithdrawnBy::Operator),
     };
     let test = hospital.mode == HospitalMode::Test
         || before.is_some_and(|row| row.has(ExamFlag::Test)) && hospital.mode != HospitalMode::Live;
@@ -324,8 +380,7 @@ fn commit<S: State>(
         let conflict = reclaim(work, context, before.as_ref(), &row)?;
         row.set(ExamFlag::StudyConflict, conflict);
         for declared in &row.studies {
-            adopted =
-                adopted.saturating_add(instances::adopt(work, context, &declared.uid)?);
+            adopted = adopted.saturating_add(instances::adopt(work, context, &declared.uid)?);
         }
         let doubtful = instances::doubts(work, context, &row)?;
         row.set(ExamFlag::IdentityDoubt, doubtful);
@@ -364,7 +419,11 @@ pub(super) fn reclaim<S: State>(
     for declared in before.into_iter().flat_map(|row| &row.studies) {
         if !row.studies.iter().any(|study| study.uid == declared.uid) {
             let mut claims = work.claims(&declared.uid)?;
-            for claim in claims.claims.iter_mut().filter(|claim| claim.exam == row.key) {
+            for claim in claims
+                .claims
+                .iter_mut()
+                .filter(|claim| claim.exam == row.key)
+            {
                 claim.released = true;
             }
             put_claims(work, context, &declared.uid, claims);
@@ -388,7 +447,11 @@ pub(super) fn reclaim<S: State>(
             None if full => conflict = true,
             None => claims.claims.push(Claim {
                 exam: row.key.clone(),
-                position: if before.is_some() { context.position } else { position },
+                position: if before.is_some() {
+                    context.position
+                } else {
+                    position
+                },
                 sick_id: row.sick_id.clone(),
                 patient_id: row.patient_id.clone(),
                 accession_no: declared.accession_no.clone(),
@@ -410,10 +473,16 @@ pub(super) fn put_claims<S: State>(
     claims: StudyClaims,
 ) {
     let contested = claims.is_contested() && claims.ruled_for.is_none();
-    let exams: Vec<String> = claims.active().map(|claim| claim.exam.to_string()).collect();
+    let exams: Vec<String> = claims
+        .active()
+        .map(|claim| claim.exam.to_string())
+        .collect();
     // The list has a line for each hospital that claims the study: each sees its own conflicts.
-    let hospitals: std::collections::BTreeSet<_> =
-        claims.claims.iter().map(|claim| claim.exam.hospital.clone()).collect();
+    let hospitals: std::collections::BTreeSet<_> = claims
+        .claims
+        .iter()
+        .map(|claim| claim.exam.hospital.clone())
+        .collect();
     if contested || claims.claims.len() > 1 {
         for hospital in hospitals {
             let row = contested.then(|| FindingRow {

@@ -29,7 +29,10 @@ pub fn stored<S: State>(
         };
         match destination(work, group)? {
             Ok(hospital) => {
-                let study = StudyKey { hospital, study: group.study_uid.clone() };
+                let study = StudyKey {
+                    hospital,
+                    study: group.study_uid.clone(),
+                };
                 show(work, context, arrival, &study, group)?;
                 doubt_of_study(work, context, &study)?;
             }
@@ -75,13 +78,20 @@ fn hold<S: State>(
 ) -> Result<(), StateError> {
     let mut held = work.held(&group.study_uid)?;
     let known = |instance: &StoredInstance| {
-        held.groups.iter().flat_map(|held| &held.group.instances).any(|other| {
-            other.image.sop_instance == instance.image.sop_instance
-                && other.digest == instance.digest
-        })
+        held.groups
+            .iter()
+            .flat_map(|held| &held.group.instances)
+            .any(|other| {
+                other.image.sop_instance == instance.image.sop_instance
+                    && other.digest == instance.digest
+            })
     };
-    let fresh: Vec<StoredInstance> =
-        group.instances.iter().filter(|instance| !known(instance)).cloned().collect();
+    let fresh: Vec<StoredInstance> = group
+        .instances
+        .iter()
+        .filter(|instance| !known(instance))
+        .cloned()
+        .collect();
     if fresh.is_empty() {
         return Ok(());
     }
@@ -90,7 +100,10 @@ fn hold<S: State>(
         position: arrival.position,
         time_ms: arrival.time_ms,
         reason,
-        group: SeriesGroup { instances: fresh, ..group.clone() },
+        group: SeriesGroup {
+            instances: fresh,
+            ..group.clone()
+        },
     });
     work.put_held(group.study_uid.clone(), held);
     Ok(())
@@ -111,7 +124,10 @@ pub(super) fn adopt<S: State>(
     for group in held.groups {
         match destination(work, &group.group)? {
             Ok(hospital) => {
-                let study = StudyKey { hospital, study: study_uid.clone() };
+                let study = StudyKey {
+                    hospital,
+                    study: study_uid.clone(),
+                };
                 // Shown from this record on, so that a question about the past does not see them.
                 let arrival = Arrival {
                     pack: group.pack,
@@ -196,7 +212,11 @@ fn new_study(key: &StudyKey, context: Context<'_>, group: &SeriesGroup) -> Study
 
 /// Index of the group's series in the study, a new one if it is not there yet; `None` when there are too many.
 fn series_index(row: &mut StudyRow, group: &SeriesGroup) -> Option<usize> {
-    if let Some(at) = row.series.iter().position(|series| series.uid == group.series_uid) {
+    if let Some(at) = row
+        .series
+        .iter()
+        .position(|series| series.uid == group.series_uid)
+    {
         return Some(at);
     }
     if row.series.len() >= SERIES_LIMIT {
@@ -232,7 +252,9 @@ impl Known {
     }
 
     fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
-        self.0.get(uid).is_some_and(|digests| digests.contains(digest))
+        self.0
+            .get(uid)
+            .is_some_and(|digests| digests.contains(digest))
     }
 
     fn names(&self, uid: &SopInstanceUid) -> bool {
@@ -281,18 +303,28 @@ impl SeriesWriter {
     ) -> Result<Self, StateError> {
         let mut chunks = row.series.get(series).map_or(0, |series| series.chunks);
         let open = match chunks.checked_sub(1) {
-            Some(last) => work.chunk(&chunk_key(&row.key, series, last))?.unwrap_or_default(),
+            Some(last) => work
+                .chunk(&chunk_key(&row.key, series, last))?
+                .unwrap_or_default(),
             None => Chunk::default(),
         };
         chunks = chunks.max(1);
-        Ok(Self { key: row.key.clone(), series, chunks, open, added: Vec::new() })
+        Ok(Self {
+            key: row.key.clone(),
+            series,
+            chunks,
+            open,
+            added: Vec::new(),
+        })
     }
 
     /// Whether this batch brought it already.
     fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
-        self.open.entries.iter().rev().any(|entry| {
-            entry.stored.image.sop_instance == *uid && entry.stored.digest == *digest
-        })
+        self.open
+            .entries
+            .iter()
+            .rev()
+            .any(|entry| entry.stored.image.sop_instance == *uid && entry.stored.digest == *digest)
     }
 
     fn push<S: State>(&mut self, work: &mut Work<'_, S>, entry: ChunkEntry) {
@@ -321,7 +353,9 @@ impl SeriesWriter {
             return;
         }
         self.flush(work);
-        let Some(series) = row.series.get_mut(self.series) else { return };
+        let Some(series) = row.series.get_mut(self.series) else {
+            return;
+        };
         series.chunks = self.chunks;
         for (visible, frames, image, class) in self.added {
             if visible {
@@ -382,7 +416,9 @@ pub(super) fn set_hidden<S: State>(
     instances: Option<&BTreeSet<SopInstanceUid>>,
     hidden: bool,
 ) -> Result<Vec<SopInstanceUid>, StateError> {
-    let Some(before) = work.study(key)? else { return Ok(Vec::new()) };
+    let Some(before) = work.study(key)? else {
+        return Ok(Vec::new());
+    };
     let mut chunks = Vec::new();
     for_each_chunk(work, &before, |at, chunk| chunks.push((at, chunk)))?;
     let mut row = before.clone();
@@ -411,14 +447,20 @@ pub(super) fn set_hidden<S: State>(
 }
 
 fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry) {
-    let Some(series) = usize::try_from(series).ok().and_then(|at| row.series.get_mut(at)) else {
+    let Some(series) = usize::try_from(series)
+        .ok()
+        .and_then(|at| row.series.get_mut(at))
+    else {
         return;
     };
     let image = is_image_class(&entry.image().sop_class);
     let frames = entry.image().frames.max(1);
     let change = |count: &mut u32, by: u32| {
-        *count =
-            if entry.is_visible() { count.saturating_add(by) } else { count.saturating_sub(by) };
+        *count = if entry.is_visible() {
+            count.saturating_add(by)
+        } else {
+            count.saturating_sub(by)
+        };
     };
     change(&mut series.instances, 1);
     if image {
@@ -432,7 +474,9 @@ pub(super) fn remove_study<S: State>(
     work: &mut Work<'_, S>,
     key: &StudyKey,
 ) -> Result<(), StateError> {
-    let Some(row) = work.study(key)? else { return Ok(()) };
+    let Some(row) = work.study(key)? else {
+        return Ok(());
+    };
     let mut keys = Vec::new();
     for_each_chunk(work, &row, |at, _| keys.push(at))?;
     for at in keys {
@@ -452,13 +496,19 @@ pub(super) fn rehome<S: State>(
     if from.hospital == *to {
         return Ok(());
     }
-    let Some(row) = work.study(from)? else { return Ok(()) };
+    let Some(row) = work.study(from)? else {
+        return Ok(());
+    };
     let mut chunks = Vec::new();
     for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
-    let target = StudyKey { hospital: to.clone(), study: from.study.clone() };
+    let target = StudyKey {
+        hospital: to.clone(),
+        study: from.study.clone(),
+    };
     for (at, chunk) in chunks {
-        let Some(series) =
-            usize::try_from(at.series).ok().and_then(|index| row.series.get(index))
+        let Some(series) = usize::try_from(at.series)
+            .ok()
+            .and_then(|index| row.series.get(index))
         else {
             continue;
         };
@@ -480,7 +530,11 @@ pub(super) fn rehome<S: State>(
             };
             show(work, context, arrival, &target, &group)?;
             if entry.hidden {
-                let uid = group.instances.into_iter().map(|i| i.image.sop_instance).collect();
+                let uid = group
+                    .instances
+                    .into_iter()
+                    .map(|i| i.image.sop_instance)
+                    .collect();
                 set_hidden(work, &target, Some(&uid), true)?;
             }
         }
@@ -500,8 +554,10 @@ pub(super) fn doubts<S: State>(
 ) -> Result<bool, StateError> {
     let mut differing = BTreeSet::new();
     for declared in &exam.studies {
-        let key =
-            StudyKey { hospital: exam.key.hospital.clone(), study: declared.uid.clone() };
+        let key = StudyKey {
+            hospital: exam.key.hospital.clone(),
+            study: declared.uid.clone(),
+        };
         // Most exams come before their images: one look at the claims spares one at the study.
         if work.claims(&declared.uid)?.holders.is_empty() {
             continue;
@@ -541,7 +597,9 @@ fn doubt_of_study<S: State>(
     let claims = work.claims(&key.study)?;
     let exams: Vec<_> = claims.owning().map(|claim| claim.exam.clone()).collect();
     for exam in exams {
-        let Some(before) = work.exam(&exam)? else { continue };
+        let Some(before) = work.exam(&exam)? else {
+            continue;
+        };
         let doubtful = doubts(work, context, &before)?;
         if doubtful != before.has(crate::exam::ExamFlag::IdentityDoubt) {
             let mut row = before.clone();

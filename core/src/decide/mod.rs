@@ -51,9 +51,13 @@ pub fn decide<S: State>(
         Event::SignUsed(body) => sign_used(&mut work, context, body)?,
         Event::TestDataPurged(body) => purged(&mut work, body)?,
         Event::InstancesRefused(body) => {
-            work.changes.refusals.extend(body.refused.iter().cloned().map(|refused| {
-                RefusalRow { position: context.position, time_ms: context.time_ms, refused }
-            }));
+            work.changes
+                .refusals
+                .extend(body.refused.iter().cloned().map(|refused| RefusalRow {
+                    position: context.position,
+                    time_ms: context.time_ms,
+                    refused,
+                }));
             Outcome::Done
         }
         Event::RegistryChanged(body) => {
@@ -92,7 +96,10 @@ fn sign_used<S: State>(
     let digest = u128::from_str_radix(&body.digest, 16)
         .map_err(|_| DecideError::Content("sign digest".to_owned()))?
         .to_be_bytes();
-    if work.sign(&digest)?.is_some_and(|expires_ms| expires_ms >= context.time_ms) {
+    if work
+        .sign(&digest)?
+        .is_some_and(|expires_ms| expires_ms >= context.time_ms)
+    {
         return Ok(Outcome::Refused(Refusal::new(
             ErrorKind::Unauthenticated,
             "sign-used",
@@ -105,10 +112,7 @@ fn sign_used<S: State>(
 }
 
 /// Takes exams of a hospital in mode `test` out of the views, with the studies that nobody else claims.
-fn purged<S: State>(
-    work: &mut Work<'_, S>,
-    body: &TestDataPurged,
-) -> Result<Outcome, StateError> {
+fn purged<S: State>(work: &mut Work<'_, S>, body: &TestDataPurged) -> Result<Outcome, StateError> {
     for key in &body.exams {
         let Some(row) = work.exam(key)? else { continue };
         if !row.has(crate::exam::ExamFlag::Test) {
@@ -117,8 +121,15 @@ fn purged<S: State>(
         for declared in &row.studies {
             let mut claims = work.claims(&declared.uid)?;
             claims.claims.retain(|claim| claim.exam != *key);
-            let study = StudyKey { hospital: key.hospital.clone(), study: declared.uid.clone() };
-            if !claims.claims.iter().any(|claim| claim.exam.hospital == key.hospital) {
+            let study = StudyKey {
+                hospital: key.hospital.clone(),
+                study: declared.uid.clone(),
+            };
+            if !claims
+                .claims
+                .iter()
+                .any(|claim| claim.exam.hospital == key.hospital)
+            {
                 instances::remove_study(work, &study)?;
                 claims.holders.retain(|holder| *holder != key.hospital);
             }

@@ -23,7 +23,11 @@ pub fn declared<S: State>(
     body: &StatisticsDeclared,
 ) -> Result<Outcome, StateError> {
     let hospitals = &work.registry().hospitals;
-    if let Some(at) = body.rows.iter().position(|row| !hospitals.contains_key(&row.hospital_code)) {
+    if let Some(at) = body
+        .rows
+        .iter()
+        .position(|row| !hospitals.contains_key(&row.hospital_code))
+    {
         return Ok(unknown_hospital(at));
     }
     for row in &body.rows {
@@ -52,7 +56,11 @@ pub fn detailed<S: State>(
     body: &DetailDeclared,
 ) -> Result<Outcome, StateError> {
     let hospitals = &work.registry().hospitals;
-    if let Some(at) = body.rows.iter().position(|row| !hospitals.contains_key(&row.hospital_code)) {
+    if let Some(at) = body
+        .rows
+        .iter()
+        .position(|row| !hospitals.contains_key(&row.hospital_code))
+    {
         return Ok(unknown_hospital(at));
     }
     let mut days: BTreeMap<DayKey, Vec<String>> = BTreeMap::new();
@@ -62,7 +70,9 @@ pub fn detailed<S: State>(
             date: row.exam_date.clone(),
             class: row.exam_class.clone(),
         };
-        days.entry(day).or_default().push(row.exam_no.as_str().to_owned());
+        days.entry(day)
+            .or_default()
+            .push(row.exam_no.as_str().to_owned());
     }
     for (day, exam_nos) in days {
         let mut declaration = work.declaration(&day)?;

@@ -60,7 +60,14 @@ impl Chunk {
         let prefix = common_prefix(entries.iter().map(|e| e.image().sop_instance.as_str()));
         out.text(prefix);
         for entry in entries {
-            out.text(entry.image().sop_instance.as_str().get(prefix.len()..).unwrap_or(""));
+            out.text(
+                entry
+                    .image()
+                    .sop_instance
+                    .as_str()
+                    .get(prefix.len()..)
+                    .unwrap_or(""),
+            );
         }
         for entry in entries {
             out.0.extend_from_slice(&entry.stored.digest);
@@ -103,13 +110,17 @@ impl Chunk {
         }
         let mut digests = Vec::with_capacity(count);
         for _ in 0..count {
-            let digest: [u8; 16] =
-                input.take(16)?.try_into().map_err(|_| ChunkError("digest"))?;
+            let digest: [u8; 16] = input
+                .take(16)?
+                .try_into()
+                .map_err(|_| ChunkError("digest"))?;
             digests.push(digest);
         }
         let mut classes = input.table(count, |text| Uid::new(text).ok())?.into_iter();
         let mut syntaxes = input.table(count, |text| Uid::new(text).ok())?.into_iter();
-        let mut senders = input.table(count, |text| AeTitle::new(text).ok())?.into_iter();
+        let mut senders = input
+            .table(count, |text| AeTitle::new(text).ok())?
+            .into_iter();
         let mut numbers = input.texts_of_numbers(count)?.into_iter();
         let mut offsets = input.deltas(count)?.into_iter();
         let mut lengths = input.deltas(count)?.into_iter();
@@ -155,7 +166,11 @@ fn common_prefix<'a>(mut texts: impl Iterator<Item = &'a str>) -> &'a str {
     let Some(first) = texts.next() else { return "" };
     let mut length = first.len();
     for text in texts {
-        let same = first.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
+        let same = first
+            .bytes()
+            .zip(text.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
         length = length.min(same);
     }
     first.get(..length).unwrap_or("")
@@ -209,10 +224,13 @@ impl Writer {
         let mut runs: Vec<(u64, usize)> = Vec::new();
         for entry in entries {
             let text = text(entry);
-            let index = table.iter().position(|known| *known == text).unwrap_or_else(|| {
-                table.push(text);
-                table.len() - 1
-            });
+            let index = table
+                .iter()
+                .position(|known| *known == text)
+                .unwrap_or_else(|| {
+                    table.push(text);
+                    table.len() - 1
+                });
             match runs.last_mut() {
                 Some((length, last)) if *last == index => *length += 1,
                 _ => runs.push((1, index)),
@@ -267,7 +285,10 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], ChunkError> {
-        let (head, tail) = self.0.split_at_checked(length).ok_or(ChunkError("ends early"))?;
+        let (head, tail) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(ChunkError("ends early"))?;
         self.0 = tail;
         Ok(head)
     }
@@ -297,7 +318,11 @@ impl<'a> Reader<'a> {
 
     fn run_length(&mut self, left: usize) -> Result<usize, ChunkError> {
         let length = usize::try_from(self.number()?).map_err(|_| ChunkError("run"))?;
-        if length == 0 || length > left { Err(ChunkError("run")) } else { Ok(length) }
+        if length == 0 || length > left {
+            Err(ChunkError("run"))
+        } else {
+            Ok(length)
+        }
     }
 
     fn runs(&mut self, count: usize) -> Result<Vec<u64>, ChunkError> {
@@ -353,8 +378,8 @@ impl<'a> Reader<'a> {
                 values.push(last.to_string());
             } else {
                 let length = usize::try_from(head >> 1).map_err(|_| ChunkError("number"))?;
-                let text = std::str::from_utf8(self.take(length)?)
-                    .map_err(|_| ChunkError("number"))?;
+                let text =
+                    std::str::from_utf8(self.take(length)?).map_err(|_| ChunkError("number"))?;
                 values.push(text.to_owned());
             }
         }
@@ -372,8 +397,11 @@ mod tests {
             .map(|i| ChunkEntry {
                 stored: StoredInstance {
                     image: ImageFacts {
-                        sop_instance: SopInstanceUid::new(format!("1.2.840.113619.2.55.3.{}", 1000 + i))
-                            .unwrap(),
+                        sop_instance: SopInstanceUid::new(format!(
+                            "1.2.840.113619.2.55.3.{}",
+                            1000 + i
+                        ))
+                        .unwrap(),
                         sop_class: Uid::new("1.2.840.10008.5.1.4.1.1.2").unwrap(),
                         transfer_syntax: Uid::new("1.2.840.10008.1.2.1").unwrap(),
                         number: match i % 7 {
@@ -403,14 +431,21 @@ mod tests {
     #[test]
     fn what_is_encoded_decodes() {
         for count in [0, 1, 7, CHUNK_INSTANCES] {
-            assert!(Chunk::decode(&chunk(count).encode()).unwrap() == chunk(count), "{count}");
+            assert!(
+                Chunk::decode(&chunk(count).encode()).unwrap() == chunk(count),
+                "{count}"
+            );
         }
     }
 
     #[test]
     fn an_instance_takes_about_thirty_bytes() {
         let bytes = chunk(CHUNK_INSTANCES).encode().len();
-        assert!(bytes <= 32 * CHUNK_INSTANCES, "{} bytes each", bytes / CHUNK_INSTANCES);
+        assert!(
+            bytes <= 32 * CHUNK_INSTANCES,
+            "{} bytes each",
+            bytes / CHUNK_INSTANCES
+        );
     }
 
     #[test]

@@ -19,7 +19,11 @@ pub fn differences(exam: &ExamRow, patient: &PatientFacts) -> Vec<&'static str> 
     {
         found.push("sex");
     }
-    let pushed_birth: String = exam.birth_date.chars().filter(char::is_ascii_digit).collect();
+    let pushed_birth: String = exam
+        .birth_date
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
     let image_birth = patient.birth_date.trim();
     if pushed_birth.len() == 8 && image_birth.len() == 8 && pushed_birth != image_birth {
         found.push("birthDate");
@@ -35,7 +39,11 @@ fn names_differ(pushed: &str, dicom: &str) -> bool {
         return false;
     }
     let mut comparable = false;
-    for group in dicom.split('=').map(folded).filter(|group| !group.is_empty()) {
+    for group in dicom
+        .split('=')
+        .map(folded)
+        .filter(|group| !group.is_empty())
+    {
         if group == pushed {
             return false;
         }

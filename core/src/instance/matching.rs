@@ -17,7 +17,10 @@ pub enum Match {
     /// No exam with this study UID was pushed, or none that the sender may send for.
     Unregistered,
     /// The exam is registered, this attribute of the instance differs.
-    Mismatch { hospital: HospitalCode, attribute: &'static str },
+    Mismatch {
+        hospital: HospitalCode,
+        attribute: &'static str,
+    },
     /// The hospital takes nothing at present.
     Suspended(HospitalCode),
 }
@@ -50,7 +53,10 @@ pub fn match_instance(
             Some(attribute) => differing = attribute,
         }
     }
-    Match::Mismatch { hospital: hospital.clone(), attribute: differing }
+    Match::Mismatch {
+        hospital: hospital.clone(),
+        attribute: differing,
+    }
 }
 
 /// The first attribute that keeps an instance from a claim.
@@ -141,8 +147,17 @@ mod tests {
             let entry = hospital(code, matching);
             registry.hospitals.insert(entry.code.clone(), entry);
         }
-        let claims = StudyClaims { claims, ..StudyClaims::default() };
-        match_instance(&registry, Some(&claims), &Scope::all(), patient_id, accession_no)
+        let claims = StudyClaims {
+            claims,
+            ..StudyClaims::default()
+        };
+        match_instance(
+            &registry,
+            Some(&claims),
+            &Scope::all(),
+            patient_id,
+            accession_no,
+        )
     }
 
     fn is(code: &str) -> Match {
@@ -155,7 +170,10 @@ mod tests {
         assert_eq!(check("exact", claims(), "CT000001", "A0001"), is("350006"));
         assert!(matches!(
             check("exact", claims(), "CT000001", "A0001 "),
-            Match::Mismatch { attribute: "AccessionNumber", .. }
+            Match::Mismatch {
+                attribute: "AccessionNumber",
+                ..
+            }
         ));
     }
 
@@ -163,9 +181,15 @@ mod tests {
     fn normalised_forgives_blanks_leading_zeros_and_a_cut_accession_number() {
         let mut long = claim("350006", "E1", "P1", "00 12", 1);
         long.accession_no = Some("0012345678901234567".to_owned());
-        assert_eq!(check("normalised", vec![long.clone()], "12", "0012345678901234"), is("350006"));
+        assert_eq!(
+            check("normalised", vec![long.clone()], "12", "0012345678901234"),
+            is("350006")
+        );
         long.accession_no = None;
-        assert_eq!(check("normalised", vec![long], " 0012", "whatever"), is("350006"));
+        assert_eq!(
+            check("normalised", vec![long], " 0012", "whatever"),
+            is("350006")
+        );
     }
 
     #[test]
@@ -176,18 +200,25 @@ mod tests {
 
     #[test]
     fn exams_of_one_patient_share_a_study() {
-        let claims =
-            vec![claim("350006", "E1", "P1", "CT1", 1), claim("350006", "E2", "P1", "CT2", 2)];
+        let claims = vec![
+            claim("350006", "E1", "P1", "CT1", 1),
+            claim("350006", "E2", "P1", "CT2", 2),
+        ];
         assert_eq!(check("normalised", claims, "CT2", "A0001"), is("350006"));
     }
 
     #[test]
     fn images_of_a_later_claimant_are_not_taken_for_the_first() {
-        let claims =
-            vec![claim("350006", "E1", "P1", "CT1", 1), claim("350007", "E9", "P7", "CT9", 2)];
+        let claims = vec![
+            claim("350006", "E1", "P1", "CT1", 1),
+            claim("350007", "E9", "P7", "CT9", 2),
+        ];
         assert!(matches!(
             check("normalised", claims, "CT9", "A0001"),
-            Match::Mismatch { attribute: "PatientID", .. }
+            Match::Mismatch {
+                attribute: "PatientID",
+                ..
+            }
         ));
     }
 

@@ -13,6 +13,6 @@ pub use facts::{
 };
 pub use matching::{Match, match_instance};
 pub use study::{
-    CLAIM_LIMIT, CLASS_LIMIT, Claim, HeldGroup, HeldStudy, HoldReason, ImageCounts, SERIES_LIMIT, SeriesRow, StudyClaims,
-    StudyRow, is_image_class,
+    CLAIM_LIMIT, CLASS_LIMIT, Claim, HeldGroup, HeldStudy, HoldReason, ImageCounts, SERIES_LIMIT,
+    SeriesRow, StudyClaims, StudyRow, is_image_class,
 };

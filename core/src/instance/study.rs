@@ -192,5 +192,7 @@ impl std::fmt::Debug for StudyRow {
 pub fn is_image_class(sop_class: &Uid) -> bool {
     /// Structured reports with Key Object Selection Document (…88.59); presentation states (PS3.4 table B.5-1).
     const DOCUMENTS: [&str; 2] = ["1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.11."];
-    !DOCUMENTS.iter().any(|prefix| sop_class.as_str().starts_with(prefix))
+    !DOCUMENTS
+        .iter()
+        .any(|prefix| sop_class.as_str().starts_with(prefix))
 }

@@ -82,7 +82,12 @@ impl Scope {
     }
 
     pub fn of<'a>(codes: impl IntoIterator<Item = &'a HospitalCode>) -> Self {
-        Self(codes.into_iter().map(|code| code.as_str().to_owned()).collect())
+        Self(
+            codes
+                .into_iter()
+                .map(|code| code.as_str().to_owned())
+                .collect(),
+        )
     }
 
     pub fn is_all(&self) -> bool {
@@ -190,7 +195,10 @@ pub fn default_time_window_minutes() -> u16 {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("id", &self.id).field("enabled", &self.enabled).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("id", &self.id)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
     }
 }
 
