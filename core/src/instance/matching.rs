@@ -21,7 +21,7 @@ pub enum Match {
         hospital: HospitalCode,
         attribute: &'static str,
     },
-    /// The hospital takes nothing at present.
+    /// It is one of this hospital's, which takes nothing at present.
     Suspended(HospitalCode),
 }
 
@@ -43,12 +43,12 @@ pub fn match_instance(
     let Some(entry) = registry.hospitals.get(hospital) else {
         return Match::Unregistered;
     };
-    if entry.mode == HospitalMode::Suspended {
-        return Match::Suspended(hospital.clone());
-    }
     let mut differing = "PatientID";
     for claim in claims.into_iter().flat_map(StudyClaims::owning) {
         match differs(entry.matching, claim, patient_id, accession_no) {
+            None if entry.mode == HospitalMode::Suspended => {
+                return Match::Suspended(hospital.clone());
+            }
             None => return Match::Hospital(hospital.clone()),
             Some(attribute) => differing = attribute,
         }
