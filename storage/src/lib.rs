@@ -1,1 +1,4 @@
+//! Yingku's log, packs, projector and views.
 
+pub mod log;
+pub mod space;
