@@ -7,4 +7,5 @@ pub mod keys;
 pub mod log;
 pub mod packs;
 mod projector;
+pub mod space;
 pub mod views;
