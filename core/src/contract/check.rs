@@ -95,7 +95,7 @@ impl<'p> Check<'p> {
                 kept.push((key, value));
                 continue;
             };
-            if is_absent(&value) {
+            if is_absent(&value) || (field.kind == Kind::Array && is_empty_list(&value)) {
                 continue;
             }
             seen |= 1 << place;
@@ -388,14 +388,17 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// Null and empty text mean absent (R5); so do blanks alone and an array of nothing.
+/// Null and empty text mean absent (R5); so do blanks alone.
 fn is_absent(value: &Json<'_>) -> bool {
     match value {
         Json::Null => true,
         Json::Text(text) => text.chars().all(char::is_whitespace),
-        Json::Array(items) => items.is_empty(),
         _ => false,
     }
+}
+
+fn is_empty_list(value: &Json<'_>) -> bool {
+    matches!(value, Json::Array(items) if items.is_empty())
 }
 
 fn trim(text: Cow<'_, str>) -> Cow<'_, str> {

@@ -99,7 +99,7 @@ impl Flags {
         self.0 == 0
     }
 
-    /// The names of the flags set, as they are shown.
+    /// The names of the flags set, as they are shown, in the order of their bits.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES
             .into_iter()

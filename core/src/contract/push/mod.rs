@@ -163,4 +163,6 @@ fn check(value: Json<'_>, context: PushContext<'_>) -> Result<Parsed, Refused> {
 }
 
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
