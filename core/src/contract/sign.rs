@@ -118,7 +118,9 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (String, Option<String>, String, Option<i64>) {
-        let sign = parse(text.as_bytes()).ok().expect(text);
+        let Ok(sign) = parse(text.as_bytes()) else {
+            panic!("{text}")
+        };
         let license = String::from_utf8(sign.license.expose().to_vec()).unwrap();
         (
             sign.app_id,

@@ -45,9 +45,7 @@ fn taken(value: &Value) -> Parsed {
 }
 
 fn refused(value: &Value) -> Box<Refused> {
-    parse_value(&ValidationPolicy::default(), value)
-        .err()
-        .expect("a refusal")
+    parse_value(&ValidationPolicy::default(), value).expect_err("a refusal")
 }
 
 fn places(faults: &[Fault]) -> Vec<(&str, Rule)> {
@@ -59,9 +57,7 @@ fn places(faults: &[Fault]) -> Vec<(&str, Rule)> {
 
 #[test]
 fn the_sample_parses_as_it_stands() {
-    let parsed = parse_bytes(&ValidationPolicy::default(), SAMPLE, None)
-        .ok()
-        .expect("the sample");
+    let parsed = parse_bytes(&ValidationPolicy::default(), SAMPLE, None).expect("the sample");
     assert_eq!(parsed.warnings, []);
     assert!(parsed.flags.is_empty());
     let push = parsed.push;
@@ -179,7 +175,7 @@ fn gbk_is_read_where_the_charset_says_so() {
     let text = String::from_utf8(SAMPLE.to_vec()).unwrap();
     let gbk = encoding_rs::GBK.encode(&text).0;
     let policy = ValidationPolicy::default();
-    let parsed = parse_bytes(&policy, &gbk, Some("GBK")).ok().expect("GBK");
+    let parsed = parse_bytes(&policy, &gbk, Some("GBK")).expect("GBK");
     assert_eq!(parsed.body.digest, taken(&sample()).body.digest);
     let refused = parse_bytes(&policy, &gbk, None).err().unwrap();
     assert_eq!(places(&refused.faults), [("", Rule::Json)]);
@@ -240,7 +236,7 @@ fn pathology_needs_its_six_specimen_fields() {
             pathology: Mode::Warn,
             ..Default::default()
         };
-        let parsed = parse_value(&policy, &value).ok().expect("warned only");
+        let parsed = parse_value(&policy, &value).expect("warned only");
         assert_eq!(parsed.warnings.len(), 5);
         assert!(parsed.flags.contains(Flags::PATHOLOGY_INCOMPLETE));
     }
@@ -258,7 +254,7 @@ fn a_length_rule_can_be_set_to_warn() {
         length: [("reportList[].impression".to_owned(), Mode::Warn)].into(),
         ..Default::default()
     };
-    let parsed = parse_value(&policy, &value).ok().expect("warned only");
+    let parsed = parse_value(&policy, &value).expect("warned only");
     assert!(parsed.flags.contains(Flags::LENGTH));
     assert_eq!(
         parsed.push.report_list[0]
@@ -426,6 +422,16 @@ fn both_paths_are_fast() {
     let replay = timed("replay", &|| {
         let body: ExamPushedBody<'_> = postcard::from_bytes(&bytes).unwrap();
         assert!(ExamSummary::from_json(&body.json).is_ok());
+    });
+    let text = std::str::from_utf8(SAMPLE).unwrap();
+    let value = Json::parse(text).ok().unwrap();
+    timed("- reading", &|| assert!(Json::parse(text).is_ok()));
+    timed("- writing", &|| assert!(!value.to_bytes().is_empty()));
+    timed("- types", &|| {
+        assert!(ExamPush::from_json(&value).is_some())
+    });
+    timed("- digesting", &|| {
+        assert!(digest_of(&EXAM_PUSH, &value) != [0; 16])
     });
     timed("digest", &|| assert!(canonical_digest(&body.json).is_ok()));
     assert!(edge.as_micros() < 500 && replay.as_micros() < 200);
