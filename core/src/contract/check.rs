@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use super::decimal::Decimal;
 use super::fault::{Fault, Findings, Rule};
 use super::fields::{Field, Format, Kind};
 use super::json::Json;
@@ -342,49 +343,6 @@ impl<'p> Check<'p> {
         } else {
             Cow::Owned(canonical)
         })
-    }
-}
-
-/// A plain decimal number, without the zeros that say nothing.
-struct Decimal<'a> {
-    negative: bool,
-    whole: &'a str,
-    fraction: &'a str,
-}
-
-impl<'a> Decimal<'a> {
-    fn read(text: &'a str) -> Option<Self> {
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text.strip_prefix('+').unwrap_or(text)),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.len() + fraction.len() == 0 || !plain(whole) || !plain(fraction) {
-            return None;
-        }
-        let (whole, fraction) = (
-            whole.trim_start_matches('0'),
-            fraction.trim_end_matches('0'),
-        );
-        Some(Self {
-            negative: negative && whole.len() + fraction.len() > 0,
-            whole,
-            fraction,
-        })
-    }
-
-    fn canonical(&self, scale: usize) -> String {
-        let sign = if self.negative { "-" } else { "" };
-        let whole = if self.whole.is_empty() {
-            "0"
-        } else {
-            self.whole
-        };
-        match scale {
-            0 => format!("{sign}{whole}"),
-            _ => format!("{sign}{whole}.{:0<scale$}", self.fraction),
-        }
     }
 }
 

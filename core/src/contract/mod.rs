@@ -6,6 +6,7 @@
 
 pub mod changes;
 mod check;
+mod decimal;
 pub mod detail;
 pub mod fault;
 pub mod fields;

@@ -1,6 +1,6 @@
 //! Messages that are one array of rows, taken or refused as a whole (R5): statistics and detail.
 
-use super::check::{Check, ITEMS_LIMIT, Step, Trail};
+use super::check::{Check, Step, Trail};
 use super::fault::{Fault, Findings, Refused, Rule};
 use super::fields::Field;
 use super::json::{self, Json};
@@ -8,8 +8,9 @@ use super::policy::ValidationPolicy;
 use super::push::json_fault;
 use crate::ids::HospitalCode;
 
-/// The most rows of one message: a hospital declares a few classes of a few days, a county for its townships.
-pub const ROWS_LIMIT: usize = 10 * ITEMS_LIMIT;
+/// The most rows of one message: a county's townships with all classes of a few days. With every text at its limit
+/// they still fit a record of the log (1 MiB).
+pub const ROWS_LIMIT: usize = 2_000;
 
 /// Reads an array (or a single object) and checks each row against the table. `also` adds the rules of a row that
 /// no table can say; it sees rows whose known fields have been brought into the canonical form.

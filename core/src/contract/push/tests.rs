@@ -269,6 +269,44 @@ fn a_length_rule_can_be_set_to_warn() {
 }
 
 #[test]
+fn numbers_that_name_things_are_never_too_long_even_where_lengths_warn() {
+    let mut value = sample();
+    value["examNo"] = json!("1".repeat(33));
+    value["examInfo"]["applyNo"] = json!("1".repeat(65));
+    value["imageList"][0]["studyUID"] = json!("1".repeat(129));
+    value["patientInfo"]["name"] = json!("名".repeat(33));
+    let policy = ValidationPolicy {
+        length_default: Mode::Warn,
+        ..Default::default()
+    };
+    let refused = parse_value(&policy, &value).expect_err("numbers too long");
+    assert_eq!(
+        places(&refused.faults),
+        [
+            ("examNo", Rule::Length),
+            ("examInfo.applyNo", Rule::Length),
+            ("imageList[0].studyUID", Rule::Length)
+        ]
+    );
+    assert!(places(&refused.warnings).contains(&("patientInfo.name", Rule::Length)));
+}
+
+#[test]
+fn the_settings_survive_postcard_and_json() {
+    let policy = ValidationPolicy {
+        length: [("reportList[].*".to_owned(), Mode::Warn)].into(),
+        ..Default::default()
+    };
+    let settings = (policy, ClassAliases::default(), Placeholders::default());
+    type Settings = (ValidationPolicy, ClassAliases, Placeholders);
+    let packed = postcard::to_allocvec(&settings).unwrap();
+    assert!(postcard::from_bytes::<Settings>(&packed).unwrap() == settings);
+    let text = serde_json::to_string(&settings).unwrap();
+    assert!(serde_json::from_str::<Settings>(&text).unwrap() == settings);
+    assert!(serde_json::from_str::<ValidationPolicy>("{}").unwrap() == ValidationPolicy::default());
+}
+
+#[test]
 fn the_images_patient_is_the_exams() {
     let mut value = sample();
     value["imageList"] =
