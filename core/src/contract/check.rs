@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use super::decimal::Decimal;
 use super::fault::{Fault, Findings, Rule};
 use super::fields::{Field, Format, Kind};
 use super::json::Json;
@@ -95,7 +96,7 @@ impl<'p> Check<'p> {
                 kept.push((key, value));
                 continue;
             };
-            if is_absent(&value) {
+            if is_absent(&value) || (field.kind == Kind::Array && is_empty_list(&value)) {
                 continue;
             }
             seen |= 1 << place;
@@ -345,57 +346,17 @@ impl<'p> Check<'p> {
     }
 }
 
-/// A plain decimal number, without the zeros that say nothing.
-struct Decimal<'a> {
-    negative: bool,
-    whole: &'a str,
-    fraction: &'a str,
-}
-
-impl<'a> Decimal<'a> {
-    fn read(text: &'a str) -> Option<Self> {
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text.strip_prefix('+').unwrap_or(text)),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.len() + fraction.len() == 0 || !plain(whole) || !plain(fraction) {
-            return None;
-        }
-        let (whole, fraction) = (
-            whole.trim_start_matches('0'),
-            fraction.trim_end_matches('0'),
-        );
-        Some(Self {
-            negative: negative && whole.len() + fraction.len() > 0,
-            whole,
-            fraction,
-        })
-    }
-
-    fn canonical(&self, scale: usize) -> String {
-        let sign = if self.negative { "-" } else { "" };
-        let whole = if self.whole.is_empty() {
-            "0"
-        } else {
-            self.whole
-        };
-        match scale {
-            0 => format!("{sign}{whole}"),
-            _ => format!("{sign}{whole}.{:0<scale$}", self.fraction),
-        }
-    }
-}
-
-/// Null and empty text mean absent (R5); so do blanks alone and an array of nothing.
+/// Null and empty text mean absent (R5); so do blanks alone.
 fn is_absent(value: &Json<'_>) -> bool {
     match value {
         Json::Null => true,
         Json::Text(text) => text.chars().all(char::is_whitespace),
-        Json::Array(items) => items.is_empty(),
         _ => false,
     }
+}
+
+fn is_empty_list(value: &Json<'_>) -> bool {
+    matches!(value, Json::Array(items) if items.is_empty())
 }
 
 fn trim(text: Cow<'_, str>) -> Cow<'_, str> {

@@ -4,16 +4,18 @@
 //! One message's way: [`json`] makes a value of the bytes, `check` holds it against the table in [`fields`] and brings
 //! it into one canonical form, and [`push`], [`statistics`] and [`detail`] add the rules that no table can say.
 
-// pub mod changes;
+pub mod changes;
 mod check;
-// pub mod detail;
+mod decimal;
+pub mod detail;
 pub mod fault;
 pub mod fields;
 pub mod json;
 pub mod policy;
 pub mod push;
-// pub mod sign;
-// pub mod statistics;
+mod rows;
+pub mod sign;
+pub mod statistics;
 
 pub use fault::{Fault, Refused, Rule};
 pub use policy::{Mode, ValidationPolicy};

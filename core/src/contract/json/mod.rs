@@ -203,6 +203,25 @@ mod tests {
     }
 
     #[test]
+    fn damaged_text_is_read_or_refused_as_by_the_common_reader() {
+        let sample = include_bytes!("../../../../tests/fixtures/contract/exam_push.json");
+        let check = |bytes: &[u8]| {
+            if let Ok(text) = decode(bytes, None) {
+                let theirs = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+                assert_eq!(Json::parse(&text).is_ok(), theirs, "{text}");
+            }
+        };
+        for at in 0..sample.len() {
+            check(&sample[..at]);
+            for byte in *b"\"\\{}[]:,0-e.u\x01 \xE8" {
+                let mut damaged = sample.to_vec();
+                damaged[at] = byte;
+                check(&damaged);
+            }
+        }
+    }
+
+    #[test]
     fn numbers_stay_as_written_and_the_last_of_a_key_counts() {
         let value = Json::parse(r#"{"n":12345678901234567890123456789012,"t":1,"o":2,"t":3}"#)
             .ok()

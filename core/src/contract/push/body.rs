@@ -99,7 +99,7 @@ impl Flags {
         self.0 == 0
     }
 
-    /// The names of the flags set, as they are shown.
+    /// The names of the flags set, as they are shown, in the order of their bits.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES
             .into_iter()
@@ -114,7 +114,7 @@ impl fmt::Debug for Flags {
     }
 }
 
-fn write_bytes<S: Serializer>(bytes: &Cow<'_, [u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+fn write_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
 

@@ -20,6 +20,8 @@ pub use record::{
 pub use status::{ExamStatus, ReportState};
 pub use summary::{ExamSummary, ImageSummary, ReportSummary, SummaryError};
 
+use std::fmt;
+
 use super::check::{Check, Trail, drop_nulls};
 use super::fault::{Fault, Refused, Rule};
 use super::fields::EXAM_PUSH;
@@ -47,6 +49,15 @@ pub struct Parsed {
     /// What is wrong without being refused; the answer may name it.
     pub warnings: Vec<Fault>,
     pub flags: Flags,
+}
+
+impl fmt::Debug for Parsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parsed")
+            .field("push", &self.push)
+            .field("flags", &self.flags)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A push's hospital and exam number before anything is checked, to find the hospital's settings.
@@ -162,5 +173,7 @@ fn check(value: Json<'_>, context: PushContext<'_>) -> Result<Parsed, Refused> {
     Err(check.findings.into_refused())
 }
 
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;

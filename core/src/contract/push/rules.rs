@@ -77,16 +77,30 @@ impl Rules<'_, '_> {
         let Some(value) = text(object, key) else {
             return;
         };
-        // Length is the table's rule; here only the characters count.
-        if let Some(IdError::Character { .. }) = wrong(value) {
-            let message = if key == "studyUID" {
-                "UID 只能由数字和点组成 (a UID holds only digits and dots)"
-            } else {
-                "含有控制字符，请去除 (holds a control character)"
-            };
-            self.check
-                .findings
-                .refuse(Fault::new(join(parent, key), Rule::Format, message));
+        let path = join(parent, key);
+        match wrong(value) {
+            Some(IdError::Character { .. }) => {
+                let message = if key == "studyUID" {
+                    "UID 只能由数字和点组成 (a UID holds only digits and dots)"
+                } else {
+                    "含有控制字符，请去除 (holds a control character)"
+                };
+                self.check
+                    .findings
+                    .refuse(Fault::new(path, Rule::Format, message));
+            }
+            // Nothing can be kept under a number that is too long, even where length rules only warn.
+            Some(IdError::TooLong { limit, found, .. })
+                if !self.check.findings.has_fault_at(&path) =>
+            {
+                let message = format!(
+                    "超长：编号最多 {limit} 个字符，实为 {found} 个，请缩短 (at most {limit} characters, found {found})"
+                );
+                self.check
+                    .findings
+                    .refuse(Fault::new(path, Rule::Length, message).with_limit(limit));
+            }
+            _ => {}
         }
     }
 
@@ -102,8 +116,11 @@ impl Rules<'_, '_> {
         let Some(value) = text(object, key) else {
             return;
         };
+        if known(value) {
+            return;
+        }
         let path = join(parent, key);
-        if known(value) || self.check.findings.has_fault_at(&path) {
+        if self.check.findings.has_fault_at(&path) {
             return;
         }
         let found = value.chars().count();
