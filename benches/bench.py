@@ -3,6 +3,7 @@
 
     bench.py store     C-STORE by dcmsend: one, four and eight associations; Orthanc and dcmqrscp beside it
     bench.py move      C-MOVE of that study to a discarding storescp
+    bench.py push      durable pushes over 64 connections
     bench.py memory    resident memory: idle, and while a 2 GB instance is stored and moved
 
 Options: --scratch DIR (on the disk to be measured), --rounds N (the median of N is reported).
@@ -11,6 +12,7 @@ Options: --scratch DIR (on the disk to be measured), --rounds N (the median of N
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -26,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import images  # noqa: E402  (both beside this file)
 import other_archives  # noqa: E402
 
-from support.archive import Archive, free_port  # noqa: E402
+from support.archive import REPOSITORY, Archive, free_port  # noqa: E402
 from support.exams import new_exam, study_of  # noqa: E402
 from support.registry import Registry  # noqa: E402
 
@@ -36,6 +38,10 @@ SMALL_SIDE = 24  # 24 × 24 pixels of 16 bits and a kilobyte of header: 2 KB
 SLICES_OF_EACH_OF_FOUR = 200
 SMALL_OF_EACH_OF_EIGHT = 500
 BIG_FRAMES = 4000  # of 512 KB: 2.1 GB
+
+PUSH_CONNECTIONS = 64
+PUSH_SECONDS = 10
+PUSH_NUMBER_DIGITS = 12  # as push_load.rs replaces
 
 IDLE_LIMIT_MB = 200
 BIG_LIMIT_MB = 400
@@ -200,7 +206,33 @@ def bench_memory(scratch: Path, rounds: int, result: Result) -> None:
         result.add("moving it", size_mb / took, "MB/s")
 
 
-QUESTIONS = {"store": bench_store, "move": bench_move, "memory": bench_memory}
+def bench_push(scratch: Path, rounds: int, result: Result) -> None:
+    # The generator lies beside the other bench targets; cargo builds it if it is not there.
+    load = ["cargo", "bench", "--quiet", "--locked", "--bench", "push_load", "--"]
+    template = scratch / "push.json"
+    exam = new_exam()
+    number = "@" * PUSH_NUMBER_DIGITS
+    exam["examNo"] = f"E{number}"
+    exam["patientInfo"]["sickId"] = f"S{number}"
+    exam["examInfo"].update({"applyNo": f"F{number}", "patientID": f"P{number}"})
+    exam["imageList"][0].update({"patientID": f"P{number}", "accessionNo": f"A{number}", "studyUID": f"1.2.826.0.1.3680043.8.498.3.1{number}"})
+    template.write_text(json.dumps(exam, ensure_ascii=False), encoding="utf-8")
+    runs = []
+    for turn in range(rounds):
+        with yingku(scratch / str(turn)) as archive:
+            address = archive.http.removeprefix("http://")
+            done = subprocess.run(
+                [*load, address, archive.client().token, str(template), str(PUSH_CONNECTIONS), str(PUSH_SECONDS)],
+                cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True,
+            )
+            runs.append(json.loads(done.stdout.splitlines()[-1]))
+    middle = sorted(runs, key=lambda run: run["per_s"])[len(runs) // 2]
+    result.add(f"durable pushes, {PUSH_CONNECTIONS} connections", middle["per_s"], "/s", "≥ 3,000")
+    result.add("p50", middle["p50_ms"], "ms")
+    result.add("p99", middle["p99_ms"], "ms", "≤ 50")
+
+
+QUESTIONS = {"store": bench_store, "move": bench_move, "push": bench_push, "memory": bench_memory}
 
 
 def main() -> None:
