@@ -25,16 +25,16 @@ if IFS= read -r line <&3; then
 
 Yingku 影库 serves.  HTTP http://$http   DICOM YINGKU@$dicom   data $data
 Try next, in another shell:
-  make demo                                               push, store, declare and reconcile the sample exam
-  echoscu -aec YINGKU ${dicom%:*} ${dicom##*:}                      a DICOM peer says hello
-  curl -s http://$http/openapi.json | head -c 300     the interfaces (a page to browse them: http://$http/docs)
+  make demo                                    # push, store, declare and reconcile the sample exam
+  echoscu -v -aec YINGKU ${dicom%:*} ${dicom##*:}      # a DICOM peer says hello
+  xdg-open http://$http/docs          # browse the interfaces
 Ctrl-C ends it.
 
 WORDS
 fi
 # `wait` returns early when a signal is trapped: wait again until the archive has really ended.
-result=0
-while kill -0 "$archive" 2>/dev/null; do
+while true; do
   wait "$archive" && result=0 || result=$?
+  kill -0 "$archive" 2>/dev/null || break
 done
 exit "$result"

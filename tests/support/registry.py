@@ -19,7 +19,7 @@ def _hospitals() -> list[dict]:
         {"code": COUNTY, "name": "示例县医院", "prefix": "7173", "yyid00": "6930", "mode": "live", "matching": "normalised"},
         {"code": TOWN, "name": "示例乡镇卫生院", "prefix": "7174", "mode": "live", "matching": "normalised"},
         {"code": STUDY_ONLY, "name": "仅比检查号", "prefix": "7175", "mode": "live", "matching": "study"},
-        {"code": HOLD, "name": "先存后推", "prefix": "7176", "mode": "live", "matching": "normalised", "hold": True},
+        {"code": HOLD, "name": "先存后推", "prefix": "7176", "mode": "live", "matching": "normalised", "hold_days": 7},
         {"code": TEST_MODE, "name": "联调医院", "prefix": "7177", "mode": "test", "matching": "normalised"},
     ]
 
