@@ -37,6 +37,8 @@ class Registry:
     hospitals: list[dict] = field(default_factory=_hospitals)
     apps: list[dict] = field(default_factory=_apps)
     peers: dict[str, int] = field(default_factory=dict)  # AE title -> port on the loopback
+    # Rights of single peers: AE title -> keys of its table (services, hospitals, addresses).
+    rights: dict[str, dict] = field(default_factory=dict)
 
     def app(self, name: str) -> dict:
         return next(app for app in self.apps if app["id"] == name)
@@ -45,7 +47,8 @@ class Registry:
         tables = [("hospital", row) for row in self.hospitals]
         tables += [("app", row) for row in self.apps]
         tables += [
-            ("peer", {"ae": ae, "host": "127.0.0.1", "port": port}) for ae, port in self.peers.items()
+            ("peer", {"ae": ae, "host": "127.0.0.1", "port": port, **self.rights.get(ae, {})})
+            for ae, port in self.peers.items()
         ]
         return "\n".join(
             f"[[{name}]]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in row.items())
