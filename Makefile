@@ -14,6 +14,9 @@ SHELL := /bin/bash
 # Targets share one cargo target directory and two cores: never run them side by side.
 .NOTPARALLEL:
 
+# Where rustup puts cargo, also right after it was installed.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
 CACHE ?= $(HOME)/.cache/yingku
 
 # CI works in a fresh clone each time: what is slow to make (RocksDB's C++, the Python environment)

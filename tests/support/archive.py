@@ -134,7 +134,7 @@ class Archive:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"the archive did not end within {STOP_LIMIT_S} s of {how.name}")
+            raise AssertionError(f"the archive did not end within {STOP_LIMIT_S} s of {how.name}") from None
         finally:
             if self.process.stdout is not None:
                 self.process.stdout.close()

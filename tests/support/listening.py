@@ -17,7 +17,7 @@ def wait_until_listening(port: int, process: subprocess.Popen, limit_s: float = 
             return
         except OSError:
             if process.poll() is not None:
-                raise AssertionError(f"{process.args} ended with {process.returncode}")
+                raise AssertionError(f"{process.args} ended with {process.returncode}") from None
             if time.monotonic() > deadline:
-                raise AssertionError(f"{process.args} does not listen on {port}")
+                raise AssertionError(f"{process.args} does not listen on {port}") from None
             time.sleep(0.02)  # between two attempts to connect
