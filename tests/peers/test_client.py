@@ -9,9 +9,10 @@ import tomllib
 from pathlib import Path
 
 from support import dcmtk
-from support.archive import DEMO, Archive, binary
+from support.archive import DEMO, REPOSITORY, Archive, binary
 from support.exams import STATISTICS, accession_of, new_exam, study_of
 from support.instances import ct_slices, save_all
+from support.registry import Registry
 
 
 def credentials(archive: Archive, app: str = "demo-pacs") -> list[str | Path]:
@@ -95,6 +96,12 @@ def test_the_demo_runs_through_twice(fresh_archive) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "1.2.826.0.1.3680043.8.498.1" in done.stdout
         assert "55" in done.stdout  # what the sample declares for the county hospital
+
+
+def test_the_documented_registry_can_be_imported(fresh_archive) -> None:
+    documented = (REPOSITORY / "deploy" / "registry.toml").read_text(encoding="utf-8")
+    archive = fresh_archive(registry=Registry(text=documented))
+    assert archive.key("county-pacs").read_text().startswith("-----BEGIN PUBLIC KEY-----")
 
 
 def test_the_demo_settings_are_the_documented_ones() -> None:

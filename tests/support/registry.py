@@ -39,11 +39,15 @@ class Registry:
     peers: dict[str, int] = field(default_factory=dict)  # AE title -> port on the loopback
     # Rights of single peers: AE title -> keys of its table (services, hospitals, addresses).
     rights: dict[str, dict] = field(default_factory=dict)
+    # A whole file in place of all that.
+    text: str | None = None
 
     def app(self, name: str) -> dict:
         return next(app for app in self.apps if app["id"] == name)
 
     def toml(self) -> str:
+        if self.text is not None:
+            return self.text
         tables = [("hospital", row) for row in self.hospitals]
         tables += [("app", row) for row in self.apps]
         tables += [
