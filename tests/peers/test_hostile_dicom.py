@@ -44,7 +44,6 @@ def image(archive: Archive) -> RawInstance:
     """A good slice of a pushed exam, to be spoiled."""
     exam = archive.client().pushed(new_exam(images=1))
     [one] = ct_slices(exam, 1)
-    del one.DataSetTrailingPadding
     raw = raw_of(one)
     assert PIXEL_DATA in raw.data
     return raw

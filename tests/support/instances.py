@@ -29,6 +29,8 @@ def ct_slices(exam: dict, count: int = 2, series_number: int = 1, name: str | No
     slices = []
     for number in range(1, count + 1):
         dataset = pydicom.dcmread(io.BytesIO(_ct_file()))
+        # DCMTK's senders leave the padding out: what they send would not be what lies in the file.
+        del dataset.DataSetTrailingPadding
         dataset.SpecificCharacterSet = charset
         dataset.PatientName = name or f"Xiao^Ping={exam['patientInfo']['name']}"
         dataset.PatientID = patient_id_of(exam)
