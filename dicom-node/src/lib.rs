@@ -5,10 +5,12 @@
 //! This crate is the only one that speaks DICOM's upper layer protocol; it knows the archive only through traits.
 
 pub mod association;
+pub mod dataset;
 pub mod message;
 pub mod part10;
 pub mod pdu;
 pub mod scan;
+pub mod scu;
 pub mod server;
 pub mod status;
 pub mod store;

@@ -66,6 +66,22 @@ impl Encoding {
         }
     }
 
+    pub fn u16_bytes(self, value: u16) -> [u8; 2] {
+        if self.big_endian {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        }
+    }
+
+    pub fn u32_bytes(self, value: u32) -> [u8; 4] {
+        if self.big_endian {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        }
+    }
+
     pub fn u32(self, bytes: [u8; 4]) -> u32 {
         if self.big_endian {
             u32::from_be_bytes(bytes)
@@ -174,7 +190,7 @@ pub fn parse_header(bytes: &[u8], encoding: Encoding) -> Result<Option<Header>, 
 }
 
 /// PS3.5 §7.1.2: all others, and VRs that are yet to come, have a 32-bit length after two reserved bytes.
-fn has_short_length(vr: VR) -> bool {
+pub fn has_short_length(vr: VR) -> bool {
     !matches!(
         vr,
         VR::OB

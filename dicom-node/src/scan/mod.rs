@@ -10,13 +10,15 @@
 mod element;
 mod facts;
 mod inflate;
+mod root;
 mod walk;
 
 use dicom_core::Tag;
 use yingku_core::instance::InstanceFacts;
 
 pub use element::{EXPLICIT_VR_BIG_ENDIAN, Encoding};
-pub(crate) use element::{Kind, parse_header};
+pub(crate) use element::{Kind, has_short_length, parse_header};
+pub(crate) use root::read_root;
 
 use crate::text::Undeclared;
 use inflate::Inflater;
