@@ -145,10 +145,6 @@ async fn text_reads_as_dcmconv_reads_it() {
             b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab=",
         ),
         (
-            b"\\ISO 2022 IR 87",
-            b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B",
-        ),
-        (
             b"\\ISO 2022 IR 149",
             b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7",
         ),
