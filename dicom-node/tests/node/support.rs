@@ -97,6 +97,7 @@ impl Running {
             places: PlacesPerAe::new(per_ae),
         };
         let services = Services {
+            query: None,
             gatekeeper: Arc::new(door),
             store: Arc::new(shelf.clone()),
         };
