@@ -378,7 +378,7 @@ impl EventLog for EmbeddedLog {
             let (_, value) = row
                 .filter(|(key, _)| record::position(key) == Some(next))
                 .ok_or_else(|| match rows.status() {
-                    Err(error) => LogError::damaged(next, error.to_string()),
+                    Err(error) => LogError::damaged(next, error),
                     Ok(()) => LogError::damaged(next, "record is missing"),
                 })?;
             let record = record::decode(next, value)?;
@@ -401,7 +401,7 @@ impl EventLog for EmbeddedLog {
             .shared
             .db
             .get_pinned_opt(record::key(position), &options::reading())
-            .map_err(|e| LogError::damaged(position, e.to_string()))?
+            .map_err(|e| LogError::damaged(position, e))?
             .ok_or_else(|| LogError::damaged(position, "record is missing"))?;
         record::decode(position, &value).map(Some)
     }
