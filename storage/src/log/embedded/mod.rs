@@ -220,10 +220,9 @@ fn open_database(dir: &Path) -> Result<DB, LogOpenError> {
         return Err(LogOpenError::damaged(
             dir,
             format!(
-                "{} has a bad record at byte {} and good ones after it, from byte {}",
+                "{} has a bad record at byte {}",
                 damage.file.display(),
-                damage.offset,
-                damage.good_after
+                damage.offset
             ),
         ));
     }
