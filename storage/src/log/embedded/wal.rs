@@ -25,10 +25,13 @@ pub struct WalDamage {
     pub file: PathBuf,
     /// Byte of the first bad record.
     pub offset: usize,
+    /// It is the list of tables.
+    pub in_manifest: bool,
 }
 
 /// Looks through every such file in the directory.
-pub fn scan(dir: &Path) -> io::Result<Option<WalDamage>> {
+pub fn scan(dir: &Path) -> io::Result<Vec<WalDamage>> {
+    let mut damage = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let file = entry.path();
@@ -44,10 +47,14 @@ pub fn scan(dir: &Path) -> io::Result<Option<WalDamage>> {
         if let Some(offset) = first_bad(&bytes)
             && (is_manifest || !is_torn_tail(&bytes, offset))
         {
-            return Ok(Some(WalDamage { file, offset }));
+            damage.push(WalDamage {
+                file,
+                offset,
+                in_manifest: is_manifest,
+            });
         }
     }
-    Ok(None)
+    Ok(damage)
 }
 
 /// Where the first record begins that is not as it was written.

@@ -159,3 +159,36 @@ async fn a_pack_number_that_the_log_knows_is_not_used_again() {
     let (packs, _) = Packs::open(dir.path(), known).unwrap();
     assert_eq!(append(&packs, 1).await[0].pack, PackId::new(3, 41));
 }
+
+/// The file was made from the tables in `format.rs` by other code. It must stay readable for ever.
+#[tokio::test]
+async fn a_pack_of_version_1_is_read() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let pack = PackId::new(3, 42);
+    let golden = include_bytes!("golden/version-1.pack");
+    fs::write(file_of(dir.path(), pack, "pack"), golden).unwrap();
+
+    let (packs, _) = open(dir.path());
+    assert_eq!(packs.verify(|_| ()).unwrap().damage, []);
+    let listed: Vec<RecordInfo> = packs.records(pack).unwrap().map(Result::unwrap).collect();
+    let [first, second] = listed.as_slice() else {
+        panic!("{listed:?}");
+    };
+    let first = packs.read(pack, first.offset).unwrap();
+    assert_eq!(
+        (&first.data[..], &first.facts[..]),
+        (&b"first data set"[..], &b"first facts"[..])
+    );
+    assert_eq!(first.digest, [1; 32]);
+    let second = packs.read(pack, second.offset).unwrap();
+    assert_eq!(
+        (second.data.len(), second.facts.len(), second.digest),
+        (0, 0, [2; 32])
+    );
+
+    // And what this version writes today differs in nothing but what it is told.
+    let new = append(&packs, 1).await[0];
+    assert_eq!(new.pack, PackId::new(3, 43));
+    let written = fs::read(file_of(dir.path(), new.pack, "open")).unwrap();
+    assert_eq!(written[..16], golden[..16]);
+}
