@@ -64,7 +64,7 @@ impl Intake {
         let waiting = Waiting {
             bytes,
             reply,
-            _share: share,
+            share,
         };
         let queue = self.queue.lock();
         let sender = queue.as_ref().ok_or(LogError::Closed)?;
