@@ -123,11 +123,17 @@ text_id!(
 pub struct ExamKey {
     pub hospital: HospitalCode,
     pub exam_no: ExamNo,
+    /// A hospital that starts its numbers anew opens a new generation of them (R6); the first is 0.
+    pub generation: u16,
 }
 
 impl fmt::Display for ExamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.hospital, self.exam_no)
+        write!(f, "{}/{}", self.hospital, self.exam_no)?;
+        if self.generation > 0 {
+            write!(f, "#{}", self.generation)?;
+        }
+        Ok(())
     }
 }
 
@@ -199,9 +205,16 @@ mod tests {
         assert_eq!(AeTitle::new(" SINK ").unwrap().as_str(), "SINK");
         assert!(matches!(
             ExamNo::new("x".repeat(33)),
-            Err(IdError::TooLong { limit: 32, found: 33, .. })
+            Err(IdError::TooLong {
+                limit: 32,
+                found: 33,
+                ..
+            })
         ));
-        assert!(matches!(StudyUid::new("1.2.a"), Err(IdError::Character { .. })));
+        assert!(matches!(
+            StudyUid::new("1.2.a"),
+            Err(IdError::Character { .. })
+        ));
         assert!(matches!(HospitalCode::new(" "), Err(IdError::Empty { .. })));
     }
 

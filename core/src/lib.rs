@@ -1,5 +1,20 @@
 //! What Yingku knows without touching a disk or a socket: identifiers, events, the rules that accept or refuse
 //! them, and the rows that follow from them.
 
+pub mod contract;
+pub mod correction;
+pub mod decide;
+pub mod dictionaries;
+pub mod envelope;
+pub mod event;
+pub mod exam;
+pub mod finding;
 pub mod ids;
 pub mod instance;
+pub mod outcome;
+pub mod query;
+pub mod refusal;
+pub mod registry;
+pub mod state;
+pub mod statistics;
+pub mod time;

@@ -1,8 +1,18 @@
 //! DICOM instances: their facts, the rows that hold them and how they are matched with what was pushed.
 
+pub mod chunk;
+pub mod doubt;
 pub mod facts;
+pub mod matching;
+pub mod study;
 
+pub use chunk::{CHUNK_INSTANCES, Chunk, ChunkEntry, ChunkError};
 pub use facts::{
     ImageFacts, InstanceFacts, InstancesStored, PatientFacts, SeriesFacts, SeriesGroup,
     StoredInstance, StudyFacts,
+};
+pub use matching::{Match, match_instance};
+pub use study::{
+    CLAIM_LIMIT, CLASS_LIMIT, Claim, HeldGroup, HeldStudy, HoldReason, ImageCounts, SERIES_LIMIT,
+    SeriesRow, StudyClaims, StudyRow, is_image_class,
 };

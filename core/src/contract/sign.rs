@@ -1,0 +1,178 @@
+//! The plaintext of `sign` (R3): `appId,orgId,license`, `appId,license,time` or `appId,orgId,license,time`, the first
+//! two told apart by whether their third part is a time. Decrypting and comparing belong to the edge.
+
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::time::{LocalDateTime, Zone};
+
+/// The most bytes of a plaintext: four blocks of a 1024-bit key hold 468.
+const PLAINTEXT_LIMIT_BYTES: usize = 1_024;
+
+/// 2020-01-01 to 2100-01-01 in seconds: what lies outside is no time but, say, a license of digits.
+const EPOCH_SECONDS: std::ops::Range<i64> = 1_577_836_800..4_102_444_800;
+
+/// What a client signed. No `Debug`: the license is a secret.
+pub struct SignPlaintext {
+    pub app_id: String,
+    /// 机构: one of the app's hospitals.
+    pub org_id: Option<String>,
+    pub license: License,
+    pub time: Option<SignTime>,
+}
+
+/// A license, wiped from memory when dropped. Compare it in constant time.
+pub struct License(Zeroizing<String>);
+
+impl License {
+    pub fn expose(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// The moment at which a sign was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignTime {
+    Local(LocalDateTime),
+    /// Milliseconds since 1970, UTC.
+    Unix(i64),
+}
+
+impl SignTime {
+    pub fn unix_ms(self, zone: &Zone) -> i64 {
+        match self {
+            SignTime::Local(time) => time.unix_ms(zone),
+            SignTime::Unix(moment_ms) => moment_ms,
+        }
+    }
+
+    /// A local time as the contract writes it (R5), seconds or milliseconds since 1970, or RFC 3339 with an offset.
+    fn parse(text: &str) -> Option<Self> {
+        if let Ok(time) = LocalDateTime::parse(text) {
+            return Some(SignTime::Local(time));
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let number: i64 = text.parse().ok()?;
+            let moment_ms = match text.len() {
+                10 => number.checked_mul(1_000)?,
+                13 => number,
+                _ => return None,
+            };
+            return EPOCH_SECONDS
+                .contains(&(moment_ms / 1_000))
+                .then_some(SignTime::Unix(moment_ms));
+        }
+        let moment: Timestamp = text.parse().ok()?;
+        Some(SignTime::Unix(moment.as_millisecond()))
+    }
+}
+
+/// Why a plaintext is none of the three forms; the reason is for the operator's digest, never for the caller (R3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    #[error("the plaintext is not UTF-8 or longer than {PLAINTEXT_LIMIT_BYTES} bytes")]
+    NotText,
+    #[error("the plaintext has {found} parts where 3 or 4 are meant")]
+    Parts { found: usize },
+    #[error("a part of the plaintext is empty")]
+    Empty,
+    #[error("the fourth part is no time")]
+    Time,
+}
+
+/// Reads a decrypted plaintext.
+pub fn parse(plaintext: &[u8]) -> Result<SignPlaintext, SignError> {
+    if plaintext.len() > PLAINTEXT_LIMIT_BYTES {
+        return Err(SignError::NotText);
+    }
+    let text = std::str::from_utf8(plaintext).map_err(|_| SignError::NotText)?;
+    let text = text.trim_start_matches('\u{FEFF}').trim_matches('\0');
+    let parts: Vec<&str> = text.split([',', '，']).map(str::trim).collect();
+    let (app, org, license, time) = match parts.as_slice() {
+        [app, middle, last] => match SignTime::parse(last) {
+            Some(time) => (*app, None, *middle, Some(time)),
+            None => (*app, Some(*middle), *last, None),
+        },
+        [app, org, license, time] => (
+            *app,
+            Some(*org),
+            *license,
+            Some(SignTime::parse(time).ok_or(SignError::Time)?),
+        ),
+        other => return Err(SignError::Parts { found: other.len() }),
+    };
+    if app.is_empty() || license.is_empty() || org.is_some_and(str::is_empty) {
+        return Err(SignError::Empty);
+    }
+    Ok(SignPlaintext {
+        app_id: app.to_owned(),
+        org_id: org.map(str::to_owned),
+        license: License(Zeroizing::new(license.to_owned())),
+        time,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn read(text: &str) -> (String, Option<String>, String, Option<i64>) {
+        let Ok(sign) = parse(text.as_bytes()) else {
+            panic!("{text}")
+        };
+        let license = String::from_utf8(sign.license.expose().to_vec()).unwrap();
+        (
+            sign.app_id,
+            sign.org_id,
+            license,
+            sign.time.map(|time| time.unix_ms(&Zone::default())),
+        )
+    }
+
+    #[test]
+    fn the_third_part_tells_the_forms_apart() {
+        let moment = Some(1_783_133_672_000);
+        let own = |text: &str| text.to_owned();
+        assert_eq!(
+            read("app,350006,lic"),
+            (own("app"), Some(own("350006")), own("lic"), None)
+        );
+        for time in [
+            "2026-07-04 10:54:32",
+            "20260704105432",
+            "1783133672",
+            "1783133672000",
+            "2026-07-04T02:54:32Z",
+            "2026-07-04T10:54:32+08:00",
+        ] {
+            assert_eq!(
+                read(&format!("app,lic,{time}")),
+                (own("app"), None, own("lic"), moment),
+                "{time}"
+            );
+            assert_eq!(
+                read(&format!("app, 350006 ,lic,{time}")),
+                (own("app"), Some(own("350006")), own("lic"), moment),
+                "{time}"
+            );
+        }
+    }
+
+    #[test]
+    fn digits_that_are_no_time_are_a_license() {
+        assert_eq!(read("app,350006,0123456789").2, "0123456789");
+        assert_eq!(read("app,350006,123456").2, "123456");
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_its_reason() {
+        let error = |text: &[u8]| parse(text).err().expect("an error");
+        assert_eq!(error(b"app,lic"), SignError::Parts { found: 2 });
+        assert_eq!(error(b"a,b,c,d,e"), SignError::Parts { found: 5 });
+        assert_eq!(error(b"app,org,lic,soon"), SignError::Time);
+        assert_eq!(error(b",org,lic"), SignError::Empty);
+        assert_eq!(error(b"app,org,\xFF"), SignError::NotText);
+        assert_eq!(error(&[b'a'; 2_000]), SignError::NotText);
+    }
+}

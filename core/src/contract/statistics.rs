@@ -1,0 +1,159 @@
+//! `POST /v1/exam/uploadStatistics` (§2.6): how many exams a hospital should have uploaded, by date and class.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::{Fault, Findings, Refused, Rule};
+use super::fields::UPLOAD_STATISTICS;
+use super::json::Json;
+use super::rows::{read, typed};
+use crate::dictionaries::{ClassAliases, ClassCode, canonical_class};
+use crate::ids::HospitalCode;
+use crate::time::LocalDate;
+
+/// One row of a declaration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredCount {
+    pub hospital: HospitalCode,
+    pub date: LocalDate,
+    /// As the hospital wrote it. Two spellings of one class (DR, CR) are two rows, and their counts add up.
+    pub class_text: String,
+    /// As classes are compared, by the aliases of the moment.
+    pub class: ClassCode,
+    /// 应上传检查数: exams with a real apply-form number and a finished report, 0 to 9999.
+    pub count: u16,
+}
+
+/// Reads and checks the whole array; one fault refuses all of it (R5).
+pub fn parse(
+    bytes: &[u8],
+    charset: Option<&str>,
+    aliases: &ClassAliases,
+) -> Result<Vec<DeclaredCount>, Box<Refused>> {
+    let mut seen = HashMap::new();
+    read(
+        bytes,
+        charset,
+        &UPLOAD_STATISTICS,
+        |row, index, findings| {
+            let row = declared(row, index, findings, aliases)?;
+            let key = (row.hospital.clone(), row.date, row.class_text.clone());
+            match seen.insert(key, index) {
+                None => Some(row),
+                Some(first) => {
+                    let message = format!(
+                        "与第 [{first}] 行的医院、日期、检查类别重复，请合并 (same hospital, date and class as row [{first}])"
+                    );
+                    findings.refuse(Fault::new(format!("[{index}]"), Rule::Consistency, message));
+                    None
+                }
+            }
+        },
+    )
+}
+
+fn declared(
+    row: &Json<'_>,
+    index: usize,
+    findings: &mut Findings,
+    aliases: &ClassAliases,
+) -> Option<DeclaredCount> {
+    let hospital = typed(row, index, "hospitalCode", findings, HospitalCode::new);
+    let date = typed(row, index, "examDate", findings, LocalDate::parse);
+    let count = typed(row, index, "accordCount", findings, str::parse::<u16>);
+    let class_text = row.get("examClass")?.as_text()?.to_owned();
+    let class = canonical_class(aliases, &class_text);
+    Some(DeclaredCount {
+        hospital: hospital?,
+        date: date?,
+        class_text,
+        class,
+        count: count?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::*;
+
+    const SAMPLE: &[u8] = include_bytes!("../../../tests/fixtures/contract/upload_statistics.json");
+
+    fn parse_text(text: &str) -> Result<Vec<DeclaredCount>, Box<Refused>> {
+        parse(text.as_bytes(), None, &ClassAliases::default())
+    }
+
+    fn row(date: &str, class: &str, count: &str) -> String {
+        format!(
+            r#"{{"hospitalCode":"350006","examDate":"{date}","examClass":"{class}","accordCount":{count}}}"#
+        )
+    }
+
+    fn faults(text: &str) -> Vec<(String, Rule)> {
+        let refused = parse_text(text).expect_err("faults");
+        refused
+            .faults
+            .into_iter()
+            .map(|fault| (fault.path, fault.rule))
+            .collect()
+    }
+
+    #[test]
+    fn the_sample_parses_as_it_stands() {
+        let rows = parse(SAMPLE, None, &ClassAliases::default()).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].count, rows[0].class.code.as_str()), (55, "CT"));
+        assert_eq!(rows[1].hospital.as_str(), "350007");
+        assert_eq!(rows[1].date.to_string(), "2026-07-04");
+    }
+
+    #[test]
+    fn a_single_object_and_numbers_are_taken() {
+        let rows = parse_text(&row("20260704", "放射", "0")).unwrap();
+        assert_eq!((rows[0].count, rows[0].class.code.as_str()), (0, "X-Ray"));
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_row() {
+        let text = format!(
+            "[{},{},7,{},{}]",
+            row("2026-07-04", "CT", "1"),
+            row("2026-02-30", "CT", "-1"),
+            row("2026-07-04", "", "10000"),
+            r#"{"hospitalCode":"","examDate":[],"examClass":"MR","accordCount":"many"}"#
+        );
+        assert_eq!(
+            faults(&text),
+            [
+                ("[1].examDate".to_owned(), Rule::Format),
+                ("[1].accordCount".to_owned(), Rule::Number),
+                ("[2]".to_owned(), Rule::Type),
+                ("[3].accordCount".to_owned(), Rule::Length),
+                ("[3].examClass".to_owned(), Rule::Required),
+                ("[4].examDate".to_owned(), Rule::Type),
+                ("[4].accordCount".to_owned(), Rule::Number),
+                ("[4].hospitalCode".to_owned(), Rule::Required),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_repeated_row_refuses_the_array_and_two_spellings_do_not() {
+        let twice = format!("[{0},{0}]", row("2026-07-04", "CT", "1"));
+        assert_eq!(faults(&twice), [("[1]".to_owned(), Rule::Consistency)]);
+        let both = format!(
+            "[{},{}]",
+            row("2026-07-04", "DR", "1"),
+            row("2026-07-04", "CR", "2")
+        );
+        assert_eq!(parse_text(&both).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_array_of_rows_is_refused() {
+        assert_eq!(faults("[]"), [(String::new(), Rule::Required)]);
+        assert_eq!(faults("\"x\""), [(String::new(), Rule::Type)]);
+        assert_eq!(faults("[{"), [(String::new(), Rule::Json)]);
+    }
+}

@@ -1,0 +1,618 @@
+//! Stored instances, in log order. They lie durable in a pack, so nothing is refused here: they are matched again and
+//! shown, or held and listed (design §3).
+
+use std::collections::BTreeSet;
+
+use super::Context;
+use crate::exam::ExamRow;
+use crate::finding::{FindingKey, FindingKind, FindingRow};
+use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey, StudyUid};
+use crate::instance::doubt;
+use crate::instance::{
+    CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, HeldGroup, HoldReason, InstancesStored, Match,
+    SERIES_LIMIT, SeriesGroup, SeriesRow, StoredInstance, StudyRow, is_image_class, match_instance,
+};
+use crate::outcome::Outcome;
+use crate::registry::Scope;
+use crate::state::{ChunkKey, State, StateError, Work};
+
+pub fn stored<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &InstancesStored,
+) -> Result<Outcome, StateError> {
+    for group in &body.groups {
+        let arrival = Arrival {
+            pack: body.pack,
+            position: context.position,
+            time_ms: context.time_ms,
+        };
+        match destination(work, group)? {
+            Ok(hospital) => {
+                let study = StudyKey {
+                    hospital,
+                    study: group.study_uid.clone(),
+                };
+                show(work, context, arrival, &study, group)?;
+                doubt_of_study(work, context, &study)?;
+            }
+            Err(reason) => hold(work, arrival, group, reason)?,
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Where and when instances arrived: for held ones that is before they are shown.
+#[derive(Clone, Copy)]
+struct Arrival {
+    pack: PackId,
+    position: Position,
+    time_ms: i64,
+}
+
+/// The hospital whose study the group belongs to, or why it is held.
+fn destination<S: State>(
+    work: &Work<'_, S>,
+    group: &SeriesGroup,
+) -> Result<Result<HospitalCode, HoldReason>, StateError> {
+    let claims = work.claims(&group.study_uid)?;
+    let found = match_instance(
+        work.registry(),
+        Some(&claims),
+        &Scope::all(),
+        &group.patient.id,
+        &group.study.accession_no,
+    );
+    Ok(match found {
+        Match::Hospital(hospital) | Match::Suspended(hospital) => Ok(hospital),
+        Match::Unregistered => Err(HoldReason::Unregistered),
+        Match::Mismatch { .. } => Err(HoldReason::Mismatch),
+    })
+}
+
+fn hold<S: State>(
+    work: &mut Work<'_, S>,
+    arrival: Arrival,
+    group: &SeriesGroup,
+    reason: HoldReason,
+) -> Result<(), StateError> {
+    let mut held = work.held(&group.study_uid)?;
+    let known = |instance: &StoredInstance| {
+        held.groups
+            .iter()
+            .flat_map(|held| &held.group.instances)
+            .any(|other| {
+                other.image.sop_instance == instance.image.sop_instance
+                    && other.digest == instance.digest
+            })
+    };
+    let fresh: Vec<StoredInstance> = group
+        .instances
+        .iter()
+        .filter(|instance| !known(instance))
+        .cloned()
+        .collect();
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    held.groups.push(HeldGroup {
+        pack: arrival.pack,
+        position: arrival.position,
+        time_ms: arrival.time_ms,
+        reason,
+        group: SeriesGroup {
+            instances: fresh,
+            ..group.clone()
+        },
+    });
+    work.put_held(group.study_uid.clone(), held);
+    Ok(())
+}
+
+/// Shows held instances of a study that match now. How many.
+pub(super) fn adopt<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study_uid: &StudyUid,
+) -> Result<u32, StateError> {
+    let held = work.held(study_uid)?;
+    if held.groups.is_empty() {
+        return Ok(0);
+    }
+    let mut left = crate::instance::HeldStudy::default();
+    let mut adopted = 0usize;
+    for group in held.groups {
+        match destination(work, &group.group)? {
+            Ok(hospital) => {
+                let study = StudyKey {
+                    hospital,
+                    study: study_uid.clone(),
+                };
+                // Shown from this record on, so that a question about the past does not see them.
+                let arrival = Arrival {
+                    pack: group.pack,
+                    position: context.position,
+                    time_ms: context.time_ms,
+                };
+                show(work, context, arrival, &study, &group.group)?;
+                adopted += group.group.instances.len();
+            }
+            Err(reason) => left.groups.push(HeldGroup { reason, ..group }),
+        }
+    }
+    work.put_held(study_uid.clone(), left);
+    Ok(u32::try_from(adopted).unwrap_or(u32::MAX))
+}
+
+/// Adds a group's instances to its study, each SOP Instance UID once.
+fn show<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    arrival: Arrival,
+    key: &StudyKey,
+    group: &SeriesGroup,
+) -> Result<(), StateError> {
+    let before = work.study(key)?;
+    let mut row = match &before {
+        Some(row) => row.clone(),
+        None => {
+            let mut claims = work.claims(&key.study)?;
+            if let Err(at) = claims.holders.binary_search(&key.hospital) {
+                claims.holders.insert(at, key.hospital.clone());
+                work.put_claims(key.study.clone(), claims);
+            }
+            new_study(key, context, group)
+        }
+    };
+    row.last_time_ms = row.last_time_ms.max(context.time_ms);
+    let known = Known::of(work, &row)?;
+    let Some(series) = series_index(&mut row, group) else {
+        overflow(work, context, key);
+        return Ok(());
+    };
+    let mut writer = SeriesWriter::open(work, &row, series)?;
+    let mut fresh: BTreeSet<&SopInstanceUid> = BTreeSet::new();
+    for instance in &group.instances {
+        let uid = &instance.image.sop_instance;
+        if known.has(uid, &instance.digest) || writer.has(uid, &instance.digest) {
+            continue;
+        }
+        let further = known.names(uid) || !fresh.insert(uid);
+        if further {
+            further_version(work, context, key, uid);
+        }
+        let entry = ChunkEntry {
+            stored: instance.clone(),
+            pack: arrival.pack,
+            sender: group.sender.clone(),
+            position: arrival.position,
+            hidden: false,
+            further,
+        };
+        row.bytes = row.bytes.saturating_add(instance.length);
+        writer.push(work, entry);
+    }
+    writer.close(work, &mut row);
+    work.put_study(before, Some(row));
+    Ok(())
+}
+
+fn new_study(key: &StudyKey, context: Context<'_>, group: &SeriesGroup) -> StudyRow {
+    StudyRow {
+        key: key.clone(),
+        first_position: context.position,
+        first_time_ms: context.time_ms,
+        last_time_ms: context.time_ms,
+        patient: group.patient.clone(),
+        study: group.study.clone(),
+        series: Vec::new(),
+        bytes: 0,
+    }
+}
+
+/// Index of the group's series in the study, a new one if it is not there yet; `None` when there are too many.
+fn series_index(row: &mut StudyRow, group: &SeriesGroup) -> Option<usize> {
+    if let Some(at) = row
+        .series
+        .iter()
+        .position(|series| series.uid == group.series_uid)
+    {
+        return Some(at);
+    }
+    if row.series.len() >= SERIES_LIMIT {
+        return None;
+    }
+    row.series.push(SeriesRow {
+        uid: group.series_uid.clone(),
+        facts: group.series.clone(),
+        chunks: 0,
+        instances: 0,
+        images: 0,
+        frames: 0,
+        classes: Vec::new(),
+    });
+    Some(row.series.len() - 1)
+}
+
+/// SOP Instance UIDs that the study holds already, in all of its series.
+struct Known(std::collections::HashMap<SopInstanceUid, Vec<[u8; 16]>>);
+
+impl Known {
+    fn of<S: State>(work: &Work<'_, S>, row: &StudyRow) -> Result<Self, StateError> {
+        let mut known = std::collections::HashMap::new();
+        for_each_chunk(work, row, |_, chunk| {
+            for entry in chunk.entries {
+                known
+                    .entry(entry.stored.image.sop_instance)
+                    .or_insert_with(Vec::new)
+                    .push(entry.stored.digest);
+            }
+        })?;
+        Ok(Self(known))
+    }
+
+    fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
+        self.0
+            .get(uid)
+            .is_some_and(|digests| digests.contains(digest))
+    }
+
+    fn names(&self, uid: &SopInstanceUid) -> bool {
+        self.0.contains_key(uid)
+    }
+}
+
+fn for_each_chunk<S: State>(
+    work: &Work<'_, S>,
+    row: &StudyRow,
+    mut visit: impl FnMut(ChunkKey, Chunk),
+) -> Result<(), StateError> {
+    for (index, series) in row.series.iter().enumerate() {
+        for chunk in 0..series.chunks {
+            let at = chunk_key(&row.key, index, chunk);
+            if let Some(found) = work.chunk(&at)? {
+                visit(at, found);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn chunk_key(study: &StudyKey, series: usize, chunk: u32) -> ChunkKey {
+    ChunkKey {
+        study: study.clone(),
+        series: u32::try_from(series).unwrap_or(u32::MAX),
+        chunk,
+    }
+}
+
+/// The last chunk of one series, open for more entries; counts of what it adds.
+struct SeriesWriter {
+    key: StudyKey,
+    series: usize,
+    chunks: u32,
+    open: Chunk,
+    added: Vec<(bool, u32, bool, crate::ids::Uid)>,
+}
+
+impl SeriesWriter {
+    fn open<S: State>(
+        work: &Work<'_, S>,
+        row: &StudyRow,
+        series: usize,
+    ) -> Result<Self, StateError> {
+        let mut chunks = row.series.get(series).map_or(0, |series| series.chunks);
+        let open = match chunks.checked_sub(1) {
+            Some(last) => work
+                .chunk(&chunk_key(&row.key, series, last))?
+                .unwrap_or_default(),
+            None => Chunk::default(),
+        };
+        chunks = chunks.max(1);
+        Ok(Self {
+            key: row.key.clone(),
+            series,
+            chunks,
+            open,
+            added: Vec::new(),
+        })
+    }
+
+    /// Whether this batch brought it already.
+    fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
+        self.open
+            .entries
+            .iter()
+            .rev()
+            .any(|entry| entry.stored.image.sop_instance == *uid && entry.stored.digest == *digest)
+    }
+
+    fn push<S: State>(&mut self, work: &mut Work<'_, S>, entry: ChunkEntry) {
+        if self.open.entries.len() >= CHUNK_INSTANCES {
+            self.flush(work);
+            self.chunks = self.chunks.saturating_add(1);
+            self.open = Chunk::default();
+        }
+        let image = is_image_class(&entry.image().sop_class);
+        self.added.push((
+            entry.is_visible(),
+            entry.image().frames.max(1),
+            image,
+            entry.image().sop_class.clone(),
+        ));
+        self.open.entries.push(entry);
+    }
+
+    fn flush<S: State>(&self, work: &mut Work<'_, S>) {
+        let at = chunk_key(&self.key, self.series, self.chunks.saturating_sub(1));
+        work.put_chunk(at, Some(self.open.clone()));
+    }
+
+    fn close<S: State>(self, work: &mut Work<'_, S>, row: &mut StudyRow) {
+        if self.added.is_empty() {
+            return;
+        }
+        self.flush(work);
+        let Some(series) = row.series.get_mut(self.series) else {
+            return;
+        };
+        series.chunks = self.chunks;
+        for (visible, frames, image, class) in self.added {
+            if visible {
+                series.instances = series.instances.saturating_add(1);
+                if image {
+                    series.images = series.images.saturating_add(1);
+                    series.frames = series.frames.saturating_add(frames);
+                }
+            }
+            if series.classes.len() < CLASS_LIMIT && !series.classes.contains(&class) {
+                series.classes.push(class);
+            }
+        }
+    }
+}
+
+fn overflow<S: State>(work: &mut Work<'_, S>, context: Context<'_>, key: &StudyKey) {
+    work.put_finding(
+        FindingKey {
+            kind: FindingKind::Overflow,
+            hospital: key.hospital.clone(),
+            subject: key.study.as_str().to_owned(),
+        },
+        Some(FindingRow {
+            position: context.position,
+            time_ms: context.time_ms,
+            exams: Vec::new(),
+            detail: vec![format!("more than {SERIES_LIMIT} series")],
+        }),
+    );
+}
+
+fn further_version<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    key: &StudyKey,
+    uid: &SopInstanceUid,
+) {
+    work.put_finding(
+        FindingKey {
+            kind: FindingKind::FurtherVersion,
+            hospital: key.hospital.clone(),
+            subject: format!("{}/{uid}", key.study),
+        },
+        Some(FindingRow {
+            position: context.position,
+            time_ms: context.time_ms,
+            exams: Vec::new(),
+            detail: vec!["bytes".to_owned()],
+        }),
+    );
+}
+
+/// Instances of a study to hide or show, and those that changed.
+pub(super) fn set_hidden<S: State>(
+    work: &mut Work<'_, S>,
+    key: &StudyKey,
+    instances: Option<&BTreeSet<SopInstanceUid>>,
+    hidden: bool,
+) -> Result<Vec<SopInstanceUid>, StateError> {
+    let Some(before) = work.study(key)? else {
+        return Ok(Vec::new());
+    };
+    let mut chunks = Vec::new();
+    for_each_chunk(work, &before, |at, chunk| chunks.push((at, chunk)))?;
+    let mut row = before.clone();
+    let mut changed = Vec::new();
+    for (at, mut chunk) in chunks {
+        let mut touched = false;
+        for entry in &mut chunk.entries {
+            let uid = &entry.stored.image.sop_instance;
+            if entry.hidden == hidden || instances.is_some_and(|chosen| !chosen.contains(uid)) {
+                continue;
+            }
+            changed.push(uid.clone());
+            touched = true;
+            let counted = entry.is_visible();
+            entry.hidden = hidden;
+            if counted != entry.is_visible() {
+                recount(&mut row, at.series, entry);
+            }
+        }
+        if touched {
+            work.put_chunk(at, Some(chunk));
+        }
+    }
+    work.put_study(Some(before), Some(row));
+    Ok(changed)
+}
+
+fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry) {
+    let Some(series) = usize::try_from(series)
+        .ok()
+        .and_then(|at| row.series.get_mut(at))
+    else {
+        return;
+    };
+    let image = is_image_class(&entry.image().sop_class);
+    let frames = entry.image().frames.max(1);
+    let change = |count: &mut u32, by: u32| {
+        *count = if entry.is_visible() {
+            count.saturating_add(by)
+        } else {
+            count.saturating_sub(by)
+        };
+    };
+    change(&mut series.instances, 1);
+    if image {
+        change(&mut series.images, 1);
+        change(&mut series.frames, frames);
+    }
+}
+
+/// Takes a study and its instances out of the views.
+pub(super) fn remove_study<S: State>(
+    work: &mut Work<'_, S>,
+    key: &StudyKey,
+) -> Result<(), StateError> {
+    let Some(row) = work.study(key)? else {
+        return Ok(());
+    };
+    let mut keys = Vec::new();
+    for_each_chunk(work, &row, |at, _| keys.push(at))?;
+    for at in keys {
+        work.put_chunk(at, None);
+    }
+    work.put_study(Some(row), None);
+    Ok(())
+}
+
+/// Gives a study's instances to another hospital: same instances, another key.
+pub(super) fn rehome<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    from: &StudyKey,
+    to: &HospitalCode,
+) -> Result<(), StateError> {
+    if from.hospital == *to {
+        return Ok(());
+    }
+    let Some(row) = work.study(from)? else {
+        return Ok(());
+    };
+    let mut chunks = Vec::new();
+    for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
+    let target = StudyKey {
+        hospital: to.clone(),
+        study: from.study.clone(),
+    };
+    for (at, chunk) in chunks {
+        let Some(series) = usize::try_from(at.series)
+            .ok()
+            .and_then(|index| row.series.get(index))
+        else {
+            continue;
+        };
+        for entry in chunk.entries {
+            let group = SeriesGroup {
+                hospital: to.clone(),
+                sender: entry.sender.clone(),
+                study_uid: from.study.clone(),
+                series_uid: SeriesUid::clone(&series.uid),
+                patient: row.patient.clone(),
+                study: row.study.clone(),
+                series: series.facts.clone(),
+                instances: vec![entry.stored],
+            };
+            let arrival = Arrival {
+                pack: entry.pack,
+                position: entry.position,
+                time_ms: context.time_ms,
+            };
+            show(work, context, arrival, &target, &group)?;
+            if entry.hidden {
+                let uid = group
+                    .instances
+                    .into_iter()
+                    .map(|i| i.image.sop_instance)
+                    .collect();
+                set_hidden(work, &target, Some(&uid), true)?;
+            }
+        }
+    }
+    remove_study(work, from)?;
+    let mut claims = work.claims(&from.study)?;
+    claims.holders.retain(|holder| *holder != from.hospital);
+    work.put_claims(from.study.clone(), claims);
+    Ok(())
+}
+
+/// Compares an exam with its studies' images; lists or settles the doubt. Whether there is one (R8).
+pub(super) fn doubts<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    exam: &ExamRow,
+) -> Result<bool, StateError> {
+    let mut differing = BTreeSet::new();
+    for declared in &exam.studies {
+        let key = StudyKey {
+            hospital: exam.key.hospital.clone(),
+            study: declared.uid.clone(),
+        };
+        // Most exams come before their images: one look at the claims spares one at the study.
+        if work.claims(&declared.uid)?.holders.is_empty() {
+            continue;
+        }
+        if let Some(study) = work.study(&key)? {
+            differing.extend(doubt::differences(exam, &study.patient));
+        }
+    }
+    let key = FindingKey {
+        kind: FindingKind::IdentityDoubt,
+        hospital: exam.key.hospital.clone(),
+        subject: exam.key.to_string(),
+    };
+    let doubtful = !differing.is_empty() && exam.withdrawn.is_none();
+    if doubtful {
+        work.put_finding(
+            key,
+            Some(FindingRow {
+                position: context.position,
+                time_ms: context.time_ms,
+                exams: vec![exam.key.to_string()],
+                detail: differing.into_iter().map(str::to_owned).collect(),
+            }),
+        );
+    } else if exam.has(crate::exam::ExamFlag::IdentityDoubt) {
+        work.put_finding(key, None);
+    }
+    Ok(doubtful)
+}
+
+/// Marks the exams of a study whose first images have just come.
+fn doubt_of_study<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    key: &StudyKey,
+) -> Result<(), StateError> {
+    let claims = work.claims(&key.study)?;
+    let exams: Vec<_> = claims.owning().map(|claim| claim.exam.clone()).collect();
+    for exam in exams {
+        let Some(before) = work.exam(&exam)? else {
+            continue;
+        };
+        let doubtful = doubts(work, context, &before)?;
+        if doubtful != before.has(crate::exam::ExamFlag::IdentityDoubt) {
+            let mut row = before.clone();
+            row.set(crate::exam::ExamFlag::IdentityDoubt, doubtful);
+            work.changes.history.push(crate::exam::ExamHistory {
+                position: context.position,
+                time_ms: context.time_ms,
+                step: crate::exam::ExamStep::Doubted,
+                content: None,
+                row: row.clone(),
+            });
+            work.put_exam(Some(before), Some(row));
+        }
+    }
+    Ok(())
+}

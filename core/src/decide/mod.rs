@@ -1,0 +1,141 @@
+//! The rules: (state, record) → outcome and changes, in log order, the same wherever the log is replayed.
+//!
+//! A rule reads only state and record. Every setting that it depends on is in the registry, which events change; what
+//! time brings about is an event too.
+
+mod correction;
+mod exam;
+mod instances;
+mod statistics;
+
+use crate::event::{Event, HoldExpired, RULES_VERSION, SignUsed, TestDataPurged};
+use crate::ids::{Position, StudyKey};
+use crate::outcome::{ErrorKind, Outcome, Refusal};
+use crate::refusal::RefusalRow;
+use crate::state::{Changes, State, StateError, Work};
+
+/// Where and when the record stands in the log, and who wrote it.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub position: Position,
+    /// Log time, unix milliseconds.
+    pub time_ms: i64,
+    pub actor: &'a str,
+}
+
+/// Why a record could not be decided. The projector stops at it.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the record's content is not readable: {0}")]
+    Content(String),
+    #[error("rules version {0} is activated, this release knows up to {RULES_VERSION}")]
+    Rules(u32),
+}
+
+/// Decides one record.
+pub fn decide<S: State>(
+    state: &S,
+    context: Context<'_>,
+    event: &Event,
+) -> Result<(Outcome, Changes), DecideError> {
+    let mut work = Work::new(state);
+    let outcome = match event {
+        Event::ExamPushed(body) => exam::pushed(&mut work, context, body)?,
+        Event::InstancesStored(body) => instances::stored(&mut work, context, body)?,
+        Event::StatisticsDeclared(body) => statistics::declared(&mut work, context, body)?,
+        Event::DetailDeclared(body) => statistics::detailed(&mut work, context, body)?,
+        Event::CorrectionMade(body) => correction::made(&mut work, context, body)?,
+        Event::HoldExpired(body) => hold_expired(&mut work, body)?,
+        Event::SignUsed(body) => sign_used(&mut work, context, body)?,
+        Event::TestDataPurged(body) => purged(&mut work, body)?,
+        Event::InstancesRefused(body) => {
+            work.changes
+                .refusals
+                .extend(body.refused.iter().cloned().map(|refused| RefusalRow {
+                    position: context.position,
+                    time_ms: context.time_ms,
+                    refused,
+                }));
+            Outcome::Done
+        }
+        Event::RegistryChanged(body) => {
+            work.changes.registry.clone_from(&body.changes);
+            Outcome::Done
+        }
+        Event::RulesActivated(body) if body.rules > RULES_VERSION => {
+            return Err(DecideError::Rules(body.rules));
+        }
+        Event::RulesActivated(body) => {
+            work.changes.rules = Some(body.rules);
+            Outcome::Done
+        }
+        Event::NodeStarted(_) => Outcome::Done,
+    };
+    // What is refused leaves no trace but the lists that say so.
+    Ok((outcome, work.changes))
+}
+
+fn hold_expired<S: State>(
+    work: &mut Work<'_, S>,
+    body: &HoldExpired,
+) -> Result<Outcome, StateError> {
+    let mut held = work.held(&body.study)?;
+    held.groups
+        .retain(|held| held.group.hospital != body.hospital || held.position > body.up_to);
+    work.put_held(body.study.clone(), held);
+    Ok(Outcome::Done)
+}
+
+fn sign_used<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &SignUsed,
+) -> Result<Outcome, DecideError> {
+    let digest = u128::from_str_radix(&body.digest, 16)
+        .map_err(|_| DecideError::Content("sign digest".to_owned()))?
+        .to_be_bytes();
+    if work
+        .sign(&digest)?
+        .is_some_and(|expires_ms| expires_ms >= context.time_ms)
+    {
+        return Ok(Outcome::Refused(Refusal::new(
+            ErrorKind::Unauthenticated,
+            "sign-used",
+            "sign",
+            "sign 已使用过，请用新的时间重新生成 (this sign was used before: make a new one)",
+        )));
+    }
+    work.changes.signs.insert(digest, body.expires_ms);
+    Ok(Outcome::Done)
+}
+
+/// Takes exams of a hospital in mode `test` out of the views, with the studies that nobody else claims.
+fn purged<S: State>(work: &mut Work<'_, S>, body: &TestDataPurged) -> Result<Outcome, StateError> {
+    for key in &body.exams {
+        let Some(row) = work.exam(key)? else { continue };
+        if !row.has(crate::exam::ExamFlag::Test) {
+            continue;
+        }
+        for declared in &row.studies {
+            let mut claims = work.claims(&declared.uid)?;
+            claims.claims.retain(|claim| claim.exam != *key);
+            let study = StudyKey {
+                hospital: key.hospital.clone(),
+                study: declared.uid.clone(),
+            };
+            if !claims
+                .claims
+                .iter()
+                .any(|claim| claim.exam.hospital == key.hospital)
+            {
+                instances::remove_study(work, &study)?;
+                claims.holders.retain(|holder| *holder != key.hospital);
+            }
+            work.put_claims(declared.uid.clone(), claims);
+        }
+        work.put_exam(Some(row), None);
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,237 @@
+//! Events: what happened. Each kind has a number and versions that never change; golden bytes of every kind and
+//! version stay in `tests/fixtures/events/` and must decode for ever.
+//!
+//! Bodies that come by the thousand (pushes, instances) are postcard; the others are JSON, so that `yingku log show`
+//! and a person with a hex dump can read them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::push::ExamPushedBody;
+use crate::correction::CorrectionMade;
+use crate::envelope::Envelope;
+use crate::ids::{ExamKey, ExamNo, HospitalCode, Position, StudyUid};
+use crate::instance::InstancesStored;
+use crate::refusal::RefusedInstances;
+use crate::registry::RegistryChange;
+
+/// Version of the rules in [`crate::decide`] that this release writes and knows.
+pub const RULES_VERSION: u32 = 1;
+
+/// What happened, decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    RegistryChanged(RegistryChanged),
+    ExamPushed(ExamPushedBody<'static>),
+    StatisticsDeclared(StatisticsDeclared),
+    DetailDeclared(DetailDeclared),
+    InstancesStored(InstancesStored),
+    InstancesRefused(InstancesRefused),
+    CorrectionMade(CorrectionMade),
+    HoldExpired(HoldExpired),
+    SignUsed(SignUsed),
+    NodeStarted(NodeStarted),
+    RulesActivated(RulesActivated),
+    TestDataPurged(TestDataPurged),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegistryChanged {
+    pub changes: Vec<RegistryChange>,
+}
+
+/// Contract §2.6: taken or refused as a whole (R5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatisticsDeclared {
+    pub rows: Vec<DeclaredRow>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeclaredRow {
+    pub hospital_code: HospitalCode,
+    /// `YYYY-MM-DD`
+    pub exam_date: String,
+    /// As declared.
+    pub exam_class: String,
+    pub accord_count: u32,
+}
+
+/// The extension `uploadDetail` (R10): which exams a declaration counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DetailDeclared {
+    pub rows: Vec<DetailRow>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DetailRow {
+    pub hospital_code: HospitalCode,
+    pub exam_date: String,
+    pub exam_class: String,
+    pub exam_no: ExamNo,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub apply_no: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub study_uid: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_count: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstancesRefused {
+    pub refused: Vec<RefusedInstances>,
+}
+
+/// What time brings about is an event too: held instances of a study that waited too long are dropped (R8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldExpired {
+    pub study: StudyUid,
+    /// Held groups of this hospital that records up to this position brought.
+    pub hospital: HospitalCode,
+    pub up_to: Position,
+}
+
+/// A timed sign works once (R3): consumed in log order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignUsed {
+    /// First 128 bits of BLAKE3 over the plaintext and the app's id, in hex.
+    pub digest: String,
+    /// Unix milliseconds after which the sign is out of its time window and the mark may go.
+    pub expires_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStarted {
+    pub node: u16,
+    pub release: String,
+    pub http: String,
+    pub dicom: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesActivated {
+    pub rules: u32,
+}
+
+/// Exams that were pushed while their hospital was in mode `test`, named one by one so that `decide` needs no scan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestDataPurged {
+    pub exams: Vec<ExamKey>,
+}
+
+/// Why a record is not an event that this release knows. The projector stops at it (design §2).
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    #[error("event kind {kind} version {version} is not known to this release")]
+    Unknown { kind: u16, version: u16 },
+    #[error("body of event kind {kind} version {version} is not readable")]
+    Body {
+        kind: u16,
+        version: u16,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+macro_rules! kinds {
+    ($($kind:literal, $name:ident, $codec:ident, $title:literal;)*) => {
+        impl Event {
+            /// Number of the kind and version of the body.
+            pub fn kind(&self) -> (u16, u16) {
+                match self {
+                    $(Self::$name(_) => ($kind, 1),)*
+                }
+            }
+
+            /// The kind's name as operators see it.
+            pub fn title(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => $title,)*
+                }
+            }
+
+            pub fn encode_body(&self) -> Result<Vec<u8>, EventError> {
+                let (kind, version) = self.kind();
+                let result = match self {
+                    $(Self::$name(body) => $codec::encode(body),)*
+                };
+                result.map_err(|source| EventError::Body { kind, version, source })
+            }
+
+            pub fn decode_body(kind: u16, version: u16, body: &[u8]) -> Result<Self, EventError> {
+                match (kind, version) {
+                    $(($kind, 1) => $codec::decode(body)
+                        .map(Self::$name)
+                        .map_err(|source| EventError::Body { kind, version, source }),)*
+                    _ => Err(EventError::Unknown { kind, version }),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    1, RegistryChanged, json, "registry-changed";
+    2, ExamPushed, binary_owned, "exam-pushed";
+    3, StatisticsDeclared, json, "statistics-declared";
+    4, DetailDeclared, json, "detail-declared";
+    5, InstancesStored, binary, "instances-stored";
+    6, InstancesRefused, json, "instances-refused";
+    7, CorrectionMade, json, "correction-made";
+    8, HoldExpired, json, "hold-expired";
+    9, SignUsed, json, "sign-used";
+    10, NodeStarted, json, "node-started";
+    11, RulesActivated, json, "rules-activated";
+    12, TestDataPurged, json, "test-data-purged";
+}
+
+impl Event {
+    pub fn decode(envelope: &Envelope<'_>) -> Result<Self, EventError> {
+        Self::decode_body(envelope.kind, envelope.version, envelope.body)
+    }
+}
+
+type CodecError = Box<dyn std::error::Error + Send + Sync>;
+
+mod json {
+    use super::CodecError;
+
+    pub fn encode<T: serde::Serialize>(body: &T) -> Result<Vec<u8>, CodecError> {
+        serde_json::to_vec(body).map_err(Into::into)
+    }
+
+    pub fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+        serde_json::from_slice(bytes).map_err(Into::into)
+    }
+}
+
+/// A body that can borrow from the record's bytes, kept on its own.
+mod binary_owned {
+    use super::{CodecError, ExamPushedBody};
+
+    pub fn encode(body: &ExamPushedBody<'_>) -> Result<Vec<u8>, CodecError> {
+        super::binary::encode(body)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<ExamPushedBody<'static>, CodecError> {
+        postcard::from_bytes::<ExamPushedBody<'_>>(bytes)
+            .map(ExamPushedBody::into_owned)
+            .map_err(Into::into)
+    }
+}
+
+mod binary {
+    use super::CodecError;
+
+    pub fn encode<T: serde::Serialize>(body: &T) -> Result<Vec<u8>, CodecError> {
+        postcard::to_stdvec(body).map_err(Into::into)
+    }
+
+    pub fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+        postcard::from_bytes(bytes).map_err(Into::into)
+    }
+}

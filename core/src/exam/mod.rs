@@ -1,0 +1,178 @@
+//! 检查: an examination as the archive holds it. The pushed content stays in the log; the row says what it came to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ExamKey, Position, StudyUid};
+
+/// Where an exam's report stands for a reader (R6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportState {
+    /// Pushed at 50: images received, no report yet.
+    None,
+    /// Pushed at 60.
+    Preliminary,
+    /// Pushed at 65: taken back, readers see 已撤回.
+    Returned,
+    /// Pushed at 70.
+    Confirmed,
+    /// Pushed at 70 again with other content: 已修订.
+    Revised,
+}
+
+impl ReportState {
+    /// Whether the report counts as completed (contract §2.6).
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Confirmed | Self::Revised)
+    }
+}
+
+/// Something about an exam that a person may want to look at; nothing is refused for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExamFlag {
+    /// The class is in no dictionary and no alias table.
+    UnknownClass,
+    /// The apply-form number is a placeholder; never joined, not counted (R10).
+    PlaceholderApplyNo,
+    /// The hospital was in mode `test`: uncounted, purgeable.
+    Test,
+    /// A status 50 or 60 came after 70 (R6).
+    LateStatus,
+    /// The study UID is claimed by another hospital or patient (R7).
+    StudyConflict,
+    /// Name, sex or birth date differ between push and images (R8).
+    IdentityDoubt,
+    /// The push broke a rule that this hospital only warns of.
+    Warned,
+}
+
+/// A study that a push declares, rows of `imageList` with the same UID added up (R9).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredStudy {
+    pub uid: StudyUid,
+    pub accession_no: Option<String>,
+    /// Images declared; absent if no row of this study gives a count.
+    pub image_count: Option<u32>,
+    /// Every row of this study opens at the hospital by `imageUrl` (link).
+    pub linked: bool,
+}
+
+/// Who hid an exam.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WithdrawnBy {
+    /// A push with new content brings it back.
+    App,
+    /// Stays until an operator takes it back.
+    Operator,
+}
+
+/// One exam's current state.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExamRow {
+    pub key: ExamKey,
+    /// Record that holds the current content.
+    pub position: Position,
+    /// Log time of that record, unix milliseconds.
+    pub time_ms: i64,
+    /// Record of the first push: the immutable sort key of lists.
+    pub first_position: Position,
+    pub first_time_ms: i64,
+    /// Versions received, late ones included.
+    pub version: u32,
+    /// Digest of the current content, and of the content that came last.
+    pub digest: [u8; 16],
+    pub last_digest: [u8; 16],
+    /// `examStatus` of the current content: 50, 60, 65 or 70.
+    pub status: u8,
+    pub report: ReportState,
+    /// Log time when the report was first confirmed (status 70), 0 before.
+    pub confirmed_ms: i64,
+    /// `YYYY-MM-DD HH:MM:SS`, local time.
+    pub exam_time: String,
+    /// Canonical class (R10).
+    pub class: String,
+    /// 申请单号 as pushed.
+    pub apply_no: String,
+    pub sick_id: String,
+    pub name: String,
+    pub sex: String,
+    pub birth_date: String,
+    /// 检查号, DICOM's PatientID (R7).
+    pub patient_id: String,
+    pub card_no: String,
+    pub inpatient_no: String,
+    pub outpatient_no: String,
+    pub studies: Vec<DeclaredStudy>,
+    pub flags: Vec<ExamFlag>,
+    pub withdrawn: Option<WithdrawnBy>,
+}
+
+impl ExamRow {
+    /// `YYYY-MM-DD` of the exam.
+    pub fn exam_date(&self) -> &str {
+        self.exam_time.get(..10).unwrap_or(&self.exam_time)
+    }
+
+    pub fn has(&self, flag: ExamFlag) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    pub fn set(&mut self, flag: ExamFlag, on: bool) {
+        match (self.flags.binary_search(&flag), on) {
+            (Err(at), true) => self.flags.insert(at, flag),
+            (Ok(at), false) => {
+                self.flags.remove(at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Counted in reconciliation: neither withdrawn nor test data.
+    pub fn is_counted(&self) -> bool {
+        self.withdrawn.is_none() && !self.has(ExamFlag::Test)
+    }
+
+    /// Completed report and a real apply form: what `accordCount` counts (contract §2.6, R10).
+    pub fn is_accordant(&self) -> bool {
+        self.is_counted() && self.report.is_final() && !self.has(ExamFlag::PlaceholderApplyNo)
+    }
+}
+
+impl std::fmt::Debug for ExamRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExamRow")
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a record did to an exam.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExamStep {
+    Registered,
+    Changed,
+    /// Kept in the history, not the current content (R6).
+    Late,
+    Withdrawn,
+    Restored,
+    /// A correction touched its studies or flags.
+    Corrected,
+    /// An identity doubt was found or cleared.
+    Doubted,
+}
+
+/// One line of an exam's history: what the record at `position` did, and the row after it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExamHistory {
+    pub position: Position,
+    pub time_ms: i64,
+    pub step: ExamStep,
+    /// The record that holds pushed content, for steps that brought one.
+    pub content: Option<Position>,
+    pub row: ExamRow,
+}

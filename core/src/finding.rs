@@ -1,0 +1,38 @@
+//! Findings: the lists that an operator works through. Each line goes when what it tells of is settled.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{HospitalCode, Position};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[repr(u8)]
+pub enum FindingKind {
+    /// A study UID that two hospitals or patients claim (R7); subject: the UID.
+    StudyConflict = 1,
+    /// A push refused as suspected reuse of a number (R6); subject: position of the push.
+    NumberReuse = 2,
+    /// Push and images differ about the person (R8); subject: the exam.
+    IdentityDoubt = 3,
+    /// A SOP Instance UID that came again with other bytes (design §3); subject: study and SOP Instance UID.
+    FurtherVersion = 4,
+    /// A study with more series or claims than are indexed; subject: the study UID.
+    Overflow = 5,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FindingKey {
+    pub kind: FindingKind,
+    pub hospital: HospitalCode,
+    pub subject: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingRow {
+    pub position: Position,
+    pub time_ms: i64,
+    /// Exams concerned, as `hospital/examNo`.
+    pub exams: Vec<String>,
+    /// What differs, without values.
+    pub detail: Vec<String>,
+}

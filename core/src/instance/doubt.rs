@@ -1,0 +1,81 @@
+//! Identity doubts: who the push says was examined against who the images say was (R8).
+
+use crate::exam::ExamRow;
+use crate::instance::PatientFacts;
+
+/// What differs; empty if nothing comparable does.
+pub fn differences(exam: &ExamRow, patient: &PatientFacts) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    if names_differ(&exam.name, &patient.name) {
+        found.push("name");
+    }
+    let pushed_sex = match exam.sex.as_str() {
+        "男" => Some("M"),
+        "女" => Some("F"),
+        _ => None,
+    };
+    if let (Some(pushed), "M" | "F") = (pushed_sex, patient.sex.trim())
+        && pushed != patient.sex.trim()
+    {
+        found.push("sex");
+    }
+    let pushed_birth: String = exam
+        .birth_date
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    let image_birth = patient.birth_date.trim();
+    if pushed_birth.len() == 8 && image_birth.len() == 8 && pushed_birth != image_birth {
+        found.push("birthDate");
+    }
+    found
+}
+
+/// Names differ if a group of the DICOM name is in the script of the pushed name and none is equal to it.
+/// A name in pinyin only says nothing about a name in Chinese.
+fn names_differ(pushed: &str, dicom: &str) -> bool {
+    let pushed = folded(pushed);
+    if pushed.is_empty() {
+        return false;
+    }
+    let mut comparable = false;
+    for group in dicom
+        .split('=')
+        .map(folded)
+        .filter(|group| !group.is_empty())
+    {
+        if group == pushed {
+            return false;
+        }
+        comparable |= group.is_ascii() == pushed.is_ascii();
+    }
+    comparable
+}
+
+/// Separators and blanks aside, case aside.
+fn folded(name: &str) -> String {
+    name.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_differ;
+
+    #[test]
+    fn a_name_is_compared_in_its_own_script() {
+        for (pushed, dicom, differ) in [
+            ("肖萍", "肖^萍", false),
+            ("肖萍", "Xiao^Ping=肖^萍", false),
+            ("肖萍", "Xiao^Ping", false),
+            ("肖萍", "Xiao^Ping=王^五", true),
+            ("买买提·艾合买提", "买买提艾合买提", false),
+            ("John Doe", "DOE^JOHN", true),
+            ("肖萍", "", false),
+        ] {
+            assert_eq!(names_differ(pushed, dicom), differ, "{pushed} {dicom}");
+        }
+    }
+}

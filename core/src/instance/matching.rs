@@ -1,0 +1,232 @@
+//! Whether an instance belongs to a pushed exam (contract §2.4, R7, R8).
+
+use std::borrow::Cow;
+
+use super::study::{Claim, StudyClaims};
+use crate::ids::HospitalCode;
+use crate::registry::{HospitalMode, Matching, Registry, Scope};
+
+/// VR SH holds at most 16 characters (PS3.5 §6.2), so a longer accessionNo was cut on its way into the images.
+const ACCESSION_CHARACTERS: usize = 16;
+
+/// What a comparison came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Match {
+    /// It is one of this hospital's.
+    Hospital(HospitalCode),
+    /// No exam with this study UID was pushed, or none that the sender may send for.
+    Unregistered,
+    /// The exam is registered, this attribute of the instance differs.
+    Mismatch {
+        hospital: HospitalCode,
+        attribute: &'static str,
+    },
+    /// It is one of this hospital's, which takes nothing at present.
+    Suspended(HospitalCode),
+}
+
+/// Compares an instance's identifiers with the claims on its study UID.
+pub fn match_instance(
+    registry: &Registry,
+    claims: Option<&StudyClaims>,
+    scope: &Scope,
+    patient_id: &str,
+    accession_no: &str,
+) -> Match {
+    let Some(owner) = claims.and_then(StudyClaims::owner) else {
+        return Match::Unregistered;
+    };
+    let hospital = &owner.exam.hospital;
+    if !scope.has(hospital) {
+        return Match::Unregistered;
+    }
+    let Some(entry) = registry.hospitals.get(hospital) else {
+        return Match::Unregistered;
+    };
+    let mut differing = "PatientID";
+    for claim in claims.into_iter().flat_map(StudyClaims::owning) {
+        match differs(entry.matching, claim, patient_id, accession_no) {
+            None if entry.mode == HospitalMode::Suspended => {
+                return Match::Suspended(hospital.clone());
+            }
+            None => return Match::Hospital(hospital.clone()),
+            Some(attribute) => differing = attribute,
+        }
+    }
+    Match::Mismatch {
+        hospital: hospital.clone(),
+        attribute: differing,
+    }
+}
+
+/// The first attribute that keeps an instance from a claim.
+fn differs(
+    matching: Matching,
+    claim: &Claim,
+    patient_id: &str,
+    accession_no: &str,
+) -> Option<&'static str> {
+    // An operator gave the study to this exam: the images keep the identifiers they came with.
+    if claim.moved {
+        return None;
+    }
+    match matching {
+        Matching::Study => None,
+        Matching::Exact => {
+            if claim.patient_id != patient_id {
+                return Some("PatientID");
+            }
+            (claim.accession_no.as_deref().unwrap_or("") != accession_no)
+                .then_some("AccessionNumber")
+        }
+        Matching::Normalised => {
+            if normalised(&claim.patient_id) != normalised(patient_id) {
+                return Some("PatientID");
+            }
+            let declared = claim.accession_no.as_deref()?;
+            (accession(declared) != accession(accession_no)).then_some("AccessionNumber")
+        }
+    }
+}
+
+/// Blanks and leading zeros aside; a number of zeros only is `0`.
+fn normalised(text: &str) -> Cow<'_, str> {
+    let text = if text.contains(char::is_whitespace) {
+        Cow::Owned(text.split_whitespace().collect::<String>())
+    } else {
+        Cow::Borrowed(text)
+    };
+    let kept = text.trim_start_matches('0').len();
+    if kept == 0 && !text.is_empty() {
+        return Cow::Borrowed("0");
+    }
+    match text {
+        Cow::Borrowed(t) => Cow::Borrowed(t.trim_start_matches('0')),
+        Cow::Owned(t) => Cow::Owned(t.trim_start_matches('0').to_owned()),
+    }
+}
+
+fn accession(text: &str) -> String {
+    let cut: String = text.trim().chars().take(ACCESSION_CHARACTERS).collect();
+    normalised(&cut).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ids::{ExamKey, ExamNo, Position};
+    use crate::registry::Hospital;
+
+    fn hospital(code: &str, matching: &str) -> Hospital {
+        serde_json::from_value(
+            serde_json::json!({"code": code, "name": "示例医院", "matching": matching}),
+        )
+        .unwrap()
+    }
+
+    fn claim(hospital: &str, exam: &str, sick_id: &str, patient_id: &str, position: u64) -> Claim {
+        Claim {
+            exam: ExamKey {
+                hospital: HospitalCode::new(hospital).unwrap(),
+                exam_no: ExamNo::new(exam).unwrap(),
+                generation: 0,
+            },
+            position: Position(position),
+            sick_id: sick_id.to_owned(),
+            patient_id: patient_id.to_owned(),
+            accession_no: Some("A0001".to_owned()),
+            released: false,
+            moved: false,
+        }
+    }
+
+    fn check(matching: &str, claims: Vec<Claim>, patient_id: &str, accession_no: &str) -> Match {
+        let mut registry = Registry::default();
+        for code in ["350006", "350007"] {
+            let entry = hospital(code, matching);
+            registry.hospitals.insert(entry.code.clone(), entry);
+        }
+        let claims = StudyClaims {
+            claims,
+            ..StudyClaims::default()
+        };
+        match_instance(
+            &registry,
+            Some(&claims),
+            &Scope::all(),
+            patient_id,
+            accession_no,
+        )
+    }
+
+    fn is(code: &str) -> Match {
+        Match::Hospital(HospitalCode::new(code).unwrap())
+    }
+
+    #[test]
+    fn exact_takes_only_what_was_pushed() {
+        let claims = || vec![claim("350006", "E1", "P1", "CT000001", 1)];
+        assert_eq!(check("exact", claims(), "CT000001", "A0001"), is("350006"));
+        assert!(matches!(
+            check("exact", claims(), "CT000001", "A0001 "),
+            Match::Mismatch {
+                attribute: "AccessionNumber",
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn normalised_forgives_blanks_leading_zeros_and_a_cut_accession_number() {
+        let mut long = claim("350006", "E1", "P1", "00 12", 1);
+        long.accession_no = Some("0012345678901234567".to_owned());
+        assert_eq!(
+            check("normalised", vec![long.clone()], "12", "0012345678901234"),
+            is("350006")
+        );
+        long.accession_no = None;
+        assert_eq!(
+            check("normalised", vec![long], " 0012", "whatever"),
+            is("350006")
+        );
+    }
+
+    #[test]
+    fn study_compares_the_study_uid_only() {
+        let claims = vec![claim("350006", "E1", "P1", "CT000001", 1)];
+        assert_eq!(check("study", claims, "somebody", "else"), is("350006"));
+    }
+
+    #[test]
+    fn exams_of_one_patient_share_a_study() {
+        let claims = vec![
+            claim("350006", "E1", "P1", "CT1", 1),
+            claim("350006", "E2", "P1", "CT2", 2),
+        ];
+        assert_eq!(check("normalised", claims, "CT2", "A0001"), is("350006"));
+    }
+
+    #[test]
+    fn images_of_a_later_claimant_are_not_taken_for_the_first() {
+        let claims = vec![
+            claim("350006", "E1", "P1", "CT1", 1),
+            claim("350007", "E9", "P7", "CT9", 2),
+        ];
+        assert!(matches!(
+            check("normalised", claims, "CT9", "A0001"),
+            Match::Mismatch {
+                attribute: "PatientID",
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_released_claim_gives_way() {
+        let mut first = claim("350006", "E1", "P1", "CT1", 1);
+        first.released = true;
+        let claims = vec![first, claim("350007", "E9", "P7", "CT9", 2)];
+        assert_eq!(check("normalised", claims, "CT9", "A0001"), is("350007"));
+    }
+}

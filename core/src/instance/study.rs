@@ -1,0 +1,198 @@
+//! A study as one hospital holds it, and the claims that pushes lay on a study UID.
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::{PatientFacts, SeriesFacts, SeriesGroup, StudyFacts};
+use crate::ids::{ExamKey, HospitalCode, PackId, Position, SeriesUid, StudyKey, StudyUid, Uid};
+
+/// Series of one study at most; more are kept in the pack and flagged, not indexed.
+pub const SERIES_LIMIT: usize = 10_000;
+
+/// Exams that may claim one study UID; a further push is taken, its claim is not (it is flagged as a conflict).
+pub const CLAIM_LIMIT: usize = 256;
+
+/// Who says that a study UID is theirs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct StudyClaims {
+    pub claims: Vec<Claim>,
+    /// Hospitals that hold instances of this UID, in key order.
+    pub holders: Vec<HospitalCode>,
+    /// An operator's ruling on whose the study is; absent: the first active claimant's.
+    pub ruled_for: Option<ExamKey>,
+}
+
+/// One exam's claim on a study UID.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    pub exam: ExamKey,
+    /// The record that first claimed it.
+    pub position: Position,
+    pub sick_id: String,
+    pub patient_id: String,
+    pub accession_no: Option<String>,
+    /// The exam is withdrawn, declares the study no longer, or an operator released it.
+    pub released: bool,
+    /// Given by an operator (a moved study), not by a push.
+    pub moved: bool,
+}
+
+impl StudyClaims {
+    pub fn active(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.iter().filter(|claim| !claim.released)
+    }
+
+    /// The claim whose patient the images belong to: the ruling, else the first active one (R7).
+    pub fn owner(&self) -> Option<&Claim> {
+        self.ruled_for
+            .as_ref()
+            .and_then(|exam| self.active().find(|claim| claim.exam == *exam))
+            .or_else(|| self.active().min_by_key(|claim| claim.position))
+    }
+
+    /// Active claims of the owner's patient: exams that share the study (one scan, two forms).
+    pub fn owning(&self) -> impl Iterator<Item = &Claim> {
+        let owner = self.owner();
+        self.active().filter(move |claim| {
+            owner.is_some_and(|owner| {
+                owner.exam.hospital == claim.exam.hospital && owner.sick_id == claim.sick_id
+            })
+        })
+    }
+
+    /// Whether two patients or hospitals claim it.
+    pub fn is_contested(&self) -> bool {
+        self.active().count() > self.owning().count()
+    }
+}
+
+/// Why stored instances are kept aside, not shown (R8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HoldReason {
+    /// No exam with this study UID was pushed.
+    Unregistered,
+    /// PatientID or AccessionNumber differ.
+    Mismatch,
+}
+
+/// Instances of one study UID that are kept aside: stored, not shown, adopted when a matching push arrives.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct HeldStudy {
+    pub groups: Vec<HeldGroup>,
+}
+
+/// Instances of one series that were stored by one record and match no exam.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldGroup {
+    pub pack: PackId,
+    pub position: Position,
+    pub time_ms: i64,
+    pub reason: HoldReason,
+    pub group: SeriesGroup,
+}
+
+/// One study of one hospital: what C-FIND answers, and the counts.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StudyRow {
+    pub key: StudyKey,
+    pub first_position: Position,
+    pub first_time_ms: i64,
+    pub last_time_ms: i64,
+    pub patient: PatientFacts,
+    pub study: StudyFacts,
+    pub series: Vec<SeriesRow>,
+    /// Bytes of visible and hidden instances.
+    pub bytes: u64,
+}
+
+/// One series of a study.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeriesRow {
+    pub uid: SeriesUid,
+    pub facts: SeriesFacts,
+    /// Chunk rows that hold its instances.
+    pub chunks: u32,
+    /// Distinct visible SOP instances.
+    pub instances: u32,
+    /// Those that are not SR, PR or KO (R9).
+    pub images: u32,
+    /// Frames of those.
+    pub frames: u32,
+    /// SOP classes seen, at most [`CLASS_LIMIT`].
+    pub classes: Vec<Uid>,
+}
+
+/// SOP classes listed for each series (SOPClassesInStudy).
+pub const CLASS_LIMIT: usize = 16;
+
+impl SeriesRow {
+    /// Scanned apply forms (contract §2.4).
+    pub fn is_zero(&self) -> bool {
+        self.facts.number.trim().parse::<i64>() == Ok(0)
+    }
+}
+
+/// Images of a study, as the declared count is held against them (R9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageCounts {
+    pub instances: u32,
+    pub images: u32,
+    pub images_without_zero: u32,
+    pub frames: u32,
+}
+
+impl ImageCounts {
+    /// Counted with or without series 0, by instances or by their frames.
+    pub fn reaches(&self, declared: u32) -> bool {
+        self.images.max(self.frames) >= declared
+    }
+
+    /// More than declared, however counted.
+    pub fn exceeds(&self, declared: u32) -> bool {
+        self.images_without_zero > declared
+    }
+}
+
+impl StudyRow {
+    pub fn counts(&self) -> ImageCounts {
+        let mut counts = ImageCounts::default();
+        for series in &self.series {
+            counts.instances = counts.instances.saturating_add(series.instances);
+            counts.images = counts.images.saturating_add(series.images);
+            counts.frames = counts.frames.saturating_add(series.frames);
+            if !series.is_zero() {
+                counts.images_without_zero =
+                    counts.images_without_zero.saturating_add(series.images);
+            }
+        }
+        counts
+    }
+
+    /// Distinct visible instances.
+    pub fn visible_instances(&self) -> u32 {
+        self.counts().instances
+    }
+
+    pub fn study_uid(&self) -> &StudyUid {
+        &self.key.study
+    }
+}
+
+impl std::fmt::Debug for StudyRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StudyRow")
+            .field("key", &self.key)
+            .field("series", &self.series.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a SOP class is an image or a waveform, not a document about them: SR, presentation state, key object (R9).
+pub fn is_image_class(sop_class: &Uid) -> bool {
+    /// Structured reports with Key Object Selection Document (…88.59); presentation states (PS3.4 table B.5-1).
+    const DOCUMENTS: [&str; 2] = ["1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.11."];
+    !DOCUMENTS
+        .iter()
+        .any(|prefix| sop_class.as_str().starts_with(prefix))
+}

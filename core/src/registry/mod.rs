@@ -1,0 +1,306 @@
+//! The registry: hospitals, apps, peers and the settings that rules read. Changed by events, so every node and every
+//! replay has the same one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::policy::ValidationPolicy;
+use crate::dictionaries::{ClassAliases, Placeholders};
+use crate::ids::{AeTitle, AppId, HospitalCode};
+
+/// Everything that is registered, as of one position of the log.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Registry {
+    pub hospitals: BTreeMap<HospitalCode, Hospital>,
+    pub apps: BTreeMap<AppId, App>,
+    pub peers: BTreeMap<AeTitle, Peer>,
+    pub settings: Settings,
+    /// The rules version in force; a newer one is used only after an event activates it (design §2).
+    pub rules: u32,
+}
+
+/// How a hospital takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum HospitalMode {
+    /// Fully checked, but marked, uncounted and purgeable.
+    Test,
+    #[default]
+    Live,
+    /// Nothing new is taken; what is there stays readable.
+    Suspended,
+}
+
+/// How PatientID and AccessionNumber of an instance are compared with what was pushed (R8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Matching {
+    Exact,
+    /// Blanks and leading zeros aside, accession cut at 16 characters, an absent accessionNo not compared.
+    #[default]
+    Normalised,
+    /// By Study Instance UID only.
+    Study,
+}
+
+/// 医院: one hospital and all its codes (R15).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hospital {
+    pub code: HospitalCode,
+    pub name: String,
+    /// 医院ID: prefix of this hospital's numbers in other systems, `7173` in `7173_brid00`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// This hospital's code in 基卫.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yyid00: Option<String>,
+    #[serde(default)]
+    pub mode: HospitalMode,
+    #[serde(default)]
+    pub matching: Matching,
+    /// Days for which instances without a pushed exam are kept aside; absent: they are refused (R8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_days: Option<u16>,
+    #[serde(default)]
+    pub validation: ValidationPolicy,
+    /// Generation of exam numbers in use (R6).
+    #[serde(default)]
+    pub generation: u16,
+}
+
+/// Hospitals that something extends to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(transparent)]
+pub struct Scope(BTreeSet<String>);
+
+impl Scope {
+    pub fn all() -> Self {
+        Self(BTreeSet::from(["*".to_owned()]))
+    }
+
+    pub fn of<'a>(codes: impl IntoIterator<Item = &'a HospitalCode>) -> Self {
+        Self(
+            codes
+                .into_iter()
+                .map(|code| code.as_str().to_owned())
+                .collect(),
+        )
+    }
+
+    pub fn is_all(&self) -> bool {
+        self.0.contains("*")
+    }
+
+    pub fn has(&self, hospital: &HospitalCode) -> bool {
+        self.is_all() || self.0.contains(hospital.as_str())
+    }
+
+    /// The only hospital that it names, if it names exactly one.
+    pub fn single(&self) -> Option<HospitalCode> {
+        match (self.is_all(), self.0.len(), self.0.first()) {
+            (false, 1, Some(code)) => HospitalCode::new(code).ok(),
+            _ => None,
+        }
+    }
+
+    /// Named codes, `*` for all.
+    pub fn codes(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// What an app may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Right {
+    /// push, uploadStatistics, uploadDetail, withdraw of what it pushed
+    Push,
+    Read,
+    Cite,
+    Supervise,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvelopeShape {
+    #[default]
+    Flat,
+    /// `{"content":{…}}` (R2)
+    Content,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusType {
+    #[default]
+    Number,
+    Text,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpStatus {
+    /// HTTP 200 with `status` in the body: usual Java and .NET clients drop the body of a 4xx (R2).
+    #[default]
+    Envelope,
+    /// 401 and 403 as HTTP knows them.
+    Real,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultShape {
+    #[default]
+    Object,
+    Array,
+}
+
+/// A client of the interfaces: a vendor's PACS, a health record.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    pub id: AppId,
+    /// The hospital that a sign names as `orgId`, besides those of `hospitals`.
+    pub org: HospitalCode,
+    pub hospitals: Scope,
+    pub rights: BTreeSet<Right>,
+    pub enabled: bool,
+    /// Raised when tokens must end: disabling, a new license (R4).
+    pub epoch: u32,
+    pub license: Sealed,
+    /// PKCS#8 of the RSA private key.
+    pub private_key: Sealed,
+    /// SubjectPublicKeyInfo, DER in Base64.
+    pub public_key: String,
+    #[serde(default)]
+    pub envelope: EnvelopeShape,
+    #[serde(default)]
+    pub status_type: StatusType,
+    #[serde(default)]
+    pub http_status: HttpStatus,
+    #[serde(default)]
+    pub result_shape: ResultShape,
+    #[serde(default)]
+    pub require_time: bool,
+    #[serde(default = "default_time_window_minutes")]
+    pub time_window_minutes: u16,
+}
+
+/// R3: a sign's time must lie within ten minutes.
+pub fn default_time_window_minutes() -> u16 {
+    10
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("id", &self.id)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A secret sealed under the cluster key, in Base64; what is in it only `storage::keys` can say.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sealed(pub String);
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sealed(…)")
+    }
+}
+
+/// A DICOM service that a peer may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    Store,
+    Find,
+    Move,
+    Get,
+}
+
+/// A known application entity: a modality, a PACS, a workstation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    pub ae: AeTitle,
+    /// Where sub-operations of a C-MOVE to it go.
+    pub host: String,
+    pub port: u16,
+    /// Addresses that it may call from; empty: any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub addresses: BTreeSet<IpAddr>,
+    #[serde(default = "all_services")]
+    pub services: BTreeSet<Service>,
+    #[serde(default = "Scope::all")]
+    pub hospitals: Scope,
+}
+
+fn all_services() -> BTreeSet<Service> {
+    BTreeSet::from([Service::Store, Service::Find, Service::Move, Service::Get])
+}
+
+/// Settings that rules read, besides those of each hospital.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// IANA name; times of the contract are local times.
+    pub time_zone: String,
+    /// What vendors call a class, upper case → dictionary code (R10).
+    pub class_aliases: ClassAliases,
+    /// Apply-form numbers that stand for none (R10).
+    pub placeholder_apply_nos: Placeholders,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            time_zone: "Asia/Shanghai".to_owned(),
+            class_aliases: ClassAliases::default(),
+            placeholder_apply_nos: Placeholders::default(),
+        }
+    }
+}
+
+/// One change of the registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", content = "value", rename_all = "camelCase")]
+pub enum RegistryChange {
+    PutHospital(Hospital),
+    RemoveHospital(HospitalCode),
+    PutApp(App),
+    RemoveApp(AppId),
+    PutPeer(Peer),
+    RemovePeer(AeTitle),
+    PutSettings(Settings),
+}
+
+impl Registry {
+    pub fn apply(&mut self, change: RegistryChange) {
+        match change {
+            RegistryChange::PutHospital(hospital) => {
+                self.hospitals.insert(hospital.code.clone(), hospital);
+            }
+            RegistryChange::RemoveHospital(code) => {
+                self.hospitals.remove(&code);
+            }
+            RegistryChange::PutApp(app) => {
+                self.apps.insert(app.id.clone(), app);
+            }
+            RegistryChange::RemoveApp(id) => {
+                self.apps.remove(&id);
+            }
+            RegistryChange::PutPeer(peer) => {
+                self.peers.insert(peer.ae.clone(), peer);
+            }
+            RegistryChange::RemovePeer(ae) => {
+                self.peers.remove(&ae);
+            }
+            RegistryChange::PutSettings(settings) => self.settings = settings,
+        }
+    }
+}

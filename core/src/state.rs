@@ -1,0 +1,208 @@
+//! What rules may read and what they may change.
+//!
+//! [`State`] is the views at one position. [`Work`] is that state with the changes of the record at hand on top, so a
+//! rule sees what it has just written; it hands out the changes at the end.
+
+use std::collections::BTreeMap;
+
+use crate::correction::CorrectionRow;
+use crate::exam::{ExamHistory, ExamRow};
+use crate::finding::{FindingKey, FindingRow};
+use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
+use crate::instance::{Chunk, HeldStudy, StudyClaims, StudyRow};
+use crate::refusal::RefusalRow;
+use crate::registry::{Registry, RegistryChange};
+use crate::statistics::{DayKey, DeclarationRow};
+
+/// A row could not be read: the projector stops, nothing is decided without it.
+#[derive(Debug, thiserror::Error)]
+#[error("views cannot be read")]
+pub struct StateError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+type Read<T> = Result<Option<T>, StateError>;
+
+/// The views that rules read: key look-ups only, so a decision costs the same in a full archive as in an empty one.
+pub trait State {
+    fn registry(&self) -> &Registry;
+    fn exam(&self, key: &ExamKey) -> Read<ExamRow>;
+    fn claims(&self, study: &StudyUid) -> Read<StudyClaims>;
+    fn study(&self, key: &StudyKey) -> Read<StudyRow>;
+    fn chunk(&self, at: &ChunkKey) -> Read<Chunk>;
+    fn held(&self, study: &StudyUid) -> Read<HeldStudy>;
+    fn declaration(&self, day: &DayKey) -> Read<DeclarationRow>;
+    fn finding(&self, key: &FindingKey) -> Read<FindingRow>;
+    fn correction(&self, position: Position) -> Read<CorrectionRow>;
+    /// Body of a push that was refused as suspected reuse, for as long as it is listed.
+    fn refused_push(&self, position: Position) -> Read<Vec<u8>>;
+    fn sign(&self, digest: &[u8; 16]) -> Read<i64>;
+}
+
+/// A chunk row: study, index of the series in the study row, index of the chunk in the series.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkKey {
+    pub study: StudyKey,
+    pub series: u32,
+    pub chunk: u32,
+}
+
+/// Changes that one record makes; applying them never fails for a reason that lies in them.
+#[derive(Default)]
+pub struct Changes {
+    /// The row before (indexes of it go) and after.
+    pub exams: BTreeMap<ExamKey, Replaced<ExamRow>>,
+    pub history: Vec<ExamHistory>,
+    pub claims: BTreeMap<StudyUid, StudyClaims>,
+    pub studies: BTreeMap<StudyKey, Replaced<StudyRow>>,
+    /// `None` removes the row.
+    pub chunks: BTreeMap<ChunkKey, Option<Chunk>>,
+    pub held: BTreeMap<StudyUid, HeldStudy>,
+    pub declarations: BTreeMap<DayKey, DeclarationRow>,
+    pub findings: BTreeMap<FindingKey, Option<FindingRow>>,
+    pub corrections: BTreeMap<Position, CorrectionRow>,
+    pub refused_pushes: BTreeMap<Position, Option<Vec<u8>>>,
+    pub signs: BTreeMap<[u8; 16], i64>,
+    pub refusals: Vec<RefusalRow>,
+    pub registry: Vec<RegistryChange>,
+    pub rules: Option<u32>,
+}
+
+/// A row before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced<T> {
+    pub before: Option<T>,
+    pub after: Option<T>,
+}
+
+/// State with the record's own changes on top.
+pub struct Work<'a, S: State> {
+    state: &'a S,
+    pub changes: Changes,
+}
+
+impl<'a, S: State> Work<'a, S> {
+    pub fn new(state: &'a S) -> Self {
+        Self {
+            state,
+            changes: Changes::default(),
+        }
+    }
+
+    pub fn registry(&self) -> &'a Registry {
+        self.state.registry()
+    }
+
+    pub fn exam(&self, key: &ExamKey) -> Read<ExamRow> {
+        match self.changes.exams.get(key) {
+            Some(replaced) => Ok(replaced.after.clone()),
+            None => self.state.exam(key),
+        }
+    }
+
+    pub fn put_exam(&mut self, before: Option<ExamRow>, after: Option<ExamRow>) {
+        let Some(key) = after
+            .as_ref()
+            .or(before.as_ref())
+            .map(|row| row.key.clone())
+        else {
+            return;
+        };
+        self.changes
+            .exams
+            .entry(key)
+            .and_modify(|replaced| replaced.after = after.clone())
+            .or_insert(Replaced { before, after });
+    }
+
+    pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {
+        match self.changes.claims.get(study) {
+            Some(claims) => Ok(claims.clone()),
+            None => Ok(self.state.claims(study)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn put_claims(&mut self, study: StudyUid, claims: StudyClaims) {
+        self.changes.claims.insert(study, claims);
+    }
+
+    pub fn study(&self, key: &StudyKey) -> Read<StudyRow> {
+        match self.changes.studies.get(key) {
+            Some(replaced) => Ok(replaced.after.clone()),
+            None => self.state.study(key),
+        }
+    }
+
+    pub fn put_study(&mut self, before: Option<StudyRow>, after: Option<StudyRow>) {
+        let Some(key) = after
+            .as_ref()
+            .or(before.as_ref())
+            .map(|row| row.key.clone())
+        else {
+            return;
+        };
+        self.changes
+            .studies
+            .entry(key)
+            .and_modify(|replaced| replaced.after = after.clone())
+            .or_insert(Replaced { before, after });
+    }
+
+    pub fn chunk(&self, at: &ChunkKey) -> Read<Chunk> {
+        match self.changes.chunks.get(at) {
+            Some(chunk) => Ok(chunk.clone()),
+            None => self.state.chunk(at),
+        }
+    }
+
+    pub fn put_chunk(&mut self, at: ChunkKey, chunk: Option<Chunk>) {
+        self.changes.chunks.insert(at, chunk);
+    }
+
+    pub fn held(&self, study: &StudyUid) -> Result<HeldStudy, StateError> {
+        match self.changes.held.get(study) {
+            Some(held) => Ok(held.clone()),
+            None => Ok(self.state.held(study)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn put_held(&mut self, study: StudyUid, held: HeldStudy) {
+        self.changes.held.insert(study, held);
+    }
+
+    pub fn declaration(&self, day: &DayKey) -> Result<DeclarationRow, StateError> {
+        match self.changes.declarations.get(day) {
+            Some(row) => Ok(row.clone()),
+            None => Ok(self.state.declaration(day)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn put_declaration(&mut self, day: DayKey, row: DeclarationRow) {
+        self.changes.declarations.insert(day, row);
+    }
+
+    pub fn finding(&self, key: &FindingKey) -> Read<FindingRow> {
+        match self.changes.findings.get(key) {
+            Some(row) => Ok(row.clone()),
+            None => self.state.finding(key),
+        }
+    }
+
+    /// Lists a finding, or with `None` takes it off its list.
+    pub fn put_finding(&mut self, key: FindingKey, row: Option<FindingRow>) {
+        self.changes.findings.insert(key, row);
+    }
+
+    pub fn correction(&self, position: Position) -> Read<CorrectionRow> {
+        match self.changes.corrections.get(&position) {
+            Some(row) => Ok(Some(row.clone())),
+            None => self.state.correction(position),
+        }
+    }
+
+    pub fn refused_push(&self, position: Position) -> Read<Vec<u8>> {
+        self.state.refused_push(position)
+    }
+
+    pub fn sign(&self, digest: &[u8; 16]) -> Read<i64> {
+        self.state.sign(digest)
+    }
+}

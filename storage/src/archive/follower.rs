@@ -1,0 +1,394 @@
+//! Following the log on a thread of its own, and making new views beside the old ones.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{oneshot, watch};
+use yingku_core::ids::Position;
+use yingku_core::registry::Registry;
+
+use super::{RebuildError, Shared};
+use crate::log::EventLog;
+use crate::projector::{Applied, Batch, ProjectError, apply_batch, read_batch};
+use crate::views::{Cursor, Durability, Views, ViewsError};
+
+/// File that names the views in use.
+const CURRENT: &str = "current";
+/// Decoded batches that wait for the rules while a rebuild reads on.
+const DECODED_AHEAD: usize = 4;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a rebuild did.
+#[derive(Debug, Clone)]
+pub struct RebuildReport {
+    pub records: u64,
+    pub took: Duration,
+    pub digest: [u8; 32],
+    /// Digest of the views that were replaced, at the same position: equal unless they were damaged.
+    pub replaced_digest: Option<[u8; 32]>,
+}
+
+pub(super) struct Follower {
+    pub(super) shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+    wake: watch::Sender<()>,
+    swaps: mpsc::Sender<Swap>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    rebuilding: Mutex<()>,
+    views_dir: PathBuf,
+}
+
+/// Views made anew, to be brought to the follower's own position and put in place of the old ones.
+struct Swap {
+    views: Views,
+    cursor: Cursor,
+    registry: Arc<Registry>,
+    done: oneshot::Sender<Result<(Option<[u8; 32]>, [u8; 32]), BoxError>>,
+}
+
+/// Opens the views that are in use; damaged ones are put aside and made anew by following the log.
+pub(super) fn open_views(views_dir: &Path) -> Result<Views, ViewsError> {
+    let path = current_path(views_dir);
+    match Views::open(&path).and_then(|views| {
+        let cursor = views.cursor()?;
+        Ok((views, cursor))
+    }) {
+        Ok((views, cursor)) if cursor.rows_version == crate::views::ROWS_VERSION => Ok(views),
+        Ok(_) => {
+            tracing::info!("views of another release are made anew");
+            Views::open(&fresh_path(views_dir)?)
+        }
+        Err(error) => {
+            tracing::error!(%error, "views are damaged and made anew from the log");
+            Views::open(&fresh_path(views_dir)?)
+        }
+    }
+}
+
+fn current_path(views_dir: &Path) -> PathBuf {
+    let name = std::fs::read_to_string(views_dir.join(CURRENT)).unwrap_or_default();
+    let name = name.trim();
+    views_dir.join(if name.is_empty() { "v1" } else { name })
+}
+
+/// A directory that is not there yet, named as the one in use from now on.
+fn fresh_path(views_dir: &Path) -> Result<PathBuf, ViewsError> {
+    let old = current_path(views_dir);
+    let path = next_path(views_dir);
+    set_current(views_dir, &path);
+    if let Err(error) = std::fs::remove_dir_all(&old) {
+        tracing::warn!(%error, "old views could not be removed");
+    }
+    Ok(path)
+}
+
+fn next_path(views_dir: &Path) -> PathBuf {
+    (2u32..)
+        .map(|number| views_dir.join(format!("v{number}")))
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| views_dir.join("v0"))
+}
+
+/// A lost pointer only costs a replay, so it is written without ceremony but in one piece.
+fn set_current(views_dir: &Path, path: &Path) {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let staged = views_dir.join("current.new");
+    let result = std::fs::create_dir_all(views_dir)
+        .and_then(|()| std::fs::write(&staged, name.unwrap_or_default()))
+        .and_then(|()| std::fs::rename(&staged, views_dir.join(CURRENT)));
+    if let Err(error) = result {
+        tracing::warn!(%error, "the name of the views in use could not be written");
+    }
+}
+
+impl Follower {
+    /// Starts to follow; returns at once.
+    pub(super) fn start(
+        views_dir: PathBuf,
+        views: Views,
+        log: Arc<dyn EventLog>,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Self, BoxError> {
+        let cursor = views.cursor()?;
+        check_cursor(&*log, &cursor)?;
+        let registry = views.registry()?;
+        let shared = Arc::new(Shared {
+            views: RwLock::new(Arc::new(views)),
+            registry: RwLock::new(Arc::new(registry)),
+            projected: watch::Sender::new(cursor.next),
+            waiters: Mutex::default(),
+            stopped: watch::Sender::new(None),
+        });
+        let stop = Arc::new(AtomicBool::new(false));
+        let (swaps, incoming) = mpsc::channel();
+        let wake = watch::Sender::new(());
+        let thread = Thread {
+            shared: Arc::clone(&shared),
+            log,
+            stop: Arc::clone(&stop),
+            woken: wake.subscribe(),
+            swaps: incoming,
+            views_dir: views_dir.clone(),
+            cursor,
+            runtime,
+        };
+        let thread = std::thread::Builder::new()
+            .name("projector".into())
+            .spawn(move || thread.run())?;
+        Ok(Self {
+            shared,
+            stop,
+            wake,
+            swaps,
+            thread: Mutex::new(Some(thread)),
+            rebuilding: Mutex::new(()),
+            views_dir,
+        })
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake.send_replace(());
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the projector's thread had panicked");
+        }
+    }
+
+    pub(super) fn rebuild(&self, log: &dyn EventLog) -> Result<RebuildReport, RebuildError> {
+        let Some(_running) = self.rebuilding.try_lock() else {
+            return Err(RebuildError::Running);
+        };
+        let start = Instant::now();
+        let path = next_path(&self.views_dir);
+        let boxed = |error: BoxError| RebuildError::Project(error);
+        let views = Views::open(&path).map_err(|e| boxed(e.into()))?;
+        let end = log.end().map_err(|e| boxed(e.into()))?;
+        let (cursor, registry) = replay(&views, log, end).map_err(|e| boxed(e.into()))?;
+        views.flush().map_err(|e| boxed(e.into()))?;
+        let (done, outcome) = oneshot::channel();
+        self.swaps
+            .send(Swap {
+                views,
+                cursor,
+                registry,
+                done,
+            })
+            .map_err(|_| boxed("the archive is closed".into()))?;
+        self.wake.send_replace(());
+        let (replaced_digest, digest) = outcome
+            .blocking_recv()
+            .map_err(|_| boxed("the projector stopped".into()))?
+            .map_err(boxed)?;
+        Ok(RebuildReport {
+            records: end.0,
+            took: start.elapsed(),
+            digest,
+            replaced_digest,
+        })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A log that ends before the cursor, or holds another record there, is another log or a cut one (design §2).
+fn check_cursor(log: &dyn EventLog, cursor: &Cursor) -> Result<(), BoxError> {
+    let Some(last) = cursor.next.0.checked_sub(1) else {
+        return Ok(());
+    };
+    let record = log.get(Position(last))?.ok_or_else(|| {
+        format!(
+            "the views have seen record {last}, the log ends before it: it was cut or is another archive's. \
+             Put the right log back, or remove the views directory to accept this log as it is"
+        )
+    })?;
+    if yingku_core::envelope::Envelope::id_of(&record.bytes) != Some(cursor.last_id) {
+        return Err(format!(
+            "record {last} of the log is not the one that the views have seen: this is another archive's log. \
+             Put the right log back, or remove the views directory to accept this log as it is"
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// Replays the log up to a position into empty views: one thread reads and decodes, this one decides and writes.
+fn replay(
+    views: &Views,
+    log: &dyn EventLog,
+    end: Position,
+) -> Result<(Cursor, Arc<Registry>), ProjectError> {
+    let mut cursor = Cursor::default();
+    let mut registry = Arc::new(Registry::default());
+    std::thread::scope(|scope| {
+        let (sender, batches) = mpsc::sync_channel(DECODED_AHEAD);
+        scope.spawn(move || {
+            let mut from = Position(0);
+            while from < end {
+                let batch = read_batch(log, from);
+                let next = match &batch {
+                    Ok(Batch {
+                        records,
+                        failure: None,
+                    }) => records.last().map_or(end, |last| last.position.next()),
+                    _ => end,
+                };
+                if sender.send(batch).is_err() {
+                    return;
+                }
+                from = next;
+            }
+        });
+        for batch in batches {
+            let applied = apply_batch(views, &registry, cursor, batch?, Durability::FlushedAtEnd)?;
+            cursor = applied.cursor;
+            if let Some(changed) = applied.registry {
+                registry = changed;
+            }
+            if let Some(failure) = applied.failure {
+                return Err(failure);
+            }
+        }
+        Ok((cursor, registry))
+    })
+}
+
+struct Thread {
+    shared: Arc<Shared>,
+    log: Arc<dyn EventLog>,
+    stop: Arc<AtomicBool>,
+    woken: watch::Receiver<()>,
+    swaps: mpsc::Receiver<Swap>,
+    views_dir: PathBuf,
+    cursor: Cursor,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut end = self.log.watch_end();
+        loop {
+            if self.stop.load(Ordering::Acquire) {
+                return;
+            }
+            while let Ok(swap) = self.swaps.try_recv() {
+                self.swap(swap);
+            }
+            if self.shared.stopped.borrow().is_none()
+                && let Err(error) = self.step()
+            {
+                tracing::error!(%error, "the projector stopped; nothing is skipped, nothing is answered");
+                self.shared
+                    .stopped
+                    .send_replace(Some(error.to_string().into()));
+            }
+            let next = self.cursor.next;
+            let stopped = self.shared.stopped.borrow().is_some();
+            let woken = &mut self.woken;
+            self.runtime.block_on(async {
+                tokio::select! {
+                    _ = end.wait_for(|end| !stopped && *end > next) => {}
+                    _ = woken.changed() => {}
+                }
+            });
+        }
+    }
+
+    /// Follows to the end of the log.
+    fn step(&mut self) -> Result<(), ProjectError> {
+        loop {
+            let batch = read_batch(&*self.log, self.cursor.next)?;
+            if batch.records.is_empty() && batch.failure.is_none() {
+                return Ok(());
+            }
+            let views = Arc::clone(&self.shared.views.read());
+            let registry = Arc::clone(&self.shared.registry.read());
+            let applied = apply_batch(&views, &registry, self.cursor, batch, Durability::Logged)?;
+            self.publish(applied)?;
+            if self.stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn publish(&mut self, applied: Applied) -> Result<(), ProjectError> {
+        self.cursor = applied.cursor;
+        if let Some(registry) = applied.registry {
+            *self.shared.registry.write() = registry;
+        }
+        self.shared.projected.send_replace(self.cursor.next);
+        let mut waiters = self.shared.waiters.lock();
+        for (id, decided) in applied.outcomes {
+            if let Some(waiter) = waiters.remove(&id) {
+                // Whoever gave up waiting will send again.
+                let _ = waiter.send(decided);
+            }
+        }
+        drop(waiters);
+        match applied.failure {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings new views to where the old ones are, and puts them in their place.
+    fn swap(&mut self, swap: Swap) {
+        let Swap {
+            views,
+            mut cursor,
+            mut registry,
+            done,
+        } = swap;
+        let result = (|| -> Result<(Option<[u8; 32]>, [u8; 32]), BoxError> {
+            while cursor.next < self.cursor.next {
+                let mut batch = read_batch(&*self.log, cursor.next)?;
+                batch
+                    .records
+                    .retain(|record| record.position < self.cursor.next);
+                let applied = apply_batch(&views, &registry, cursor, batch, Durability::Logged)?;
+                cursor = applied.cursor;
+                if let Some(changed) = applied.registry {
+                    registry = changed;
+                }
+                if let Some(failure) = applied.failure {
+                    return Err(failure.into());
+                }
+            }
+            let old = Arc::clone(&self.shared.views.read());
+            let replaced = if cursor.next == self.cursor.next {
+                old.digest().ok()
+            } else {
+                None
+            };
+            let digest = views.digest()?;
+            set_current(&self.views_dir, views.path());
+            let old_path = old.path().to_owned();
+            *self.shared.views.write() = Arc::new(views);
+            *self.shared.registry.write() = registry;
+            drop(old);
+            self.cursor = cursor;
+            self.shared.projected.send_replace(cursor.next);
+            // Damaged views may be why it stopped; with new ones it goes on.
+            self.shared.stopped.send_replace(None);
+            // Readers that still hold the old views keep their open files.
+            if let Err(error) = std::fs::remove_dir_all(&old_path) {
+                tracing::warn!(%error, "old views could not be removed");
+            }
+            Ok((replaced, digest))
+        })();
+        let _ = done.send(result);
+    }
+}

@@ -1,0 +1,296 @@
+//! The archive: the only way to write, and the way to the views.
+//!
+//! [`Archive::submit`] appends a record and answers with what it came to once this node's projector has passed it.
+//! [`Archive::store`] puts an instance into a pack; its facts follow into the log in batches.
+
+mod audit;
+mod error_digest;
+mod facts;
+mod follower;
+mod intake;
+mod open;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{oneshot, watch};
+use uuid::Uuid;
+use yingku_core::envelope::{Cipher, Envelope, RECORD_LIMIT_BYTES};
+use yingku_core::event::{Event, RULES_VERSION};
+use yingku_core::ids::{HospitalCode, Position};
+use yingku_core::outcome::{Decided, ErrorKind};
+use yingku_core::registry::Registry;
+
+use crate::keys::ClusterKey;
+use crate::log::{EventLog, LogError};
+use crate::packs::{PackError, Packs};
+use crate::views::Views;
+
+pub use audit::{AuditEntry, AuditError};
+pub use error_digest::{ErrorDigest, ErrorDigestError, RefusedRequest, RefusedRequestKey};
+pub use follower::RebuildReport;
+pub use intake::{Admission, Incoming, IntakeError, LargeIncoming, Refused, STUDY_HELD_LIMIT};
+pub use open::{ArchiveOptions, OpenError};
+
+/// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending (design §2).
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is to be recorded.
+pub struct Submission {
+    pub hospital: Option<HospitalCode>,
+    /// `app:ID`, `ae:TITLE`, `operator:NAME` or `node:NUMBER`.
+    pub actor: String,
+    pub event: Event,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    #[error("the record is larger than the log takes: {bytes} bytes of at most {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("the record cannot be encoded")]
+    Encode(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("recorded, outcome pending: send again, repeating is safe")]
+    Pending,
+}
+
+impl SubmitError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TooLarge { .. } | Self::Log(LogError::TooLarge { .. }) => ErrorKind::TooLarge,
+            Self::Log(LogError::Full(_)) => ErrorKind::Full,
+            Self::Log(LogError::Busy { .. }) => ErrorKind::TooMany,
+            Self::Log(_) | Self::Pending => ErrorKind::Unavailable,
+            Self::Encode(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// Where the node stands.
+#[derive(Debug, Clone)]
+pub struct Health {
+    pub end: Position,
+    /// Next position of the views.
+    pub projected: Position,
+    /// Why the projector stopped.
+    pub stopped: Option<String>,
+    pub log_latched: Option<String>,
+    pub packs_latched: Option<String>,
+    pub full: Option<String>,
+}
+
+impl Health {
+    pub fn is_ready(&self) -> bool {
+        self.stopped.is_none() && self.log_latched.is_none() && self.packs_latched.is_none()
+    }
+}
+
+/// The archive on this node. Clones are the same archive.
+#[derive(Clone)]
+pub struct Archive {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    node: u16,
+    log: Arc<dyn EventLog>,
+    audit: audit::Audit,
+    packs: Packs,
+    key: ClusterKey,
+    follower: follower::Follower,
+    facts: facts::FactsQueue,
+    errors: ErrorDigest,
+}
+
+/// What the projector shares with those who wait for it.
+struct Shared {
+    views: RwLock<Arc<Views>>,
+    registry: RwLock<Arc<Registry>>,
+    /// Next position of the views.
+    projected: watch::Sender<Position>,
+    waiters: Mutex<HashMap<[u8; 16], oneshot::Sender<Decided>>>,
+    stopped: watch::Sender<Option<Arc<str>>>,
+}
+
+impl Archive {
+    pub fn views(&self) -> Arc<Views> {
+        Arc::clone(&self.inner.follower.shared.views.read())
+    }
+
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.inner.follower.shared.registry.read())
+    }
+
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        &self.inner.log
+    }
+
+    pub fn packs(&self) -> &Packs {
+        &self.inner.packs
+    }
+
+    pub fn key(&self) -> &ClusterKey {
+        &self.inner.key
+    }
+
+    pub fn errors(&self) -> &ErrorDigest {
+        &self.inner.errors
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    pub fn node(&self) -> u16 {
+        self.inner.node
+    }
+
+    /// The operator of this node as an actor of events.
+    pub fn node_actor(&self) -> String {
+        format!("node:{}", self.inner.node)
+    }
+
+    /// Records what happened; resolves once it is durable and this node has decided it.
+    ///
+    /// [`SubmitError::Pending`] means recorded or not is unknown, or recorded and not yet decided: sending it again is
+    /// safe, since repeating a record changes nothing.
+    pub async fn submit(&self, submission: Submission) -> Result<Decided, SubmitError> {
+        let (id, bytes) = encode(&submission)?;
+        let shared = &self.inner.follower.shared;
+        if shared.stopped.borrow().is_some() {
+            return Err(SubmitError::Pending);
+        }
+        let (sender, receiver) = oneshot::channel();
+        shared.waiters.lock().insert(id, sender);
+        // Whoever gives up waiting takes its place in the table along.
+        let _guard = Waiting { shared, id };
+        self.inner.log.append(bytes).await?;
+        let mut stopped = shared.stopped.subscribe();
+        tokio::select! {
+            decided = receiver => decided.map_err(|_| SubmitError::Pending),
+            _ = stopped.wait_for(Option::is_some) => Err(SubmitError::Pending),
+            () = tokio::time::sleep(OUTCOME_TIMEOUT) => Err(SubmitError::Pending),
+        }
+    }
+
+    /// Resolves once the views have everything that the log held when this was called. `Err`: they do not follow.
+    pub async fn catch_up(&self) -> Result<(), SubmitError> {
+        let end = self.inner.log.end()?;
+        self.wait_for(end).await
+    }
+
+    /// Resolves once the views have every record before `position`.
+    pub async fn wait_for(&self, position: Position) -> Result<(), SubmitError> {
+        let shared = &self.inner.follower.shared;
+        let mut projected = shared.projected.subscribe();
+        let mut stopped = shared.stopped.subscribe();
+        tokio::select! {
+            reached = projected.wait_for(|next| *next >= position) => {
+                reached.map(|_| ()).map_err(|_| SubmitError::Pending)
+            }
+            _ = stopped.wait_for(Option::is_some) => Err(SubmitError::Pending),
+            () = tokio::time::sleep(OUTCOME_TIMEOUT) => Err(SubmitError::Pending),
+        }
+    }
+
+    /// A read on this node first brings the facts of what it has stored into the log and the views
+    /// (design §3, "Seen at once").
+    pub async fn settle(&self) -> Result<(), SubmitError> {
+        self.inner.facts.flush().await?;
+        self.catch_up().await
+    }
+
+    /// The position that a moment of the past stands for: views as of it hold the records before it.
+    pub fn position_at(&self, time_ms: i64) -> Result<Position, LogError> {
+        self.inner.log.first_after(time_ms)
+    }
+
+    pub fn health(&self) -> Health {
+        let shared = &self.inner.follower.shared;
+        let log = self.inner.log.health();
+        let packs = self.inner.packs.health();
+        Health {
+            end: log.end,
+            projected: *shared.projected.borrow(),
+            stopped: shared.stopped.borrow().as_deref().map(str::to_owned),
+            log_latched: log.latched.as_deref().map(str::to_owned),
+            packs_latched: packs.latched.as_deref().map(str::to_owned),
+            full: log.full.or(packs.full).map(|shortage| shortage.to_string()),
+        }
+    }
+
+    /// Makes new views beside the old ones and swaps, while serving. Blocks for as long as the replay takes.
+    pub fn rebuild(&self) -> Result<RebuildReport, RebuildError> {
+        self.inner.follower.rebuild(&*self.inner.log)
+    }
+
+    /// Brings waiting facts into the log and stops following it.
+    pub async fn close(&self) {
+        if let Err(error) = self.inner.facts.flush().await {
+            tracing::warn!(%error, "facts of stored instances wait in their packs for the next start");
+        }
+        self.inner.follower.stop();
+    }
+}
+
+/// Why new views were not made.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    #[error(transparent)]
+    Project(#[from] Box<dyn std::error::Error + Send + Sync>),
+    #[error("a rebuild is running already")]
+    Running,
+}
+
+struct Waiting<'a> {
+    shared: &'a Shared,
+    id: [u8; 16],
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.waiters.lock().remove(&self.id);
+    }
+}
+
+/// Encodes a submission under a new id.
+fn encode(submission: &Submission) -> Result<([u8; 16], Bytes), SubmitError> {
+    let (kind, version) = submission.event.kind();
+    let body = submission
+        .event
+        .encode_body()
+        .map_err(|e| SubmitError::Encode(Box::new(e)))?;
+    let id = Uuid::now_v7();
+    let bytes = Envelope {
+        id,
+        kind,
+        version,
+        rules: RULES_VERSION,
+        cipher: Cipher::None,
+        key_id: 0,
+        hospital: submission.hospital.clone(),
+        actor: &submission.actor,
+        body: &body,
+    }
+    .encode()
+    .map_err(|e| SubmitError::Encode(Box::new(e)))?;
+    if bytes.len() > RECORD_LIMIT_BYTES {
+        return Err(SubmitError::TooLarge {
+            bytes: bytes.len(),
+            limit: RECORD_LIMIT_BYTES,
+        });
+    }
+    Ok((*id.as_bytes(), bytes.into()))
+}
+
+impl From<PackError> for IntakeError {
+    fn from(error: PackError) -> Self {
+        Self::Pack(error)
+    }
+}

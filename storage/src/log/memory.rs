@@ -1,0 +1,130 @@
+//! A log that lasts as long as the process: for tests of what stands above the log.
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio::sync::watch;
+use yingku_core::ids::Position;
+
+use super::{BoxFuture, EventLog, LogError, LogHealth, LogRecord, unix_ms};
+
+/// Keeps the contract of [`EventLog`] except that it survives nothing.
+#[derive(Clone)]
+pub struct MemoryLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    records: Mutex<Vec<LogRecord>>,
+    end: watch::Sender<Position>,
+}
+
+impl MemoryLog {
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                records: Mutex::new(Vec::new()),
+                end: watch::Sender::new(Position(0)),
+            }),
+        }
+    }
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Shared {
+    fn push(&self, bytes: Bytes) -> Position {
+        let mut records = self.records.lock();
+        let position = Position(records.len() as u64);
+        let previous_ms = records.last().map_or(i64::MIN, |r| r.time_ms);
+        records.push(LogRecord {
+            position,
+            time_ms: unix_ms().max(previous_ms),
+            bytes,
+        });
+        // Under the lock, so that the watched end never goes back.
+        self.end.send_replace(position.next());
+        position
+    }
+}
+
+impl EventLog for MemoryLog {
+    fn append(&self, record: Bytes) -> BoxFuture<'static, Result<Position, LogError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            LogError::check_size(&record)?;
+            Ok(shared.push(record))
+        })
+    }
+
+    fn append_all(
+        &self,
+        records: Vec<Bytes>,
+    ) -> BoxFuture<'static, Result<Vec<Position>, LogError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            records.iter().try_for_each(LogError::check_size)?;
+            Ok(records.into_iter().map(|r| shared.push(r)).collect())
+        })
+    }
+
+    fn read(
+        &self,
+        from: Position,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<LogRecord>, LogError> {
+        let records = self.shared.records.lock();
+        let start = usize::try_from(from.0).unwrap_or(usize::MAX);
+        let mut bytes = 0usize;
+        Ok(records
+            .iter()
+            .skip(start)
+            .take(max_records)
+            .enumerate()
+            .take_while(|(index, record)| {
+                bytes = bytes.saturating_add(record.bytes.len());
+                *index == 0 || bytes <= max_bytes
+            })
+            .map(|(_, record)| record.clone())
+            .collect())
+    }
+
+    fn get(&self, position: Position) -> Result<Option<LogRecord>, LogError> {
+        let records = self.shared.records.lock();
+        let index = usize::try_from(position.0).unwrap_or(usize::MAX);
+        Ok(records.get(index).cloned())
+    }
+
+    fn end(&self) -> Result<Position, LogError> {
+        Ok(*self.shared.end.borrow())
+    }
+
+    fn watch_end(&self) -> watch::Receiver<Position> {
+        self.shared.end.subscribe()
+    }
+
+    fn health(&self) -> LogHealth {
+        LogHealth {
+            end: *self.shared.end.borrow(),
+            latched: None,
+            full: None,
+            waiting_bytes: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::conformance;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_memory_log_keeps_the_contract() {
+        conformance::run(Arc::new(MemoryLog::new())).await;
+    }
+}

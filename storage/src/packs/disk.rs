@@ -1,0 +1,82 @@
+//! What packs ask of the operating system, in one place, so that tests can make each of it fail.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+/// Buffers that one vectored write may have on Linux (`IOV_MAX`).
+const MAX_SLICES: usize = 1024;
+
+pub trait Disk: Send + Sync + 'static {
+    /// Writes some of the buffers at `offset`; how many bytes.
+    fn write_some(&self, file: &File, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
+
+    /// Makes the file's data, and its length, durable (`fdatasync`).
+    fn sync_data(&self, file: &File) -> io::Result<()>;
+
+    /// Cuts the file.
+    fn truncate(&self, file: &File, len: u64) -> io::Result<()>;
+
+    /// Reserves room for `len` bytes without changing the file's length. A file system that cannot is no error.
+    fn reserve(&self, file: &File, len: u64) -> io::Result<()>;
+}
+
+/// The local file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalDisk;
+
+impl Disk for LocalDisk {
+    fn write_some(&self, file: &File, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let buffers = buffers.get(..MAX_SLICES).unwrap_or(buffers);
+        loop {
+            match rustix::io::pwritev(file, buffers, offset) {
+                Err(Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(file)?)
+    }
+
+    fn truncate(&self, file: &File, len: u64) -> io::Result<()> {
+        Ok(rustix::fs::ftruncate(file, len)?)
+    }
+
+    fn reserve(&self, file: &File, len: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+/// Writes all buffers at `offset`.
+pub fn write_all(
+    disk: &dyn Disk,
+    file: &File,
+    mut buffers: &mut [IoSlice<'_>],
+    mut offset: u64,
+) -> io::Result<()> {
+    IoSlice::advance_slices(&mut buffers, 0);
+    while !buffers.is_empty() {
+        let written = disk.write_some(file, buffers, offset)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        offset += written as u64;
+        IoSlice::advance_slices(&mut buffers, written);
+    }
+    Ok(())
+}
+
+/// Whether the disk, or the user's share of it, has no room.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}

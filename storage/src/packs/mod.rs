@@ -1,0 +1,377 @@
+//! Packs: append-only files in which the instances lie, as they came, with their facts and checksums.
+//!
+//! A pack grows as `<id>.open` and is sealed as `<id>.pack` with an index at its end ([`format`] says what lies where).
+//! It is retired at a size or after an idle time, and sealed once the event log has all of its records
+//! ([`Packs::logged`]): so after a crash the unsealed packs hold everything that the log may lack.
+//!
+//! - [`Packs::append`] stores ordinary instances: one committer, one sync for all that wait.
+//! - [`Packs::lease`] streams a large one.
+//! - [`Packs::read`], [`Packs::reader`], [`Packs::records`] give back only what was written, or an error.
+
+mod committer;
+mod disk;
+mod error;
+pub mod format;
+mod lease;
+mod record;
+mod recover;
+mod scan;
+mod sealer;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustix::fs::{FlockOperation, flock};
+use tokio::sync::{Semaphore, oneshot, watch};
+use yingku_core::ids::PackId;
+
+use self::committer::{Committer, Waiting};
+use self::lease::Pool;
+use self::shared::{SEALED, Shared, UNSEALED};
+use crate::space::{FileSystem, FreeSpace, Shortage};
+
+pub use self::disk::{Disk, LocalDisk};
+pub use self::error::{PackError, PackOpenError};
+pub use self::lease::{LeasedWriter, MAX_LEASES};
+pub use self::record::{CHUNK_BYTES, MAX_READ_BYTES, RecordInfo, RecordReader, StoredRecord};
+pub use self::recover::{CutRecord, DamagedRange, Recovered, RecoveredPack};
+pub use self::verify::{VerifyProgress, VerifyReport};
+
+/// Instances that may wait for the committer. Their bytes are bounded by those who hold them.
+const MAX_WAITING: usize = 4096;
+
+/// How packs are kept. The last two are there for tests.
+#[derive(Clone)]
+pub struct PackOptions {
+    /// This node's number: the upper 16 bits of its packs' ids.
+    pub node: u16,
+    /// New packs have at least this number, even if the directory no longer has all older ones.
+    pub first_number: u64,
+    /// A pack that has this size gets no further instances.
+    pub seal_bytes: u64,
+    /// A pack that got no instance for this long gets none any more.
+    pub seal_idle: Duration,
+    /// Instances are refused when less than this would stay free. More than the log's reserve, so that the log, which
+    /// lies on the same disk as a rule, still takes the facts of what was stored.
+    pub reserve_bytes: u64,
+    pub free_space: Arc<dyn FreeSpace>,
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for PackOptions {
+    fn default() -> Self {
+        Self {
+            node: 0,
+            first_number: 0,
+            seal_bytes: 256 * 1024 * 1024,
+            seal_idle: Duration::from_secs(600),
+            reserve_bytes: 2 * 1024 * 1024 * 1024,
+            free_space: Arc::new(FileSystem),
+            disk: Arc::new(LocalDisk),
+        }
+    }
+}
+
+/// An instance to be stored.
+pub struct NewInstance {
+    /// The Part 10 stream: pieces in order. They are written as they are, without being put together.
+    pub data: Vec<Bytes>,
+    /// Given back as they are.
+    pub facts: Bytes,
+    /// BLAKE3 over transfer syntax UID and data set.
+    pub digest: [u8; 32],
+    /// CRC-32C of `data`, computed while it came in. A wrong one makes an instance that cannot be read.
+    pub crc: u32,
+}
+
+impl NewInstance {
+    pub fn data_len(&self) -> u64 {
+        self.data.iter().map(|piece| piece.len() as u64).sum()
+    }
+}
+
+/// Where an instance lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Placed {
+    pub pack: PackId,
+    /// Byte offset of the record in the pack.
+    pub offset: u64,
+    /// Bytes of the Part 10 stream.
+    pub length: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackInfo {
+    pub pack: PackId,
+    pub sealed: bool,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PackUsage {
+    pub packs: u64,
+    pub bytes: u64,
+}
+
+/// What an operator and the readiness check want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackHealth {
+    /// Why nothing is acknowledged any more; ends only with a restart.
+    pub latched: Option<Arc<str>>,
+    /// The last store was refused for lack of space; ends by itself.
+    pub full: Option<Shortage>,
+    /// Instances that wait for the committer.
+    pub waiting: usize,
+}
+
+/// All packs of one node. Clones are the same packs; when the last is dropped they are closed.
+#[derive(Clone)]
+pub struct Packs {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    pool: Arc<Pool>,
+    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
+    places: Arc<Semaphore>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    sealer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Packs {
+    /// Opens the packs in `dir` (made if it is not there) and reads the unsealed ones through. Blocks.
+    pub fn open(dir: &Path, options: PackOptions) -> Result<(Self, Recovered), PackOpenError> {
+        let io = |source| PackOpenError::Io {
+            dir: dir.to_owned(),
+            source,
+        };
+        fs::create_dir_all(dir).map_err(io)?;
+        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+            File::open(parent).and_then(|d| d.sync_all()).map_err(io)?;
+        }
+        let dir_file = File::open(dir).map_err(io)?;
+        flock(&dir_file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            PackOpenError::InUse {
+                dir: dir.to_owned(),
+            }
+        })?;
+        let next_number = next_number(dir, &options).map_err(io)?;
+        let (sealer_queue, to_seal) = mpsc::channel();
+        let shared = Arc::new(Shared::new(
+            dir,
+            dir_file,
+            options,
+            next_number,
+            sealer_queue,
+        ));
+        let recovered = recover::recover(&shared).map_err(|source| PackOpenError::Recovery {
+            dir: dir.to_owned(),
+            source,
+        })?;
+        let inner = Inner::start(shared, to_seal).map_err(io)?;
+        let packs = Self {
+            inner: Arc::new(inner),
+        };
+        Ok((packs, recovered))
+    }
+
+    /// Stores an instance; durable when this resolves to `Ok`. Dropped meanwhile, it may or may not be stored.
+    pub async fn append(&self, instance: NewInstance) -> Result<Placed, PackError> {
+        check_facts(&instance.facts)?;
+        let place = Arc::clone(&self.inner.places)
+            .try_acquire_owned()
+            .map_err(|_| PackError::Busy {
+                waiting: MAX_WAITING,
+            })?;
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting {
+            instance,
+            reply,
+            _place: place,
+        };
+        {
+            let queue = self.inner.queue.lock();
+            let sender = queue.as_ref().ok_or(PackError::Closed)?;
+            sender.send(waiting).map_err(|_| PackError::Closed)?;
+        }
+        answer.await.map_err(|_| PackError::Closed)?
+    }
+
+    /// A writer for an instance too large to be held in memory. Waits while [`MAX_LEASES`] are in use.
+    pub async fn lease(&self) -> Result<LeasedWriter, PackError> {
+        self.inner.shared.refuse_if_latched()?;
+        LeasedWriter::open(Arc::clone(&self.inner.shared), Arc::clone(&self.inner.pool)).await
+    }
+
+    /// Tells that the event log has `records` more of this pack's records.
+    pub fn logged(&self, pack: PackId, records: u64) {
+        self.inner.shared.logged(pack, records);
+    }
+
+    /// Tells that the event log has all records of a pack that a start found unsealed.
+    pub fn all_logged(&self, pack: PackId) {
+        self.inner.shared.logged(pack, u64::MAX);
+    }
+
+    /// Reads and checks one record of at most [`MAX_READ_BYTES`] of data. Blocks on the disk.
+    pub fn read(&self, pack: PackId, offset: u64) -> Result<StoredRecord, PackError> {
+        self.inner.shared.pack(pack)?.read(offset)
+    }
+
+    /// A reader of one record of any size. Blocks on the disk.
+    pub fn reader(&self, pack: PackId, offset: u64) -> Result<RecordReader, PackError> {
+        RecordReader::open(self.inner.shared.pack(pack)?, offset)
+    }
+
+    /// The pack's records in order, without their data; damaged ones as errors. Blocks on the disk.
+    pub fn records(
+        &self,
+        pack: PackId,
+    ) -> Result<impl Iterator<Item = Result<RecordInfo, PackError>> + Send + use<>, PackError> {
+        let entries = verify::entries(&self.inner.shared, pack)?;
+        let file = self.inner.shared.pack(pack)?;
+        Ok(entries
+            .into_iter()
+            .map(move |entry| file.info(entry.offset).map(|(info, _)| info)))
+    }
+
+    /// All packs that lie here, in the order of their ids.
+    pub fn list(&self) -> io::Result<Vec<PackInfo>> {
+        let shared = &self.inner.shared;
+        let mut packs = Vec::new();
+        for (extension, sealed) in [(UNSEALED, false), (SEALED, true)] {
+            for pack in shared.ids(extension)? {
+                match fs::metadata(shared.path(pack, extension)) {
+                    Ok(metadata) => packs.push(PackInfo {
+                        pack,
+                        sealed,
+                        bytes: metadata.len(),
+                    }),
+                    // Sealed or removed meanwhile.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        packs.sort_unstable_by_key(|info| info.pack);
+        packs.dedup_by_key(|info| info.pack);
+        Ok(packs)
+    }
+
+    pub fn usage(&self) -> io::Result<PackUsage> {
+        let packs = self.list()?;
+        Ok(PackUsage {
+            packs: packs.len() as u64,
+            bytes: packs.iter().map(|info| info.bytes).sum(),
+        })
+    }
+
+    /// Reads every pack through. Blocks for as long as the disk takes; appends and reads go on meanwhile.
+    pub fn verify(&self, progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport, PackError> {
+        verify::verify(&self.inner.shared, progress)
+    }
+
+    /// How many packs were sealed or, empty, removed since start, as it grows.
+    pub fn watch_sealed(&self) -> watch::Receiver<u64> {
+        self.inner.shared.sealed.subscribe()
+    }
+
+    pub fn health(&self) -> PackHealth {
+        PackHealth {
+            latched: self.inner.shared.latched(),
+            full: self.inner.shared.full(),
+            waiting: MAX_WAITING.saturating_sub(self.inner.places.available_permits()),
+        }
+    }
+
+    /// Answers what waits, refuses what comes later, seals what the event log has whole. Blocks; done by the last drop too.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn start(shared: Arc<Shared>, to_seal: mpsc::Receiver<PackId>) -> io::Result<Self> {
+        let pool = Arc::new(Pool::new());
+        let committer = Committer {
+            shared: Arc::clone(&shared),
+            pool: Arc::clone(&pool),
+            current: None,
+        };
+        let (queue, waiting) = mpsc::channel();
+        let committer = std::thread::Builder::new()
+            .name("pack-committer".into())
+            .spawn(move || committer.run(waiting))?;
+        let for_sealer = Arc::clone(&shared);
+        let sealer = std::thread::Builder::new()
+            .name("pack-sealer".into())
+            .spawn(move || sealer::run(&for_sealer, &to_seal))?;
+        Ok(Self {
+            shared,
+            pool,
+            queue: Mutex::new(Some(queue)),
+            places: Arc::new(Semaphore::new(MAX_WAITING)),
+            committer: Mutex::new(Some(committer)),
+            sealer: Mutex::new(Some(sealer)),
+        })
+    }
+
+    fn close(&self) {
+        self.queue.lock().take();
+        join(&self.committer, "pack committer");
+        self.pool.close(&self.shared);
+        self.shared.sealer.lock().take();
+        join(&self.sealer, "pack sealer");
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn join(thread: &Mutex<Option<JoinHandle<()>>>, what: &str) {
+    if let Some(thread) = thread.lock().take()
+        && thread.join().is_err()
+    {
+        tracing::error!(what, "a thread had panicked");
+    }
+}
+
+fn check_facts(facts: &Bytes) -> Result<(), PackError> {
+    if facts.len() > format::MAX_FACTS_BYTES as usize {
+        return Err(PackError::TooLarge {
+            what: "facts",
+            bytes: facts.len() as u64,
+            limit: u64::from(format::MAX_FACTS_BYTES),
+        });
+    }
+    Ok(())
+}
+
+/// One more than this node's highest pack.
+fn next_number(dir: &Path, options: &PackOptions) -> io::Result<u64> {
+    let mut next = options.first_number;
+    for extension in [UNSEALED, SEALED] {
+        for id in shared::ids_in(dir, extension)? {
+            if id.node() == options.node {
+                next = next.max(id.number() + 1);
+            }
+        }
+    }
+    Ok(next)
+}

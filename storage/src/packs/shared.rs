@@ -1,0 +1,259 @@
+//! What appends, leases, the sealer and readers share: the directory, the latch and the ledger of unsealed packs.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use yingku_core::ids::PackId;
+
+use super::PackOptions;
+use super::disk::is_full;
+use super::error::PackError;
+use super::format::{HEADER_BYTES, IndexEntry};
+use super::record::PackFile;
+use crate::space::{Reserve, Shortage};
+
+/// Sealed packs that are kept open for reading; opening one costs some microseconds, a descriptor is scarce.
+const OPEN_SEALED_PACKS: usize = 256;
+
+pub const UNSEALED: &str = "open";
+pub const SEALED: &str = "pack";
+
+pub struct Shared {
+    pub dir: PathBuf,
+    /// Held to sync the directory, and locked so that no second process writes here.
+    pub dir_file: File,
+    pub options: PackOptions,
+    pub reserve: Reserve,
+    pub next_number: AtomicU64,
+    pub ledger: Mutex<HashMap<PackId, Unsealed>>,
+    pub sealer: Mutex<Option<mpsc::Sender<PackId>>>,
+    /// Packs sealed since start.
+    pub sealed: watch::Sender<u64>,
+    state: Mutex<State>,
+    sealed_files: Mutex<SealedFiles>,
+}
+
+#[derive(Default)]
+struct State {
+    latched: Option<Arc<str>>,
+    full: Option<Shortage>,
+}
+
+#[derive(Default)]
+struct SealedFiles {
+    files: HashMap<PackId, (Arc<PackFile>, u64)>,
+    uses: u64,
+}
+
+/// A pack that has no index in its file yet.
+pub struct Unsealed {
+    pub pack: Arc<PackFile>,
+    /// The durable records.
+    pub index: Vec<IndexEntry>,
+    /// Where the last durable record ends.
+    pub end: u64,
+    /// How many of the records the event log has.
+    pub logged: u64,
+    /// Nothing is appended any more.
+    pub retired: bool,
+    /// Its seal is under way.
+    pub sealing: bool,
+}
+
+impl Unsealed {
+    pub fn new(pack: Arc<PackFile>) -> Self {
+        Self {
+            pack,
+            index: Vec::new(),
+            end: HEADER_BYTES as u64,
+            logged: 0,
+            retired: false,
+            sealing: false,
+        }
+    }
+}
+
+impl Shared {
+    pub fn new(
+        dir: &Path,
+        dir_file: File,
+        options: PackOptions,
+        next_number: u64,
+        sealer: mpsc::Sender<PackId>,
+    ) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            dir_file,
+            reserve: Reserve::new(dir, options.reserve_bytes, Arc::clone(&options.free_space)),
+            options,
+            next_number: AtomicU64::new(next_number),
+            ledger: Mutex::default(),
+            sealer: Mutex::new(Some(sealer)),
+            sealed: watch::Sender::new(0),
+            state: Mutex::default(),
+            sealed_files: Mutex::default(),
+        }
+    }
+
+    pub fn path(&self, pack: PackId, extension: &str) -> PathBuf {
+        self.dir.join(format!("{pack}.{extension}"))
+    }
+
+    pub fn next_id(&self) -> PackId {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        PackId::new(self.options.node, number)
+    }
+
+    /// Refuses when latched or when `bytes` more would eat into the reserve.
+    pub fn admit(&self, bytes: u64) -> Result<(), PackError> {
+        self.refuse_if_latched()?;
+        let admitted = self.reserve.admit(bytes);
+        self.state.lock().full = admitted.err();
+        admitted.map_err(PackError::Full)
+    }
+
+    pub fn refuse_if_latched(&self) -> Result<(), PackError> {
+        match self.state.lock().latched.clone() {
+            Some(reason) => Err(PackError::Latched { reason }),
+            None => Ok(()),
+        }
+    }
+
+    pub fn latched(&self) -> Option<Arc<str>> {
+        self.state.lock().latched.clone()
+    }
+
+    pub fn full(&self) -> Option<Shortage> {
+        self.state.lock().full
+    }
+
+    /// After a failed write or sync nobody knows what the disk holds; asking it again may answer wrongly that all is
+    /// well. So nothing is acknowledged any more.
+    pub fn latch(&self, what: &str, error: &io::Error) -> PackError {
+        let reason: Arc<str> = format!("{what}: {error}").into();
+        tracing::error!(%reason, "writing a pack failed; no instance is acknowledged until a restart");
+        let mut state = self.state.lock();
+        let reason = state.latched.get_or_insert(reason);
+        PackError::Latched {
+            reason: Arc::clone(reason),
+        }
+    }
+
+    /// The disk was full in spite of the reserve: what was written of the record is cut off again.
+    pub fn full_or_latch(&self, pack: &PackFile, end: u64, error: &io::Error) -> PackError {
+        if !is_full(error) {
+            return self.latch("write", error);
+        }
+        if let Err(error) = self.options.disk.truncate(&pack.file, end) {
+            return self.latch("cutting off a record that did not fit", &error);
+        }
+        let shortage = Shortage {
+            free_bytes: 0,
+            reserve_bytes: self.options.reserve_bytes,
+        };
+        self.state.lock().full = Some(shortage);
+        PackError::Full(shortage)
+    }
+
+    /// Enters durable records of a pack; from now on they can be read.
+    pub fn enter(&self, pack: PackId, entries: &[IndexEntry]) {
+        let mut ledger = self.ledger.lock();
+        if let Some(unsealed) = ledger.get_mut(&pack) {
+            unsealed.index.extend_from_slice(entries);
+            unsealed.end = entries.last().map_or(unsealed.end, IndexEntry::end);
+        }
+    }
+
+    /// Nothing more comes into this pack: it is sealed once the event log has all of it, or removed if it holds nothing.
+    pub fn retire(&self, pack: PackId) {
+        if let Some(unsealed) = self.ledger.lock().get_mut(&pack) {
+            unsealed.retired = true;
+        }
+        self.seal_if_due(pack);
+    }
+
+    pub fn logged(&self, pack: PackId, records: u64) {
+        if let Some(unsealed) = self.ledger.lock().get_mut(&pack) {
+            unsealed.logged = unsealed.logged.saturating_add(records);
+        }
+        self.seal_if_due(pack);
+    }
+
+    fn seal_if_due(&self, pack: PackId) {
+        let mut ledger = self.ledger.lock();
+        let Some(unsealed) = ledger.get_mut(&pack) else {
+            return;
+        };
+        if !unsealed.retired || unsealed.sealing || unsealed.logged < unsealed.index.len() as u64 {
+            return;
+        }
+        unsealed.sealing = true;
+        drop(ledger);
+        // Closed packs stay unsealed; the next start reads them through.
+        if let Some(sealer) = self.sealer.lock().as_ref() {
+            let _ = sealer.send(pack);
+        }
+    }
+
+    /// The file of a pack, sealed or not.
+    pub fn pack(&self, id: PackId) -> Result<Arc<PackFile>, PackError> {
+        if let Some(unsealed) = self.ledger.lock().get(&id) {
+            return Ok(Arc::clone(&unsealed.pack));
+        }
+        let mut sealed = self.sealed_files.lock();
+        sealed.uses += 1;
+        let now = sealed.uses;
+        if let Some((pack, used)) = sealed.files.get_mut(&id) {
+            *used = now;
+            return Ok(Arc::clone(pack));
+        }
+        let file = File::open(self.path(id, SEALED)).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => PackError::Missing { pack: id },
+            _ => PackError::read(id, e),
+        })?;
+        if sealed.files.len() >= OPEN_SEALED_PACKS {
+            let oldest = sealed.files.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+                sealed.files.remove(&oldest);
+            }
+        }
+        let pack = Arc::new(PackFile { id, file });
+        sealed.files.insert(id, (Arc::clone(&pack), now));
+        Ok(pack)
+    }
+
+    /// Ids of all pack files with this extension, in order.
+    pub fn ids(&self, extension: &str) -> io::Result<Vec<PackId>> {
+        ids_in(&self.dir, extension)
+    }
+}
+
+/// Ids of all pack files in `dir` with this extension, in order.
+pub fn ids_in(dir: &Path, extension: &str) -> io::Result<Vec<PackId>> {
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == extension) {
+            ids.extend(path.file_stem().and_then(|s| id_of(s.to_str()?)));
+        }
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// `0001-00000000002a`, as [`PackId`] prints itself.
+fn id_of(stem: &str) -> Option<PackId> {
+    let (node, number) = stem.split_once('-')?;
+    let id = PackId::new(
+        u16::from_str_radix(node, 16).ok()?,
+        u64::from_str_radix(number, 16).ok()?,
+    );
+    (id.to_string() == stem).then_some(id)
+}

@@ -1,0 +1,157 @@
+//! An open pack in the hands of the one who appends to it.
+
+use std::fs::{self, OpenOptions};
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Instant;
+
+use yingku_core::ids::PackId;
+
+use super::disk::{is_full, write_all};
+use super::error::PackError;
+use super::format::{
+    HEADER_BYTES, Header, IndexEntry, RECORD_HEADER_BYTES, RecordHeader, TRAILER_BYTES, Trailer,
+};
+use super::record::PackFile;
+use super::shared::{Shared, UNSEALED, Unsealed};
+use super::{NewInstance, Placed};
+use crate::log::unix_ms;
+
+pub struct OpenPack {
+    pub pack: Arc<PackFile>,
+    /// Where the next record goes: everything before is durable.
+    pub end: u64,
+    pub records: u64,
+    pub last_append: Instant,
+}
+
+impl OpenPack {
+    /// Makes a new pack; its header and its name are durable on return.
+    pub fn create(shared: &Shared) -> Result<Self, PackError> {
+        let id = shared.next_id();
+        let path = shared.path(id, UNSEALED);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|e| PackError::Create {
+                source: Arc::new(e),
+            })?;
+        let pack = Arc::new(PackFile { id, file });
+        let disk = &shared.options.disk;
+        let header = Header {
+            pack: id,
+            created_ms: unix_ms(),
+        };
+        let made = disk
+            .reserve(&pack.file, shared.options.seal_bytes)
+            .and_then(|()| {
+                let header = header.encode();
+                write_all(disk.as_ref(), &pack.file, &mut [IoSlice::new(&header)], 0)
+            });
+        if let Err(error) = made {
+            let refusal = shared.full_or_latch(&pack, 0, &error);
+            if is_full(&error) {
+                // It holds nothing; if it cannot be removed now, the next start does.
+                let _ = fs::remove_file(path);
+            }
+            return Err(refusal);
+        }
+        disk.sync_data(&pack.file)
+            .and_then(|()| disk.sync_data(&shared.dir_file))
+            .map_err(|e| shared.latch("syncing a new pack", &e))?;
+        let unsealed = Unsealed::new(Arc::clone(&pack));
+        shared.ledger.lock().insert(id, unsealed);
+        Ok(Self {
+            pack,
+            end: HEADER_BYTES as u64,
+            records: 0,
+            last_append: Instant::now(),
+        })
+    }
+
+    pub fn id(&self) -> PackId {
+        self.pack.id
+    }
+
+    /// Appends all instances with one sync. All or none: after an error nothing of them is in the pack, or it is latched.
+    pub fn append(
+        &mut self,
+        shared: &Shared,
+        instances: &[&NewInstance],
+    ) -> Result<Vec<Placed>, PackError> {
+        let mut frames = Vec::with_capacity(instances.len());
+        let mut end = self.end;
+        for instance in instances {
+            let frame = Frame::new(self.id(), end, instance);
+            end = frame.entry.end();
+            frames.push(frame);
+        }
+        let mut buffers = Vec::with_capacity(instances.iter().map(|i| i.data.len() + 3).sum());
+        for (frame, instance) in frames.iter().zip(instances) {
+            buffers.push(IoSlice::new(&frame.header));
+            buffers.extend(instance.data.iter().map(|piece| IoSlice::new(piece)));
+            buffers.push(IoSlice::new(&instance.facts));
+            buffers.push(IoSlice::new(&frame.trailer));
+        }
+        let disk = shared.options.disk.as_ref();
+        write_all(disk, &self.pack.file, &mut buffers, self.end)
+            .map_err(|e| shared.full_or_latch(&self.pack, self.end, &e))?;
+        disk.sync_data(&self.pack.file)
+            .map_err(|e| shared.latch("sync", &e))?;
+        let entries: Vec<IndexEntry> = frames.iter().map(|frame| frame.entry).collect();
+        self.appended(shared, &entries);
+        let placed = entries.iter().map(|entry| Placed {
+            pack: self.id(),
+            offset: entry.offset,
+            length: entry.data_len,
+        });
+        Ok(placed.collect())
+    }
+
+    /// Enters durable records.
+    pub fn appended(&mut self, shared: &Shared, entries: &[IndexEntry]) {
+        self.end = entries.last().map_or(self.end, IndexEntry::end);
+        self.records += entries.len() as u64;
+        self.last_append = Instant::now();
+        shared.enter(self.id(), entries);
+    }
+
+    pub fn is_due(&self, shared: &Shared) -> bool {
+        self.end >= shared.options.seal_bytes
+            || (self.records > 0 && self.last_append.elapsed() >= shared.options.seal_idle)
+    }
+}
+
+/// What stands around an instance's data and facts.
+struct Frame {
+    header: [u8; RECORD_HEADER_BYTES],
+    trailer: [u8; TRAILER_BYTES],
+    entry: IndexEntry,
+}
+
+impl Frame {
+    fn new(pack: PackId, offset: u64, instance: &NewInstance) -> Self {
+        let header = RecordHeader {
+            complete: true,
+            facts_len: instance.facts.len() as u32,
+            data_len: instance.data_len(),
+        };
+        let bytes = header.encode(pack, offset);
+        let trailer = Trailer {
+            digest: instance.digest,
+            data_crc: instance.crc,
+        };
+        Self {
+            trailer: trailer.encode(&bytes, &instance.facts),
+            header: bytes,
+            entry: IndexEntry {
+                offset,
+                data_len: header.data_len,
+                facts_len: header.facts_len,
+                data_crc: instance.crc,
+            },
+        }
+    }
+}

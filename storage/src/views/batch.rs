@@ -1,0 +1,272 @@
+//! The state that one log batch is decided on: the views, and over them what the batch has changed so far.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rocksdb::WriteBatch;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use yingku_core::correction::CorrectionRow;
+use yingku_core::exam::ExamRow;
+use yingku_core::finding::{FindingKey, FindingRow};
+use yingku_core::ids::{ExamKey, Position, StudyKey, StudyUid};
+use yingku_core::instance::{Chunk, HeldStudy, StudyClaims, StudyRow};
+use yingku_core::registry::Registry;
+use yingku_core::state::{Changes, ChunkKey, Replaced, State, StateError};
+use yingku_core::statistics::{DayKey, DeclarationRow};
+
+use super::{Cursor, Durability, View, Views, ViewsError, decode, encode, keys};
+
+/// Collects the changes of one log batch; they are written in one piece, with the cursor.
+pub struct BatchState<'a> {
+    views: &'a Views,
+    registry: Arc<Registry>,
+    registry_changed: bool,
+    rows: HashMap<(View, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl<'a> BatchState<'a> {
+    pub fn new(views: &'a Views, registry: Arc<Registry>) -> Self {
+        Self {
+            views,
+            registry,
+            registry_changed: false,
+            rows: HashMap::new(),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, view: View, key: Vec<u8>) -> Result<Option<T>, StateError> {
+        Ok(self
+            .raw(view, key)?
+            .map(|bytes| decode(view, &bytes))
+            .transpose()?)
+    }
+
+    fn raw(&self, view: View, key: Vec<u8>) -> Result<Option<Vec<u8>>, ViewsError> {
+        let at = (view, key);
+        match self.rows.get(&at) {
+            Some(row) => Ok(row.clone()),
+            None => self.views.get_raw(view, &at.1),
+        }
+    }
+
+    fn put<T: Serialize>(&mut self, view: View, key: Vec<u8>, row: &T) -> Result<(), ViewsError> {
+        let bytes = encode(view, row)?;
+        self.rows.insert((view, key), Some(bytes));
+        Ok(())
+    }
+
+    fn put_empty(&mut self, view: View, key: Vec<u8>) {
+        self.rows.insert((view, key), Some(Vec::new()));
+    }
+
+    fn delete(&mut self, view: View, key: Vec<u8>) {
+        self.rows.insert((view, key), None);
+    }
+
+    /// Takes in the changes of one record.
+    pub fn apply(&mut self, changes: Changes) -> Result<(), ViewsError> {
+        for (_, exam) in changes.exams {
+            self.put_exam(exam)?;
+        }
+        for line in changes.history {
+            self.put(
+                View::History,
+                keys::history(&line.row.key, line.position),
+                &line,
+            )?;
+        }
+        for (study, claims) in changes.claims {
+            if claims.claims.is_empty() && claims.holders.is_empty() {
+                self.delete(View::Claims, keys::claims(&study));
+            } else {
+                self.put(View::Claims, keys::claims(&study), &claims)?;
+            }
+        }
+        for (_, study) in changes.studies {
+            self.put_study(study)?;
+        }
+        for (at, chunk) in changes.chunks {
+            let row = chunk.map(|chunk| chunk.encode());
+            self.rows.insert((View::Chunks, keys::chunk(&at)), row);
+        }
+        for (study, held) in changes.held {
+            if held.groups.is_empty() {
+                self.delete(View::Held, keys::claims(&study));
+            } else {
+                self.put(View::Held, keys::claims(&study), &held)?;
+            }
+        }
+        for (day, row) in changes.declarations {
+            self.put(View::Declarations, keys::declaration(&day), &row)?;
+        }
+        for (key, row) in changes.findings {
+            match row {
+                Some(row) => self.put(View::Findings, keys::finding(&key), &row)?,
+                None => self.delete(View::Findings, keys::finding(&key)),
+            }
+        }
+        for (position, row) in changes.corrections {
+            self.put(View::Corrections, keys::position(position), &row)?;
+        }
+        for (position, body) in changes.refused_pushes {
+            self.rows
+                .insert((View::RefusedPushes, keys::position(position)), body);
+        }
+        for (digest, expires_ms) in changes.signs {
+            self.put(View::Signs, digest.to_vec(), &expires_ms)?;
+        }
+        for (index, row) in changes.refusals.into_iter().enumerate() {
+            let hospital = row
+                .refused
+                .hospital
+                .as_ref()
+                .map_or("", |code| code.as_str());
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            let key = keys::refusal(hospital, &row.refused.date, row.position, index);
+            self.put(View::Refusals, key, &row)?;
+        }
+        for change in changes.registry {
+            Arc::make_mut(&mut self.registry).apply(change);
+            self.registry_changed = true;
+        }
+        if let Some(rules) = changes.rules {
+            Arc::make_mut(&mut self.registry).rules = rules;
+            self.registry_changed = true;
+        }
+        Ok(())
+    }
+
+    fn put_exam(&mut self, exam: Replaced<ExamRow>) -> Result<(), ViewsError> {
+        let after = exam.after.as_ref();
+        let numbers = after.map(keys::exam_numbers).unwrap_or_default();
+        for key in exam.before.iter().flat_map(keys::exam_numbers) {
+            if !numbers.contains(&key) {
+                self.delete(View::ExamsByNumber, key);
+            }
+        }
+        let known = exam
+            .before
+            .as_ref()
+            .map(keys::exam_numbers)
+            .unwrap_or_default();
+        for key in numbers {
+            if !known.contains(&key) {
+                self.put_empty(View::ExamsByNumber, key);
+            }
+        }
+        match after {
+            Some(row) => {
+                let day = keys::exam_by_day(row);
+                if exam.before.as_ref().map(keys::exam_by_day).as_ref() != Some(&day) {
+                    self.put_empty(View::ExamsByDay, day);
+                }
+                self.put(View::Exams, keys::exam(&row.key), row)?;
+            }
+            None => {
+                if let Some(row) = &exam.before {
+                    self.delete(View::ExamsByDay, keys::exam_by_day(row));
+                    self.delete(View::Exams, keys::exam(&row.key));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_study(&mut self, study: Replaced<StudyRow>) -> Result<(), ViewsError> {
+        match (&study.before, &study.after) {
+            (None, Some(row)) => {
+                for key in keys::study_index(row) {
+                    self.put_empty(View::StudyIndex, key);
+                }
+                self.put(View::Studies, keys::study(&row.key), row)?;
+            }
+            // What a study is found by comes with its first instance and does not change.
+            (Some(_), Some(row)) => self.put(View::Studies, keys::study(&row.key), row)?,
+            (Some(row), None) => {
+                for key in keys::study_index(row) {
+                    self.delete(View::StudyIndex, key);
+                }
+                self.delete(View::Studies, keys::study(&row.key));
+            }
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the batch with its cursor in one piece; the registry as it stands behind it.
+    pub fn commit(
+        self,
+        cursor: &Cursor,
+        durability: Durability,
+    ) -> Result<(Arc<Registry>, bool), ViewsError> {
+        let mut batch = WriteBatch::default();
+        for ((view, key), row) in &self.rows {
+            let family = self.views.family(*view)?;
+            match row {
+                Some(bytes) => batch.put_cf(family, key, bytes),
+                None => batch.delete_cf(family, key),
+            }
+        }
+        let meta = self.views.family(View::Meta)?;
+        batch.put_cf(meta, keys::CURSOR, encode(View::Meta, cursor)?);
+        if self.registry_changed {
+            let bytes = serde_json::to_vec(&*self.registry).map_err(|source| ViewsError::Row {
+                view: View::Meta.name(),
+                source: Box::new(source),
+            })?;
+            batch.put_cf(meta, keys::REGISTRY, bytes);
+        }
+        self.views.write(batch, durability)?;
+        Ok((self.registry, self.registry_changed))
+    }
+}
+
+impl State for BatchState<'_> {
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn exam(&self, key: &ExamKey) -> Result<Option<ExamRow>, StateError> {
+        self.read(View::Exams, keys::exam(key))
+    }
+
+    fn claims(&self, study: &StudyUid) -> Result<Option<StudyClaims>, StateError> {
+        self.read(View::Claims, keys::claims(study))
+    }
+
+    fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, StateError> {
+        self.read(View::Studies, keys::study(key))
+    }
+
+    fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, StateError> {
+        self.raw(View::Chunks, keys::chunk(at))?
+            .map(|bytes| Chunk::decode(&bytes))
+            .transpose()
+            .map_err(|error| StateError(Box::new(error)))
+    }
+
+    fn held(&self, study: &StudyUid) -> Result<Option<HeldStudy>, StateError> {
+        self.read(View::Held, keys::claims(study))
+    }
+
+    fn declaration(&self, day: &DayKey) -> Result<Option<DeclarationRow>, StateError> {
+        self.read(View::Declarations, keys::declaration(day))
+    }
+
+    fn finding(&self, key: &FindingKey) -> Result<Option<FindingRow>, StateError> {
+        self.read(View::Findings, keys::finding(key))
+    }
+
+    fn correction(&self, position: Position) -> Result<Option<CorrectionRow>, StateError> {
+        self.read(View::Corrections, keys::position(position))
+    }
+
+    fn refused_push(&self, position: Position) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.raw(View::RefusedPushes, keys::position(position))?)
+    }
+
+    fn sign(&self, digest: &[u8; 16]) -> Result<Option<i64>, StateError> {
+        self.read(View::Signs, digest.to_vec())
+    }
+}

@@ -1,0 +1,388 @@
+//! Every column family and every key of the views, in one place.
+//!
+//! Texts in a key end with a zero byte, so that a prefix never runs into the next part; numbers are big endian, so
+//! that byte order is their order. Identifiers hold no control characters; a zero byte in free text becomes a 1.
+
+use yingku_core::exam::ExamRow;
+use yingku_core::finding::{FindingKey, FindingKind};
+use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position, StudyKey, StudyUid};
+use yingku_core::instance::StudyRow;
+use yingku_core::state::ChunkKey;
+use yingku_core::statistics::DayKey;
+
+/// A view: one column family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum View {
+    /// hospital, exam number, generation → exam row
+    Exams,
+    /// exam key, position → history line
+    History,
+    /// hospital, date, exam key → nothing; a line stays when the exam's date changes, so that the past can be asked
+    ExamsByDay,
+    /// number, its kind, exam key → nothing
+    ExamsByNumber,
+    /// study UID → claims
+    Claims,
+    /// hospital, study UID → study row
+    Studies,
+    /// hospital, study UID, series, chunk → instances
+    Chunks,
+    /// attribute, value, hospital, study UID → nothing
+    StudyIndex,
+    /// study UID → held groups
+    Held,
+    /// hospital, date, class → declarations
+    Declarations,
+    /// kind, hospital, subject → finding
+    Findings,
+    /// position → correction
+    Corrections,
+    /// position → body of a push refused as suspected reuse
+    RefusedPushes,
+    /// digest → expiry
+    Signs,
+    /// hospital, date, position, index → refused instances
+    Refusals,
+    /// cursor, registry
+    Meta,
+}
+
+impl View {
+    pub const ALL: [View; 16] = [
+        View::Exams,
+        View::History,
+        View::ExamsByDay,
+        View::ExamsByNumber,
+        View::Claims,
+        View::Studies,
+        View::Chunks,
+        View::StudyIndex,
+        View::Held,
+        View::Declarations,
+        View::Findings,
+        View::Corrections,
+        View::RefusedPushes,
+        View::Signs,
+        View::Refusals,
+        View::Meta,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Exams => "exams",
+            View::History => "history",
+            View::ExamsByDay => "exams_by_day",
+            View::ExamsByNumber => "exams_by_number",
+            View::Claims => "claims",
+            View::Studies => "studies",
+            View::Chunks => "chunks",
+            View::StudyIndex => "study_index",
+            View::Held => "held",
+            View::Declarations => "declarations",
+            View::Findings => "findings",
+            View::Corrections => "corrections",
+            View::RefusedPushes => "refused_pushes",
+            View::Signs => "signs",
+            View::Refusals => "refusals",
+            View::Meta => "meta",
+        }
+    }
+}
+
+pub const CURSOR: &[u8] = b"cursor";
+pub const REGISTRY: &[u8] = b"registry";
+
+/// Builds a key part by part.
+#[derive(Default)]
+pub struct Key(Vec<u8>);
+
+impl Key {
+    pub fn text(mut self, text: &str) -> Self {
+        self.0.extend(text.bytes().map(|byte| byte.max(1)));
+        self.0.push(0);
+        self
+    }
+
+    pub fn byte(mut self, byte: u8) -> Self {
+        self.0.push(byte);
+        self
+    }
+
+    pub fn u16(mut self, number: u16) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    pub fn u32(mut self, number: u32) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    pub fn u64(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    fn exam(self, key: &ExamKey) -> Self {
+        self.text(key.hospital.as_str())
+            .text(key.exam_no.as_str())
+            .u16(key.generation)
+    }
+
+    /// Text without its end: everything that starts with it.
+    pub fn prefix(mut self, text: &str) -> Vec<u8> {
+        self.0.extend(text.bytes().map(|byte| byte.max(1)));
+        self.0
+    }
+
+    pub fn done(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+pub fn exam(key: &ExamKey) -> Vec<u8> {
+    Key::default().exam(key).done()
+}
+
+pub fn history(key: &ExamKey, position: Position) -> Vec<u8> {
+    Key::default().exam(key).u64(position.0).done()
+}
+
+pub fn exam_by_day(row: &ExamRow) -> Vec<u8> {
+    Key::default()
+        .text(row.key.hospital.as_str())
+        .text(row.exam_date())
+        .text(row.key.exam_no.as_str())
+        .u16(row.key.generation)
+        .done()
+}
+
+/// The exam that a line of [`View::ExamsByDay`] names.
+pub fn exam_of_day(key: &[u8]) -> Option<ExamKey> {
+    let mut parts = Parts(key);
+    let hospital = HospitalCode::new(parts.text()?).ok()?;
+    parts.text()?;
+    Some(ExamKey {
+        hospital,
+        exam_no: ExamNo::new(parts.text()?).ok()?,
+        generation: parts.u16()?,
+    })
+}
+
+/// Which number of an exam it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NumberKind {
+    ExamNo = 1,
+    ApplyNo = 2,
+    SickId = 3,
+    PatientId = 4,
+    CardNo = 5,
+    InpatientNo = 6,
+    OutpatientNo = 7,
+}
+
+pub fn exam_numbers(row: &ExamRow) -> Vec<Vec<u8>> {
+    let mut keys = Vec::with_capacity(7);
+    for (kind, number) in [
+        (NumberKind::ExamNo, row.key.exam_no.as_str()),
+        (NumberKind::ApplyNo, row.apply_no.as_str()),
+        (NumberKind::SickId, row.sick_id.as_str()),
+        (NumberKind::PatientId, row.patient_id.as_str()),
+        (NumberKind::CardNo, row.card_no.as_str()),
+        (NumberKind::InpatientNo, row.inpatient_no.as_str()),
+        (NumberKind::OutpatientNo, row.outpatient_no.as_str()),
+    ] {
+        if !number.is_empty() {
+            keys.push(
+                Key::default()
+                    .text(number)
+                    .byte(kind as u8)
+                    .exam(&row.key)
+                    .done(),
+            );
+        }
+    }
+    keys
+}
+
+pub fn exams_with_number(number: &str, kind: NumberKind) -> Vec<u8> {
+    Key::default().text(number).byte(kind as u8).done()
+}
+
+/// The exam that a line of [`View::ExamsByNumber`] names.
+pub fn exam_of_number(key: &[u8]) -> Option<ExamKey> {
+    let mut parts = Parts(key);
+    parts.text()?;
+    parts.byte()?;
+    Some(ExamKey {
+        hospital: HospitalCode::new(parts.text()?).ok()?,
+        exam_no: ExamNo::new(parts.text()?).ok()?,
+        generation: parts.u16()?,
+    })
+}
+
+pub fn claims(study: &StudyUid) -> Vec<u8> {
+    study.as_str().as_bytes().to_vec()
+}
+
+pub fn study(key: &StudyKey) -> Vec<u8> {
+    Key::default()
+        .text(key.hospital.as_str())
+        .text(key.study.as_str())
+        .done()
+}
+
+pub fn chunk(at: &ChunkKey) -> Vec<u8> {
+    Key::default()
+        .text(at.study.hospital.as_str())
+        .text(at.study.study.as_str())
+        .u32(at.series)
+        .u32(at.chunk)
+        .done()
+}
+
+/// Attribute that studies are found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StudyAttribute {
+    Accession = b'a',
+    PatientId = b'p',
+    Date = b'd',
+    Name = b'n',
+}
+
+pub fn study_index(row: &StudyRow) -> Vec<Vec<u8>> {
+    let mut keys = Vec::with_capacity(6);
+    let mut add = |attribute: StudyAttribute, value: &str| {
+        if !value.is_empty() {
+            keys.push(
+                Key::default()
+                    .byte(attribute as u8)
+                    .text(value)
+                    .text(row.key.hospital.as_str())
+                    .text(row.key.study.as_str())
+                    .done(),
+            );
+        }
+    };
+    add(StudyAttribute::Accession, &row.study.accession_no);
+    add(StudyAttribute::PatientId, &row.patient.id);
+    add(StudyAttribute::Date, &row.study.date);
+    for group in row.patient.name.split('=') {
+        add(
+            StudyAttribute::Name,
+            &yingku_core::query::folded_name(group),
+        );
+    }
+    keys
+}
+
+pub fn studies_with(attribute: StudyAttribute, value: &str) -> Vec<u8> {
+    Key::default().byte(attribute as u8).text(value).done()
+}
+
+pub fn studies_from(attribute: StudyAttribute, prefix: &str) -> Vec<u8> {
+    Key::default().byte(attribute as u8).prefix(prefix)
+}
+
+/// Value and study of a line of [`View::StudyIndex`].
+pub fn study_of_index(key: &[u8]) -> Option<(&str, StudyKey)> {
+    let mut parts = Parts(key);
+    parts.byte()?;
+    let value = parts.text()?;
+    let hospital = HospitalCode::new(parts.text()?).ok()?;
+    Some((
+        value,
+        StudyKey {
+            hospital,
+            study: StudyUid::new(parts.text()?).ok()?,
+        },
+    ))
+}
+
+pub fn declaration(day: &DayKey) -> Vec<u8> {
+    Key::default()
+        .text(day.hospital.as_str())
+        .text(&day.date)
+        .text(&day.class)
+        .done()
+}
+
+pub fn day_of_declaration(key: &[u8]) -> Option<DayKey> {
+    let mut parts = Parts(key);
+    Some(DayKey {
+        hospital: HospitalCode::new(parts.text()?).ok()?,
+        date: parts.text()?.to_owned(),
+        class: parts.text()?.to_owned(),
+    })
+}
+
+pub fn finding(key: &FindingKey) -> Vec<u8> {
+    Key::default()
+        .byte(key.kind as u8)
+        .text(key.hospital.as_str())
+        .text(&key.subject)
+        .done()
+}
+
+pub fn findings(kind: FindingKind) -> Vec<u8> {
+    vec![kind as u8]
+}
+
+/// Hospital and subject of a line of [`View::Findings`].
+pub fn finding_of(kind: FindingKind, key: &[u8]) -> Option<FindingKey> {
+    let mut parts = Parts(key);
+    parts.byte()?;
+    Some(FindingKey {
+        kind,
+        hospital: HospitalCode::new(parts.text()?).ok()?,
+        subject: parts.text()?.to_owned(),
+    })
+}
+
+pub fn position(position: Position) -> Vec<u8> {
+    position.0.to_be_bytes().to_vec()
+}
+
+pub fn refusal(hospital: &str, date: &str, position: Position, index: u32) -> Vec<u8> {
+    Key::default()
+        .text(hospital)
+        .text(date)
+        .u64(position.0)
+        .u32(index)
+        .done()
+}
+
+/// Everything of a hospital and day, in [`View::ExamsByDay`], [`View::Declarations`] and [`View::Refusals`].
+pub fn day(hospital: &str, date: &str) -> Vec<u8> {
+    Key::default().text(hospital).text(date).done()
+}
+
+pub fn hospital(hospital: &str) -> Vec<u8> {
+    Key::default().text(hospital).done()
+}
+
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    fn text(&mut self) -> Option<&'a str> {
+        let end = self.0.iter().position(|byte| *byte == 0)?;
+        let (text, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.get(1..)?;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u16::from_be_bytes(*bytes))
+    }
+}

@@ -1,0 +1,130 @@
+//! Lists that operators and reconciliation read: findings, corrections, held studies, refusals, declarations.
+
+use yingku_core::correction::CorrectionRow;
+use yingku_core::finding::{FindingKey, FindingKind, FindingRow};
+use yingku_core::ids::{HospitalCode, Position, StudyUid};
+use yingku_core::instance::HeldStudy;
+use yingku_core::refusal::RefusalRow;
+use yingku_core::statistics::{DayKey, DeclarationRow};
+
+use super::{View, Views, ViewsError, Walk, decode, keys};
+
+impl Views {
+    /// Findings of a kind, of one hospital or all, at most `limit`.
+    pub fn findings(
+        &self,
+        kind: FindingKind,
+        hospital: Option<&HospitalCode>,
+        limit: usize,
+    ) -> Result<Vec<(FindingKey, FindingRow)>, ViewsError> {
+        let mut prefix = keys::findings(kind);
+        if let Some(hospital) = hospital {
+            prefix.extend(keys::hospital(hospital.as_str()));
+        }
+        let mut rows = Vec::new();
+        self.scan(View::Findings, &prefix, &[], |key, value| {
+            if rows.len() >= limit {
+                return Ok(Walk::Stop);
+            }
+            if let Some(key) = keys::finding_of(kind, key) {
+                rows.push((key, decode(View::Findings, value)?));
+            }
+            Ok(Walk::On)
+        })?;
+        Ok(rows)
+    }
+
+    pub fn correction(&self, position: Position) -> Result<Option<CorrectionRow>, ViewsError> {
+        self.get(View::Corrections, &keys::position(position))
+    }
+
+    /// Corrections from a position on, at most `limit`.
+    pub fn corrections(
+        &self,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<CorrectionRow>, ViewsError> {
+        let mut rows = Vec::new();
+        self.scan(View::Corrections, &[], &keys::position(from), |_, value| {
+            rows.push(decode(View::Corrections, value)?);
+            Ok(if rows.len() >= limit {
+                Walk::Stop
+            } else {
+                Walk::On
+            })
+        })?;
+        Ok(rows)
+    }
+
+    /// Every study that has held instances.
+    pub fn visit_held(
+        &self,
+        visit: &mut dyn FnMut(StudyUid, HeldStudy) -> Walk,
+    ) -> Result<(), ViewsError> {
+        self.scan(View::Held, &[], &[], |key, value| {
+            let uid = std::str::from_utf8(key)
+                .ok()
+                .and_then(|text| StudyUid::new(text).ok());
+            Ok(match uid {
+                Some(uid) => visit(uid, decode(View::Held, value)?),
+                None => Walk::On,
+            })
+        })
+    }
+
+    /// Refused instances of a hospital (empty: those of no known hospital) within days, both included.
+    pub fn visit_refusals(
+        &self,
+        hospital: &str,
+        from: &str,
+        to: &str,
+        visit: &mut dyn FnMut(RefusalRow) -> Walk,
+    ) -> Result<(), ViewsError> {
+        let last = keys::day(hospital, to);
+        let prefix = keys::hospital(hospital);
+        self.scan(
+            View::Refusals,
+            &prefix,
+            &keys::day(hospital, from),
+            |key, value| {
+                if key
+                    .get(..last.len())
+                    .is_some_and(|day| day > last.as_slice())
+                {
+                    return Ok(Walk::Stop);
+                }
+                Ok(visit(decode(View::Refusals, value)?))
+            },
+        )
+    }
+
+    /// Declarations of a hospital within days, both included.
+    pub fn visit_declarations(
+        &self,
+        hospital: &HospitalCode,
+        from: &str,
+        to: &str,
+        visit: &mut dyn FnMut(DayKey, DeclarationRow) -> Walk,
+    ) -> Result<(), ViewsError> {
+        let hospital = hospital.as_str();
+        let last = keys::day(hospital, to);
+        let prefix = keys::hospital(hospital);
+        self.scan(
+            View::Declarations,
+            &prefix,
+            &keys::day(hospital, from),
+            |key, value| {
+                if key
+                    .get(..last.len())
+                    .is_some_and(|day| day > last.as_slice())
+                {
+                    return Ok(Walk::Stop);
+                }
+                Ok(match keys::day_of_declaration(key) {
+                    Some(day) => visit(day, decode(View::Declarations, value)?),
+                    None => Walk::On,
+                })
+            },
+        )
+    }
+}

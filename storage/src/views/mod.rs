@@ -1,0 +1,291 @@
+//! Views: every table that is derived from the log, in one RocksDB, one column family a view.
+//!
+//! Written without sync: what a crash loses is replayed from the log. The cursor is written with the rows, in the same
+//! batch. A view that cannot be read is thrown away and made anew, never repaired.
+
+mod batch;
+pub mod exams;
+pub mod keys;
+pub mod lists;
+pub mod studies;
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use yingku_core::ids::Position;
+use yingku_core::registry::Registry;
+use yingku_core::state::StateError;
+
+pub use batch::BatchState;
+pub use keys::View;
+
+/// Memory for blocks that were read, all views together.
+const BLOCK_CACHE_BYTES: usize = 64 << 20;
+/// Memory for rows not yet in files, all views together; also how much a crash makes the views replay at most.
+const WRITE_BUFFERS_BYTES: usize = 48 << 20;
+/// Rows of one view that are gathered in memory before they go to a file.
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
+/// Version of the rows' encodings; views of another one are made anew.
+pub const ROWS_VERSION: u32 = 1;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ViewsError {
+    #[error("views cannot be opened or read; they are rebuilt from the log")]
+    Database(#[from] rocksdb::Error),
+    #[error("a row of view {view} is not readable; the views are rebuilt from the log")]
+    Row {
+        view: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the question covers more than {limit} rows; narrow it by date, hospital or number")]
+    TooMany { limit: usize },
+}
+
+impl From<ViewsError> for StateError {
+    fn from(error: ViewsError) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// How far the views have followed the log: the last record they hold, by position and id (design §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    pub rows_version: u32,
+    /// The position that comes next.
+    pub next: Position,
+    /// Id of the record before it; zeros if there is none.
+    pub last_id: [u8; 16],
+    pub last_time_ms: i64,
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self {
+            rows_version: ROWS_VERSION,
+            next: Position(0),
+            last_id: [0; 16],
+            last_time_ms: 0,
+        }
+    }
+}
+
+/// One set of views in one directory.
+pub struct Views {
+    db: DB,
+    path: PathBuf,
+}
+
+impl Views {
+    /// Opens the views in a directory, empty ones if there are none.
+    pub fn open(path: &Path) -> Result<Self, ViewsError> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let families = View::ALL
+            .iter()
+            .map(|view| ColumnFamilyDescriptor::new(view.name(), family_options(*view, &cache)));
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
+        options.set_max_total_wal_size(WRITE_BUFFERS_BYTES as u64);
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        options.set_max_background_jobs(2);
+        options.set_max_open_files(512);
+        options.set_keep_log_file_num(2);
+        options.set_bytes_per_sync(1 << 20);
+        options.set_avoid_unnecessary_blocking_io(true);
+        let db = DB::open_cf_descriptors(&options, path, families)?;
+        Ok(Self {
+            db,
+            path: path.to_owned(),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn family(&self, view: View) -> Result<&ColumnFamily, ViewsError> {
+        self.db
+            .cf_handle(view.name())
+            .ok_or_else(|| ViewsError::Row {
+                view: view.name(),
+                source: "the view is missing".into(),
+            })
+    }
+
+    fn get_raw(&self, view: View, key: &[u8]) -> Result<Option<Vec<u8>>, ViewsError> {
+        Ok(self.db.get_cf(self.family(view)?, key)?)
+    }
+
+    fn get<T: DeserializeOwned>(&self, view: View, key: &[u8]) -> Result<Option<T>, ViewsError> {
+        match self.db.get_pinned_cf(self.family(view)?, key)? {
+            Some(bytes) => decode(view, &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Walks the rows whose keys start with a prefix, from `start` on, until the visitor says stop.
+    fn scan(
+        &self,
+        view: View,
+        prefix: &[u8],
+        start: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<Walk, ViewsError>,
+    ) -> Result<(), ViewsError> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        if let Some(end) = after_prefix(prefix) {
+            options.set_iterate_upper_bound(end);
+        }
+        let from = if start.is_empty() { prefix } else { start };
+        let mode = if from.is_empty() {
+            IteratorMode::Start
+        } else {
+            IteratorMode::From(from, Direction::Forward)
+        };
+        for item in self.db.iterator_cf_opt(self.family(view)?, options, mode) {
+            let (key, value) = item?;
+            if matches!(visit(&key, &value)?, Walk::Stop) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn cursor(&self) -> Result<Cursor, ViewsError> {
+        Ok(self.get(View::Meta, keys::CURSOR)?.unwrap_or_default())
+    }
+
+    pub fn registry(&self) -> Result<Registry, ViewsError> {
+        match self.get_raw(View::Meta, keys::REGISTRY)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|source| ViewsError::Row {
+                view: View::Meta.name(),
+                source: Box::new(source),
+            }),
+            None => Ok(Registry::default()),
+        }
+    }
+
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), ViewsError> {
+        let mut options = WriteOptions::default();
+        options.disable_wal(matches!(durability, Durability::FlushedAtEnd));
+        Ok(self.db.write_opt(batch, &options)?)
+    }
+
+    /// Writes everything in memory to files; ends a rebuild.
+    pub fn flush(&self) -> Result<(), ViewsError> {
+        for view in View::ALL {
+            self.db.flush_cf(self.family(view)?)?;
+        }
+        Ok(())
+    }
+
+    /// Digest over every row of every view, in key order: two replays of one log agree on it.
+    pub fn digest(&self) -> Result<[u8; 32], ViewsError> {
+        let mut hasher = blake3::Hasher::new();
+        let snapshot = self.db.snapshot();
+        for view in View::ALL {
+            hasher.update(view.name().as_bytes());
+            let mut options = ReadOptions::default();
+            options.fill_cache(false);
+            options.set_total_order_seek(true);
+            for item in snapshot.iterator_cf_opt(self.family(view)?, options, IteratorMode::Start) {
+                let (key, value) = item?;
+                hasher.update(&(key.len() as u64).to_le_bytes());
+                hasher.update(&key);
+                hasher.update(&(value.len() as u64).to_le_bytes());
+                hasher.update(&value);
+            }
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    /// Reads every block of every view, checksums included.
+    pub fn verify(&self) -> Result<u64, ViewsError> {
+        let mut rows = 0u64;
+        for view in View::ALL {
+            self.scan(view, &[], &[], |_, _| {
+                rows += 1;
+                Ok(Walk::On)
+            })?;
+        }
+        Ok(rows)
+    }
+
+    /// Bytes of the views' files.
+    pub fn file_bytes(&self) -> u64 {
+        View::ALL
+            .iter()
+            .filter_map(|view| self.family(*view).ok())
+            .filter_map(|family| {
+                self.db
+                    .property_int_value_cf(family, "rocksdb.total-sst-files-size")
+                    .ok()?
+            })
+            .sum()
+    }
+}
+
+/// Whether a batch survives the process, or only the flush that ends a rebuild.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    Logged,
+    FlushedAtEnd,
+}
+
+/// Whether a walk over rows goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk {
+    On,
+    Stop,
+}
+
+fn family_options(view: View, cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_block_size(16 << 10);
+    table.set_format_version(5);
+    table.set_bloom_filter(10.0, false);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(match view {
+        View::Signs | View::Corrections | View::RefusedPushes | View::Meta => 1 << 20,
+        _ => WRITE_BUFFER_BYTES,
+    });
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options
+}
+
+/// The first key behind everything that starts with the prefix.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+fn encode<T: Serialize>(view: View, row: &T) -> Result<Vec<u8>, ViewsError> {
+    postcard::to_stdvec(row).map_err(|source| ViewsError::Row {
+        view: view.name(),
+        source: Box::new(source),
+    })
+}
+
+fn decode<T: DeserializeOwned>(view: View, bytes: &[u8]) -> Result<T, ViewsError> {
+    postcard::from_bytes(bytes).map_err(|source| ViewsError::Row {
+        view: view.name(),
+        source: Box::new(source),
+    })
+}
