@@ -48,7 +48,7 @@ def send(archive: Archive, raw: RawInstance) -> Outcome:
         except LookupError:
             return Outcome(None, "presentation context refused")
     if answer is None:
-        return Outcome(None, "association ended")
+        return Outcome(None, "")  # an abort gives no reason
     return Outcome(answer.Status, str(answer.get("ErrorComment", "")))
 
 

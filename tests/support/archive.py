@@ -114,7 +114,8 @@ class Archive:
         return self.log_path.read_text(encoding="utf-8", errors="replace")[-limit:]
 
     def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        process = self.process  # other threads may end it meanwhile
+        return process is not None and process.poll() is None
 
     def stop(self) -> int:
         """Asks the archive to end and waits; its exit status."""

@@ -88,7 +88,6 @@ pub struct Incoming {
 pub struct LargeIncoming {
     archive: Archive,
     writer: LeasedWriter,
-    group: SeriesGroup,
 }
 
 impl Archive {
@@ -233,19 +232,12 @@ impl Archive {
         self.placed(group, placed).await
     }
 
-    /// Begins an instance that is too large to be held in memory.
-    pub async fn store_large(
-        &self,
-        admission: &Admission,
-        sender: AeTitle,
-        facts: InstanceFacts,
-    ) -> Result<LargeIncoming, IntakeError> {
-        let group = group_of(admission, sender, facts, &[0; 32]);
+    /// Begins an instance that is too large to be held in memory. Waits while too many of them are on their way.
+    pub async fn store_large(&self) -> Result<LargeIncoming, IntakeError> {
         let writer = self.inner.packs.lease().await?;
         Ok(LargeIncoming {
             archive: self.clone(),
             writer,
-            group,
         })
     }
 
@@ -321,13 +313,20 @@ impl LargeIncoming {
     }
 
     /// Durable when this resolves to `Ok`. Dropped before, nothing of it is kept.
-    pub async fn finish(mut self, digest: [u8; 32]) -> Result<(), IntakeError> {
-        for instance in &mut self.group.instances {
-            instance.digest = short(&digest);
+    pub async fn finish(
+        self,
+        admission: &Admission,
+        sender: AeTitle,
+        facts: InstanceFacts,
+        digest: [u8; 32],
+    ) -> Result<(), IntakeError> {
+        let group = group_of(admission, sender, facts, &digest);
+        if matches!(admission, Admission::Shown(_)) && self.archive.holds(&group)? {
+            return Ok(());
         }
-        let facts = encode_facts(&self.group)?;
+        let facts = encode_facts(&group)?;
         let placed = self.writer.finish(facts.into(), digest).await?;
-        self.archive.placed(self.group, placed).await
+        self.archive.placed(group, placed).await
     }
 }
 
