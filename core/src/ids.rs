@@ -205,9 +205,16 @@ mod tests {
         assert_eq!(AeTitle::new(" SINK ").unwrap().as_str(), "SINK");
         assert!(matches!(
             ExamNo::new("x".repeat(33)),
-            Err(IdError::TooLong { limit: 32, found: 33, .. })
+            Err(IdError::TooLong {
+                limit: 32,
+                found: 33,
+                ..
+            })
         ));
-        assert!(matches!(StudyUid::new("1.2.a"), Err(IdError::Character { .. })));
+        assert!(matches!(
+            StudyUid::new("1.2.a"),
+            Err(IdError::Character { .. })
+        ));
         assert!(matches!(HospitalCode::new(" "), Err(IdError::Empty { .. })));
     }
 

@@ -98,7 +98,11 @@ impl ClusterKey {
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent)?;
         }
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        let mut out = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(file)?;
         out.write_all(hex.as_bytes())?;
         out.sync_all()?;
         Self::from_hex(&hex)
@@ -121,7 +125,10 @@ impl ClusterKey {
     pub fn seal_bytes(&self, purpose: Purpose, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
         let mut nonce = [0u8; NONCE_BYTES];
         OsRng.fill_bytes(&mut nonce);
-        let payload = Payload { msg: secret, aad: purpose.label() };
+        let payload = Payload {
+            msg: secret,
+            aad: purpose.label(),
+        };
         let sealed = self
             .cipher
             .encrypt(Nonce::from_slice(&nonce), payload)
@@ -136,9 +143,13 @@ impl ClusterKey {
         purpose: Purpose,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let (nonce, body) =
-            sealed.split_at_checked(NONCE_BYTES).ok_or(KeyError::Unseal)?;
-        let payload = Payload { msg: body, aad: purpose.label() };
+        let (nonce, body) = sealed
+            .split_at_checked(NONCE_BYTES)
+            .ok_or(KeyError::Unseal)?;
+        let payload = Payload {
+            msg: body,
+            aad: purpose.label(),
+        };
         self.cipher
             .decrypt(Nonce::from_slice(nonce), payload)
             .map(Zeroizing::new)
@@ -180,8 +191,14 @@ pub fn generate_app_keys() -> Result<AppKeyPair, KeyError> {
         .to_public_key_der()
         .map_err(|e| rsa(Box::new(e)))?
         .into_vec();
-    let private_der = private.to_pkcs8_der().map_err(|e| rsa(Box::new(e)))?.to_bytes();
-    Ok(AppKeyPair { private_der, public_der })
+    let private_der = private
+        .to_pkcs8_der()
+        .map_err(|e| rsa(Box::new(e)))?
+        .to_bytes();
+    Ok(AppKeyPair {
+        private_der,
+        public_der,
+    })
 }
 
 /// A public key as PEM, as it is handed to an integrator.
@@ -205,10 +222,19 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_for_its_purpose_only() {
         let sealed = key().seal(Purpose::License, b"demo-license").unwrap();
-        assert_eq!(key().open(Purpose::License, &sealed).unwrap().as_slice(), b"demo-license");
-        assert!(matches!(key().open(Purpose::Token, &sealed), Err(KeyError::Unseal)));
+        assert_eq!(
+            key().open(Purpose::License, &sealed).unwrap().as_slice(),
+            b"demo-license"
+        );
+        assert!(matches!(
+            key().open(Purpose::Token, &sealed),
+            Err(KeyError::Unseal)
+        ));
         let other = ClusterKey::from_hex(&"cd".repeat(32)).unwrap();
-        assert!(matches!(other.open(Purpose::License, &sealed), Err(KeyError::Unseal)));
+        assert!(matches!(
+            other.open(Purpose::License, &sealed),
+            Err(KeyError::Unseal)
+        ));
     }
 
     #[test]
@@ -219,7 +245,13 @@ mod tests {
         let first = ClusterKey::load(&file, true).unwrap();
         let sealed = first.seal(Purpose::License, b"x").unwrap();
         let again = ClusterKey::load(&file, false).unwrap();
-        assert_eq!(again.open(Purpose::License, &sealed).unwrap().as_slice(), b"x");
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            again.open(Purpose::License, &sealed).unwrap().as_slice(),
+            b"x"
+        );
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 }

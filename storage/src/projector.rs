@@ -3,6 +3,7 @@
 //! It stops at a record that it cannot decode or decide, and says which; nothing is skipped (design §2).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use yingku_core::decide::{Context, DecideError, decide};
 use yingku_core::envelope::{Cipher, Envelope, EnvelopeError};
@@ -32,9 +33,15 @@ pub struct Decoded {
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     #[error("record {position} cannot be decoded by this release: {source}")]
-    Record { position: Position, source: RecordError },
+    Record {
+        position: Position,
+        source: RecordError,
+    },
     #[error("record {position} cannot be decided: {source}")]
-    Decide { position: Position, source: DecideError },
+    Decide {
+        position: Position,
+        source: DecideError,
+    },
     #[error("record {position} makes the rules fail; this is a defect of this release")]
     Panic { position: Position },
     #[error(transparent)]
@@ -54,7 +61,10 @@ pub enum RecordError {
 }
 
 pub fn decode(record: &LogRecord) -> Result<Decoded, ProjectError> {
-    let at = |source: RecordError| ProjectError::Record { position: record.position, source };
+    let at = |source: RecordError| ProjectError::Record {
+        position: record.position,
+        source,
+    };
     let envelope = Envelope::decode(&record.bytes).map_err(|e| at(e.into()))?;
     if envelope.cipher != Cipher::None {
         return Err(at(RecordError::Cipher(envelope.key_id)));
@@ -77,7 +87,10 @@ pub struct Batch {
 
 pub fn read_batch(log: &dyn EventLog, from: Position) -> Result<Batch, ProjectError> {
     let records = log.read(from, BATCH_RECORDS, BATCH_BYTES)?;
-    let mut batch = Batch { records: Vec::with_capacity(records.len()), failure: None };
+    let mut batch = Batch {
+        records: Vec::with_capacity(records.len()),
+        failure: None,
+    };
     for record in &records {
         match decode(record) {
             Ok(decoded) => batch.records.push(decoded),
@@ -93,7 +106,7 @@ pub fn read_batch(log: &dyn EventLog, from: Position) -> Result<Batch, ProjectEr
 /// What a batch came to.
 pub struct Applied {
     pub cursor: Cursor,
-    pub registry: Option<Registry>,
+    pub registry: Option<Arc<Registry>>,
     /// Record id and outcome of each record.
     pub outcomes: Vec<([u8; 16], Decided)>,
     pub failure: Option<ProjectError>,
@@ -102,12 +115,12 @@ pub struct Applied {
 /// Decides the records in order and writes the changes in one piece. A failure keeps what came before it.
 pub fn apply_batch(
     views: &Views,
-    registry: &Registry,
+    registry: &Arc<Registry>,
     cursor: Cursor,
     batch: Batch,
     durability: Durability,
 ) -> Result<Applied, ProjectError> {
-    let mut state = BatchState::new(views, registry.clone());
+    let mut state = BatchState::new(views, Arc::clone(registry));
     let mut cursor = cursor;
     let mut outcomes = Vec::with_capacity(batch.records.len());
     let mut failure = batch.failure;
@@ -122,11 +135,16 @@ pub fn apply_batch(
         let (outcome, changes) = match decided {
             Ok(Ok(decided)) => decided,
             Ok(Err(source)) => {
-                failure = Some(ProjectError::Decide { position: record.position, source });
+                failure = Some(ProjectError::Decide {
+                    position: record.position,
+                    source,
+                });
                 break;
             }
             Err(_) => {
-                failure = Some(ProjectError::Panic { position: record.position });
+                failure = Some(ProjectError::Panic {
+                    position: record.position,
+                });
                 break;
             }
         };
@@ -136,9 +154,18 @@ pub fn apply_batch(
         cursor.last_time_ms = record.time_ms;
         outcomes.push((
             record.id,
-            Decided { position: record.position, time_ms: record.time_ms, outcome },
+            Decided {
+                position: record.position,
+                time_ms: record.time_ms,
+                outcome,
+            },
         ));
     }
     let (registry, changed) = state.commit(&cursor, durability)?;
-    Ok(Applied { cursor, registry: changed.then_some(registry), outcomes, failure })
+    Ok(Applied {
+        cursor,
+        registry: changed.then_some(registry),
+        outcomes,
+        failure,
+    })
 }

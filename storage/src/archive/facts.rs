@@ -63,7 +63,10 @@ impl FactsQueue {
     /// Resolves once everything that was taken before is in the log.
     pub(super) async fn flush(&self) -> Result<(), SubmitError> {
         let (done, outcome) = oneshot::channel();
-        self.sender.send(Message::Flush(done)).await.map_err(|_| SubmitError::Pending)?;
+        self.sender
+            .send(Message::Flush(done))
+            .await
+            .map_err(|_| SubmitError::Pending)?;
         match tokio::time::timeout(FLUSH_TIMEOUT, outcome).await {
             Ok(Ok(Ok(()))) => Ok(()),
             _ => Err(SubmitError::Pending),
@@ -83,7 +86,10 @@ impl Record {
     fn takes(&self, pack: PackId) -> bool {
         self.instances < RECORD_INSTANCES
             && self.bytes < RECORD_BYTES
-            && self.stored.as_ref().is_none_or(|stored| stored.pack == pack)
+            && self
+                .stored
+                .as_ref()
+                .is_none_or(|stored| stored.pack == pack)
     }
 
     fn add(&mut self, pack: PackId, group: SeriesGroup) {
@@ -171,7 +177,9 @@ async fn write(
     actor: &str,
     record: Record,
 ) -> Result<(), Arc<str>> {
-    let Some(stored) = record.stored else { return Ok(()) };
+    let Some(stored) = record.stored else {
+        return Ok(());
+    };
     let pack = stored.pack;
     let instances = record.instances as u64;
     let submission = Submission {
@@ -190,7 +198,9 @@ async fn write(
                 packs.logged(pack, instances);
                 return Ok(());
             }
-            Err(error @ (LogError::Closed | LogError::Latched { .. } | LogError::TooLarge { .. })) => {
+            Err(
+                error @ (LogError::Closed | LogError::Latched { .. } | LogError::TooLarge { .. }),
+            ) => {
                 tracing::error!(%pack, instances, %error, "facts stay in their pack until the next start");
                 return Err(error.to_string().into());
             }

@@ -48,7 +48,7 @@ pub(super) struct Follower {
 struct Swap {
     views: Views,
     cursor: Cursor,
-    registry: Registry,
+    registry: Arc<Registry>,
     done: oneshot::Sender<Result<(Option<[u8; 32]>, [u8; 32]), BoxError>>,
 }
 
@@ -97,7 +97,9 @@ fn next_path(views_dir: &Path) -> PathBuf {
 
 /// A lost pointer only costs a replay, so it is written without ceremony but in one piece.
 fn set_current(views_dir: &Path, path: &Path) {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let staged = views_dir.join("current.new");
     let result = std::fs::create_dir_all(views_dir)
         .and_then(|()| std::fs::write(&staged, name.unwrap_or_default()))
@@ -138,8 +140,9 @@ impl Follower {
             cursor,
             runtime,
         };
-        let thread =
-            std::thread::Builder::new().name("projector".into()).spawn(move || thread.run())?;
+        let thread = std::thread::Builder::new()
+            .name("projector".into())
+            .spawn(move || thread.run())?;
         Ok(Self {
             shared,
             stop,
@@ -174,14 +177,24 @@ impl Follower {
         views.flush().map_err(|e| boxed(e.into()))?;
         let (done, outcome) = oneshot::channel();
         self.swaps
-            .send(Swap { views, cursor, registry, done })
+            .send(Swap {
+                views,
+                cursor,
+                registry,
+                done,
+            })
             .map_err(|_| boxed("the archive is closed".into()))?;
         self.wake.send_replace(());
         let (replaced_digest, digest) = outcome
             .blocking_recv()
             .map_err(|_| boxed("the projector stopped".into()))?
             .map_err(boxed)?;
-        Ok(RebuildReport { records: end.0, took: start.elapsed(), digest, replaced_digest })
+        Ok(RebuildReport {
+            records: end.0,
+            took: start.elapsed(),
+            digest,
+            replaced_digest,
+        })
     }
 }
 
@@ -193,7 +206,9 @@ impl Drop for Follower {
 
 /// A log that ends before the cursor, or holds another record there, is another log or a cut one (design §2).
 fn check_cursor(log: &dyn EventLog, cursor: &Cursor) -> Result<(), BoxError> {
-    let Some(last) = cursor.next.0.checked_sub(1) else { return Ok(()) };
+    let Some(last) = cursor.next.0.checked_sub(1) else {
+        return Ok(());
+    };
     let record = log.get(Position(last))?.ok_or_else(|| {
         format!(
             "the views have seen record {last}, the log ends before it: it was cut or is another archive's. \
@@ -215,9 +230,9 @@ fn replay(
     views: &Views,
     log: &dyn EventLog,
     end: Position,
-) -> Result<(Cursor, Registry), ProjectError> {
+) -> Result<(Cursor, Arc<Registry>), ProjectError> {
     let mut cursor = Cursor::default();
-    let mut registry = Registry::default();
+    let mut registry = Arc::new(Registry::default());
     std::thread::scope(|scope| {
         let (sender, batches) = mpsc::sync_channel(DECODED_AHEAD);
         scope.spawn(move || {
@@ -225,9 +240,10 @@ fn replay(
             while from < end {
                 let batch = read_batch(log, from);
                 let next = match &batch {
-                    Ok(Batch { records, failure: None }) => {
-                        records.last().map_or(end, |last| last.position.next())
-                    }
+                    Ok(Batch {
+                        records,
+                        failure: None,
+                    }) => records.last().map_or(end, |last| last.position.next()),
                     _ => end,
                 };
                 if sender.send(batch).is_err() {
@@ -237,8 +253,7 @@ fn replay(
             }
         });
         for batch in batches {
-            let applied =
-                apply_batch(views, &registry, cursor, batch?, Durability::FlushedAtEnd)?;
+            let applied = apply_batch(views, &registry, cursor, batch?, Durability::FlushedAtEnd)?;
             cursor = applied.cursor;
             if let Some(changed) = applied.registry {
                 registry = changed;
@@ -276,7 +291,9 @@ impl Thread {
                 && let Err(error) = self.step()
             {
                 tracing::error!(%error, "the projector stopped; nothing is skipped, nothing is answered");
-                self.shared.stopped.send_replace(Some(error.to_string().into()));
+                self.shared
+                    .stopped
+                    .send_replace(Some(error.to_string().into()));
             }
             let next = self.cursor.next;
             let stopped = self.shared.stopped.borrow().is_some();
@@ -299,8 +316,7 @@ impl Thread {
             }
             let views = Arc::clone(&self.shared.views.read());
             let registry = Arc::clone(&self.shared.registry.read());
-            let applied =
-                apply_batch(&views, &registry, self.cursor, batch, Durability::Logged)?;
+            let applied = apply_batch(&views, &registry, self.cursor, batch, Durability::Logged)?;
             self.publish(applied)?;
             if self.stop.load(Ordering::Acquire) {
                 return Ok(());
@@ -311,7 +327,7 @@ impl Thread {
     fn publish(&mut self, applied: Applied) -> Result<(), ProjectError> {
         self.cursor = applied.cursor;
         if let Some(registry) = applied.registry {
-            *self.shared.registry.write() = Arc::new(registry);
+            *self.shared.registry.write() = registry;
         }
         self.shared.projected.send_replace(self.cursor.next);
         let mut waiters = self.shared.waiters.lock();
@@ -330,13 +346,19 @@ impl Thread {
 
     /// Brings new views to where the old ones are, and puts them in their place.
     fn swap(&mut self, swap: Swap) {
-        let Swap { views, mut cursor, mut registry, done } = swap;
+        let Swap {
+            views,
+            mut cursor,
+            mut registry,
+            done,
+        } = swap;
         let result = (|| -> Result<(Option<[u8; 32]>, [u8; 32]), BoxError> {
             while cursor.next < self.cursor.next {
                 let mut batch = read_batch(&*self.log, cursor.next)?;
-                batch.records.retain(|record| record.position < self.cursor.next);
-                let applied =
-                    apply_batch(&views, &registry, cursor, batch, Durability::Logged)?;
+                batch
+                    .records
+                    .retain(|record| record.position < self.cursor.next);
+                let applied = apply_batch(&views, &registry, cursor, batch, Durability::Logged)?;
                 cursor = applied.cursor;
                 if let Some(changed) = applied.registry {
                     registry = changed;
@@ -346,12 +368,16 @@ impl Thread {
                 }
             }
             let old = Arc::clone(&self.shared.views.read());
-            let replaced = if cursor.next == self.cursor.next { old.digest().ok() } else { None };
+            let replaced = if cursor.next == self.cursor.next {
+                old.digest().ok()
+            } else {
+                None
+            };
             let digest = views.digest()?;
             set_current(&self.views_dir, views.path());
             let old_path = old.path().to_owned();
             *self.shared.views.write() = Arc::new(views);
-            *self.shared.registry.write() = Arc::new(registry);
+            *self.shared.registry.write() = registry;
             drop(old);
             self.cursor = cursor;
             self.shared.projected.send_replace(cursor.next);

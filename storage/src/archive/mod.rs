@@ -106,7 +106,6 @@ struct Inner {
     follower: follower::Follower,
     facts: facts::FactsQueue,
     errors: ErrorDigest,
-    runtime: tokio::runtime::Handle,
 }
 
 /// What the projector shares with those who wait for it.
@@ -263,7 +262,10 @@ impl Drop for Waiting<'_> {
 /// Encodes a submission under a new id.
 fn encode(submission: &Submission) -> Result<([u8; 16], Bytes), SubmitError> {
     let (kind, version) = submission.event.kind();
-    let body = submission.event.encode_body().map_err(|e| SubmitError::Encode(Box::new(e)))?;
+    let body = submission
+        .event
+        .encode_body()
+        .map_err(|e| SubmitError::Encode(Box::new(e)))?;
     let id = Uuid::now_v7();
     let bytes = Envelope {
         id,
@@ -279,7 +281,10 @@ fn encode(submission: &Submission) -> Result<([u8; 16], Bytes), SubmitError> {
     .encode()
     .map_err(|e| SubmitError::Encode(Box::new(e)))?;
     if bytes.len() > RECORD_LIMIT_BYTES {
-        return Err(SubmitError::TooLarge { bytes: bytes.len(), limit: RECORD_LIMIT_BYTES });
+        return Err(SubmitError::TooLarge {
+            bytes: bytes.len(),
+            limit: RECORD_LIMIT_BYTES,
+        });
     }
     Ok((*id.as_bytes(), bytes.into()))
 }

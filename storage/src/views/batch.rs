@@ -1,6 +1,7 @@
 //! The state that one log batch is decided on: the views, and over them what the batch has changed so far.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rocksdb::WriteBatch;
 use serde::Serialize;
@@ -19,18 +20,26 @@ use super::{Cursor, Durability, View, Views, ViewsError, decode, encode, keys};
 /// Collects the changes of one log batch; they are written in one piece, with the cursor.
 pub struct BatchState<'a> {
     views: &'a Views,
-    registry: Registry,
+    registry: Arc<Registry>,
     registry_changed: bool,
     rows: HashMap<(View, Vec<u8>), Option<Vec<u8>>>,
 }
 
 impl<'a> BatchState<'a> {
-    pub fn new(views: &'a Views, registry: Registry) -> Self {
-        Self { views, registry, registry_changed: false, rows: HashMap::new() }
+    pub fn new(views: &'a Views, registry: Arc<Registry>) -> Self {
+        Self {
+            views,
+            registry,
+            registry_changed: false,
+            rows: HashMap::new(),
+        }
     }
 
     fn read<T: DeserializeOwned>(&self, view: View, key: Vec<u8>) -> Result<Option<T>, StateError> {
-        Ok(self.raw(view, key)?.map(|bytes| decode(view, &bytes)).transpose()?)
+        Ok(self
+            .raw(view, key)?
+            .map(|bytes| decode(view, &bytes))
+            .transpose()?)
     }
 
     fn raw(&self, view: View, key: Vec<u8>) -> Result<Option<Vec<u8>>, ViewsError> {
@@ -61,7 +70,11 @@ impl<'a> BatchState<'a> {
             self.put_exam(exam)?;
         }
         for line in changes.history {
-            self.put(View::History, keys::history(&line.row.key, line.position), &line)?;
+            self.put(
+                View::History,
+                keys::history(&line.row.key, line.position),
+                &line,
+            )?;
         }
         for (study, claims) in changes.claims {
             if claims.claims.is_empty() && claims.holders.is_empty() {
@@ -97,23 +110,28 @@ impl<'a> BatchState<'a> {
             self.put(View::Corrections, keys::position(position), &row)?;
         }
         for (position, body) in changes.refused_pushes {
-            self.rows.insert((View::RefusedPushes, keys::position(position)), body);
+            self.rows
+                .insert((View::RefusedPushes, keys::position(position)), body);
         }
         for (digest, expires_ms) in changes.signs {
             self.put(View::Signs, digest.to_vec(), &expires_ms)?;
         }
         for (index, row) in changes.refusals.into_iter().enumerate() {
-            let hospital = row.refused.hospital.as_ref().map_or("", |code| code.as_str());
+            let hospital = row
+                .refused
+                .hospital
+                .as_ref()
+                .map_or("", |code| code.as_str());
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             let key = keys::refusal(hospital, &row.refused.date, row.position, index);
             self.put(View::Refusals, key, &row)?;
         }
         for change in changes.registry {
-            self.registry.apply(change);
+            Arc::make_mut(&mut self.registry).apply(change);
             self.registry_changed = true;
         }
         if let Some(rules) = changes.rules {
-            self.registry.rules = rules;
+            Arc::make_mut(&mut self.registry).rules = rules;
             self.registry_changed = true;
         }
         Ok(())
@@ -127,7 +145,11 @@ impl<'a> BatchState<'a> {
                 self.delete(View::ExamsByNumber, key);
             }
         }
-        let known = exam.before.as_ref().map(keys::exam_numbers).unwrap_or_default();
+        let known = exam
+            .before
+            .as_ref()
+            .map(keys::exam_numbers)
+            .unwrap_or_default();
         for key in numbers {
             if !known.contains(&key) {
                 self.put_empty(View::ExamsByNumber, key);
@@ -142,7 +164,7 @@ impl<'a> BatchState<'a> {
                 self.put(View::Exams, keys::exam(&row.key), row)?;
             }
             None => {
-                for row in &exam.before {
+                if let Some(row) = &exam.before {
                     self.delete(View::ExamsByDay, keys::exam_by_day(row));
                     self.delete(View::Exams, keys::exam(&row.key));
                 }
@@ -177,7 +199,7 @@ impl<'a> BatchState<'a> {
         self,
         cursor: &Cursor,
         durability: Durability,
-    ) -> Result<(Registry, bool), ViewsError> {
+    ) -> Result<(Arc<Registry>, bool), ViewsError> {
         let mut batch = WriteBatch::default();
         for ((view, key), row) in &self.rows {
             let family = self.views.family(*view)?;
@@ -189,8 +211,9 @@ impl<'a> BatchState<'a> {
         let meta = self.views.family(View::Meta)?;
         batch.put_cf(meta, keys::CURSOR, encode(View::Meta, cursor)?);
         if self.registry_changed {
-            let bytes = serde_json::to_vec(&self.registry).map_err(|source| {
-                ViewsError::Row { view: View::Meta.name(), source: Box::new(source) }
+            let bytes = serde_json::to_vec(&*self.registry).map_err(|source| ViewsError::Row {
+                view: View::Meta.name(),
+                source: Box::new(source),
             })?;
             batch.put_cf(meta, keys::REGISTRY, bytes);
         }

@@ -12,12 +12,19 @@ pub const EXAMS_LOOKED_AT_LIMIT: usize = 200_000;
 /// Which index leads to the exams; the caller compares the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExamSelector {
-    Key { hospital: HospitalCode, exam_no: ExamNo },
+    Key {
+        hospital: HospitalCode,
+        exam_no: ExamNo,
+    },
     /// Any of these numbers of an exam or its patient.
     Number(String, Vec<NumberKind>),
     Study(StudyUid),
     /// Days of these hospitals, `YYYY-MM-DD`, both included.
-    Days { hospitals: Vec<HospitalCode>, from: String, to: String },
+    Days {
+        hospitals: Vec<HospitalCode>,
+        from: String,
+        to: String,
+    },
 }
 
 impl Views {
@@ -31,8 +38,10 @@ impl Views {
         hospital: &HospitalCode,
         exam_no: &ExamNo,
     ) -> Result<Option<ExamRow>, ViewsError> {
-        let prefix =
-            keys::Key::default().text(hospital.as_str()).text(exam_no.as_str()).done();
+        let prefix = keys::Key::default()
+            .text(hospital.as_str())
+            .text(exam_no.as_str())
+            .done();
         let mut latest = None;
         self.scan(View::Exams, &prefix, &[], |_, value| {
             latest = Some(super::decode(View::Exams, value)?);
@@ -77,7 +86,9 @@ impl Views {
         let mut add = |key: Option<ExamKey>| {
             keys_found.extend(key);
             if keys_found.len() > EXAMS_LOOKED_AT_LIMIT {
-                return Err(ViewsError::TooMany { limit: EXAMS_LOOKED_AT_LIMIT });
+                return Err(ViewsError::TooMany {
+                    limit: EXAMS_LOOKED_AT_LIMIT,
+                });
             }
             Ok(Walk::On)
         };
@@ -98,7 +109,11 @@ impl Views {
                     add(Some(claim.exam))?;
                 }
             }
-            ExamSelector::Days { hospitals, from, to } => {
+            ExamSelector::Days {
+                hospitals,
+                from,
+                to,
+            } => {
                 for hospital in hospitals {
                     self.visit_days(hospital, from, to, &mut |key| add(Some(key)))?;
                 }
@@ -123,7 +138,10 @@ impl Views {
         let start = keys::day(hospital.as_str(), from);
         let last = keys::day(hospital.as_str(), to);
         self.scan(View::ExamsByDay, &prefix, &start, |key, _| {
-            if key.get(..last.len()).is_some_and(|day| day > last.as_slice()) {
+            if key
+                .get(..last.len())
+                .is_some_and(|day| day > last.as_slice())
+            {
                 return Ok(Walk::Stop);
             }
             match keys::exam_of_day(key) {

@@ -125,7 +125,9 @@ impl Key {
     }
 
     fn exam(self, key: &ExamKey) -> Self {
-        self.text(key.hospital.as_str()).text(key.exam_no.as_str()).u16(key.generation)
+        self.text(key.hospital.as_str())
+            .text(key.exam_no.as_str())
+            .u16(key.generation)
     }
 
     /// Text without its end: everything that starts with it.
@@ -161,7 +163,11 @@ pub fn exam_of_day(key: &[u8]) -> Option<ExamKey> {
     let mut parts = Parts(key);
     let hospital = HospitalCode::new(parts.text()?).ok()?;
     parts.text()?;
-    Some(ExamKey { hospital, exam_no: ExamNo::new(parts.text()?).ok()?, generation: parts.u16()? })
+    Some(ExamKey {
+        hospital,
+        exam_no: ExamNo::new(parts.text()?).ok()?,
+        generation: parts.u16()?,
+    })
 }
 
 /// Which number of an exam it is.
@@ -189,7 +195,13 @@ pub fn exam_numbers(row: &ExamRow) -> Vec<Vec<u8>> {
         (NumberKind::OutpatientNo, row.outpatient_no.as_str()),
     ] {
         if !number.is_empty() {
-            keys.push(Key::default().text(number).byte(kind as u8).exam(&row.key).done());
+            keys.push(
+                Key::default()
+                    .text(number)
+                    .byte(kind as u8)
+                    .exam(&row.key)
+                    .done(),
+            );
         }
     }
     keys
@@ -216,7 +228,10 @@ pub fn claims(study: &StudyUid) -> Vec<u8> {
 }
 
 pub fn study(key: &StudyKey) -> Vec<u8> {
-    Key::default().text(key.hospital.as_str()).text(key.study.as_str()).done()
+    Key::default()
+        .text(key.hospital.as_str())
+        .text(key.study.as_str())
+        .done()
 }
 
 pub fn chunk(at: &ChunkKey) -> Vec<u8> {
@@ -256,7 +271,10 @@ pub fn study_index(row: &StudyRow) -> Vec<Vec<u8>> {
     add(StudyAttribute::PatientId, &row.patient.id);
     add(StudyAttribute::Date, &row.study.date);
     for group in row.patient.name.split('=') {
-        add(StudyAttribute::Name, &yingku_core::query::folded_name(group));
+        add(
+            StudyAttribute::Name,
+            &yingku_core::query::folded_name(group),
+        );
     }
     keys
 }
@@ -275,11 +293,21 @@ pub fn study_of_index(key: &[u8]) -> Option<(&str, StudyKey)> {
     parts.byte()?;
     let value = parts.text()?;
     let hospital = HospitalCode::new(parts.text()?).ok()?;
-    Some((value, StudyKey { hospital, study: StudyUid::new(parts.text()?).ok()? }))
+    Some((
+        value,
+        StudyKey {
+            hospital,
+            study: StudyUid::new(parts.text()?).ok()?,
+        },
+    ))
 }
 
 pub fn declaration(day: &DayKey) -> Vec<u8> {
-    Key::default().text(day.hospital.as_str()).text(&day.date).text(&day.class).done()
+    Key::default()
+        .text(day.hospital.as_str())
+        .text(&day.date)
+        .text(&day.class)
+        .done()
 }
 
 pub fn day_of_declaration(key: &[u8]) -> Option<DayKey> {
@@ -292,7 +320,11 @@ pub fn day_of_declaration(key: &[u8]) -> Option<DayKey> {
 }
 
 pub fn finding(key: &FindingKey) -> Vec<u8> {
-    Key::default().byte(key.kind as u8).text(key.hospital.as_str()).text(&key.subject).done()
+    Key::default()
+        .byte(key.kind as u8)
+        .text(key.hospital.as_str())
+        .text(&key.subject)
+        .done()
 }
 
 pub fn findings(kind: FindingKind) -> Vec<u8> {
@@ -315,7 +347,12 @@ pub fn position(position: Position) -> Vec<u8> {
 }
 
 pub fn refusal(hospital: &str, date: &str, position: Position, index: u32) -> Vec<u8> {
-    Key::default().text(hospital).text(date).u64(position.0).u32(index).done()
+    Key::default()
+        .text(hospital)
+        .text(date)
+        .u64(position.0)
+        .u32(index)
+        .done()
 }
 
 /// Everything of a hospital and day, in [`View::ExamsByDay`], [`View::Declarations`] and [`View::Refusals`].

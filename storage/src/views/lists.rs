@@ -47,7 +47,11 @@ impl Views {
         let mut rows = Vec::new();
         self.scan(View::Corrections, &[], &keys::position(from), |_, value| {
             rows.push(decode(View::Corrections, value)?);
-            Ok(if rows.len() >= limit { Walk::Stop } else { Walk::On })
+            Ok(if rows.len() >= limit {
+                Walk::Stop
+            } else {
+                Walk::On
+            })
         })?;
         Ok(rows)
     }
@@ -58,7 +62,9 @@ impl Views {
         visit: &mut dyn FnMut(StudyUid, HeldStudy) -> Walk,
     ) -> Result<(), ViewsError> {
         self.scan(View::Held, &[], &[], |key, value| {
-            let uid = std::str::from_utf8(key).ok().and_then(|text| StudyUid::new(text).ok());
+            let uid = std::str::from_utf8(key)
+                .ok()
+                .and_then(|text| StudyUid::new(text).ok());
             Ok(match uid {
                 Some(uid) => visit(uid, decode(View::Held, value)?),
                 None => Walk::On,
@@ -76,12 +82,20 @@ impl Views {
     ) -> Result<(), ViewsError> {
         let last = keys::day(hospital, to);
         let prefix = keys::hospital(hospital);
-        self.scan(View::Refusals, &prefix, &keys::day(hospital, from), |key, value| {
-            if key.get(..last.len()).is_some_and(|day| day > last.as_slice()) {
-                return Ok(Walk::Stop);
-            }
-            Ok(visit(decode(View::Refusals, value)?))
-        })
+        self.scan(
+            View::Refusals,
+            &prefix,
+            &keys::day(hospital, from),
+            |key, value| {
+                if key
+                    .get(..last.len())
+                    .is_some_and(|day| day > last.as_slice())
+                {
+                    return Ok(Walk::Stop);
+                }
+                Ok(visit(decode(View::Refusals, value)?))
+            },
+        )
     }
 
     /// Declarations of a hospital within days, both included.
@@ -95,14 +109,22 @@ impl Views {
         let hospital = hospital.as_str();
         let last = keys::day(hospital, to);
         let prefix = keys::hospital(hospital);
-        self.scan(View::Declarations, &prefix, &keys::day(hospital, from), |key, value| {
-            if key.get(..last.len()).is_some_and(|day| day > last.as_slice()) {
-                return Ok(Walk::Stop);
-            }
-            Ok(match keys::day_of_declaration(key) {
-                Some(day) => visit(day, decode(View::Declarations, value)?),
-                None => Walk::On,
-            })
-        })
+        self.scan(
+            View::Declarations,
+            &prefix,
+            &keys::day(hospital, from),
+            |key, value| {
+                if key
+                    .get(..last.len())
+                    .is_some_and(|day| day > last.as_slice())
+                {
+                    return Ok(Walk::Stop);
+                }
+                Ok(match keys::day_of_declaration(key) {
+                    Some(day) => visit(day, decode(View::Declarations, value)?),
+                    None => Walk::On,
+                })
+            },
+        )
     }
 }

@@ -38,7 +38,10 @@ pub enum ViewsError {
     #[error("views cannot be opened or read; they are rebuilt from the log")]
     Database(#[from] rocksdb::Error),
     #[error("a row of view {view} is not readable; the views are rebuilt from the log")]
-    Row { view: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    Row {
+        view: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("the question covers more than {limit} rows; narrow it by date, hospital or number")]
     TooMany { limit: usize },
     #[error("the question ends before it begins, or covers more than {limit} days")]
@@ -64,7 +67,12 @@ pub struct Cursor {
 
 impl Default for Cursor {
     fn default() -> Self {
-        Self { rows_version: ROWS_VERSION, next: Position(0), last_id: [0; 16], last_time_ms: 0 }
+        Self {
+            rows_version: ROWS_VERSION,
+            next: Position(0),
+            last_id: [0; 16],
+            last_time_ms: 0,
+        }
     }
 }
 
@@ -93,7 +101,10 @@ impl Views {
         options.set_bytes_per_sync(1 << 20);
         options.set_avoid_unnecessary_blocking_io(true);
         let db = DB::open_cf_descriptors(&options, path, families)?;
-        Ok(Self { db, path: path.to_owned() })
+        Ok(Self {
+            db,
+            path: path.to_owned(),
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -101,10 +112,12 @@ impl Views {
     }
 
     fn family(&self, view: View) -> Result<&ColumnFamily, ViewsError> {
-        self.db.cf_handle(view.name()).ok_or_else(|| ViewsError::Row {
-            view: view.name(),
-            source: "the view is missing".into(),
-        })
+        self.db
+            .cf_handle(view.name())
+            .ok_or_else(|| ViewsError::Row {
+                view: view.name(),
+                source: "the view is missing".into(),
+            })
     }
 
     fn get_raw(&self, view: View, key: &[u8]) -> Result<Option<Vec<u8>>, ViewsError> {
@@ -183,9 +196,7 @@ impl Views {
             let mut options = ReadOptions::default();
             options.fill_cache(false);
             options.set_total_order_seek(true);
-            for item in
-                snapshot.iterator_cf_opt(self.family(view)?, options, IteratorMode::Start)
-            {
+            for item in snapshot.iterator_cf_opt(self.family(view)?, options, IteratorMode::Start) {
                 let (key, value) = item?;
                 hasher.update(&(key.len() as u64).to_le_bytes());
                 hasher.update(&key);
@@ -214,7 +225,9 @@ impl Views {
             .iter()
             .filter_map(|view| self.family(*view).ok())
             .filter_map(|family| {
-                self.db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok()?
+                self.db
+                    .property_int_value_cf(family, "rocksdb.total-sst-files-size")
+                    .ok()?
             })
             .sum()
     }
@@ -267,11 +280,15 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn encode<T: Serialize>(view: View, row: &T) -> Result<Vec<u8>, ViewsError> {
-    postcard::to_stdvec(row)
-        .map_err(|source| ViewsError::Row { view: view.name(), source: Box::new(source) })
+    postcard::to_stdvec(row).map_err(|source| ViewsError::Row {
+        view: view.name(),
+        source: Box::new(source),
+    })
 }
 
 fn decode<T: DeserializeOwned>(view: View, bytes: &[u8]) -> Result<T, ViewsError> {
-    postcard::from_bytes(bytes)
-        .map_err(|source| ViewsError::Row { view: view.name(), source: Box::new(source) })
+    postcard::from_bytes(bytes).map_err(|source| ViewsError::Row {
+        view: view.name(),
+        source: Box::new(source),
+    })
 }

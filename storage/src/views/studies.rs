@@ -19,7 +19,10 @@ pub enum StudySelector {
     /// Folded name ([`yingku_core::query::folded_name`]) or its beginning.
     NamePrefix(String),
     /// `YYYYMMDD`, both included; empty: open.
-    Dates { from: String, to: String },
+    Dates {
+        from: String,
+        to: String,
+    },
     All,
 }
 
@@ -43,7 +46,9 @@ impl Views {
         registry: &Registry,
         key: &StudyKey,
     ) -> Result<Option<StudyRow>, ViewsError> {
-        let Some(row) = self.study(key)? else { return Ok(None) };
+        let Some(row) = self.study(key)? else {
+            return Ok(None);
+        };
         let claims = self.claims(&key.study)?;
         let visible = is_visible(registry, claims.as_ref(), &row) && row.visible_instances() > 0;
         Ok(visible.then_some(row))
@@ -56,7 +61,11 @@ impl Views {
         selector: &StudySelector,
         visit: &mut dyn FnMut(StudyRow) -> Walk,
     ) -> Result<(), ViewsError> {
-        let index = |attribute, prefix: Vec<u8>, start: Vec<u8>, to: Option<&str>, visit: &mut dyn FnMut(StudyRow) -> Walk| {
+        let index = |attribute,
+                     prefix: Vec<u8>,
+                     start: Vec<u8>,
+                     to: Option<&str>,
+                     visit: &mut dyn FnMut(StudyRow) -> Walk| {
             let mut seen = std::collections::HashSet::new();
             self.scan(View::StudyIndex, &prefix, &start, |key, _| {
                 let Some((value, study)) = keys::study_of_index(key) else {
@@ -80,7 +89,10 @@ impl Views {
                 for uid in uids {
                     let holders = self.claims(uid)?.map(|claims| claims.holders);
                     for hospital in holders.unwrap_or_default() {
-                        let key = StudyKey { hospital, study: uid.clone() };
+                        let key = StudyKey {
+                            hospital,
+                            study: uid.clone(),
+                        };
                         if let Some(row) = self.visible_study(registry, &key)?
                             && visit(row) == Walk::Stop
                         {
@@ -118,13 +130,20 @@ impl Views {
         }
     }
 
+    pub(crate) fn raw_chunk(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewsError> {
+        self.get_raw(View::Chunks, key)
+    }
+
     pub fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, ViewsError> {
         let Some(bytes) = self.get_raw(View::Chunks, &keys::chunk(at))? else {
             return Ok(None);
         };
         Chunk::decode(&bytes)
             .map(Some)
-            .map_err(|source| ViewsError::Row { view: View::Chunks.name(), source: Box::new(source) })
+            .map_err(|source| ViewsError::Row {
+                view: View::Chunks.name(),
+                source: Box::new(source),
+            })
     }
 
     /// Instances of one series, hidden and further ones included, in order of arrival.
@@ -133,7 +152,9 @@ impl Views {
         study: &StudyRow,
         series: usize,
     ) -> Result<Vec<ChunkEntry>, ViewsError> {
-        let Some(row) = study.series.get(series) else { return Ok(Vec::new()) };
+        let Some(row) = study.series.get(series) else {
+            return Ok(Vec::new());
+        };
         let mut entries = Vec::new();
         for chunk in 0..row.chunks {
             let at = ChunkKey {
@@ -147,17 +168,18 @@ impl Views {
     }
 
     /// Instances of one series that readers see.
-    pub fn instances(&self, study: &StudyRow, series: usize) -> Result<Vec<ChunkEntry>, ViewsError> {
+    pub fn instances(
+        &self,
+        study: &StudyRow,
+        series: usize,
+    ) -> Result<Vec<ChunkEntry>, ViewsError> {
         let mut entries = self.all_instances(study, series)?;
         entries.retain(ChunkEntry::is_visible);
         Ok(entries)
     }
 
     /// Every study row, visible or not: for recounts.
-    pub fn visit_all_studies(
-        &self,
-        visit: &mut dyn FnMut(StudyRow),
-    ) -> Result<(), ViewsError> {
+    pub fn visit_all_studies(&self, visit: &mut dyn FnMut(StudyRow)) -> Result<(), ViewsError> {
         self.scan(View::Studies, &[], &[], |_, value| {
             visit(super::decode(View::Studies, value)?);
             Ok(Walk::On)

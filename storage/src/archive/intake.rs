@@ -1,0 +1,425 @@
+//! Instances on their way in: matched, stored in a pack, their facts handed on.
+
+use bytes::Bytes;
+use yingku_core::dictionaries::canonical_class;
+use yingku_core::ids::{AeTitle, HospitalCode, StudyKey};
+use yingku_core::instance::facts::FACTS_VERSION;
+use yingku_core::instance::{InstanceFacts, Match, SeriesGroup, StoredInstance, match_instance};
+use yingku_core::outcome::ErrorKind;
+use yingku_core::refusal::{RefusalReason, RefusedInstances};
+use yingku_core::registry::Scope;
+
+use super::{Archive, SubmitError};
+use crate::log::LogError;
+use crate::packs::{LeasedWriter, NewInstance, PackError, Placed};
+use crate::views::{ViewsError, keys};
+
+/// Instances of one study that may be held; more are refused until an exam is pushed.
+pub const STUDY_HELD_LIMIT: usize = 20_000;
+
+/// Where an instance goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    Shown(HospitalCode),
+    /// Kept aside until a matching push arrives (R8).
+    Held(HospitalCode),
+}
+
+impl Admission {
+    pub fn hospital(&self) -> &HospitalCode {
+        match self {
+            Self::Shown(hospital) | Self::Held(hospital) => hospital,
+        }
+    }
+}
+
+/// Why an instance is not taken (R8), with what reconciliation counts it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub reason: RefusalReason,
+    pub hospital: Option<HospitalCode>,
+    /// `YYYY-MM-DD`, empty if unknown.
+    pub date: String,
+    /// Canonical class, empty if unknown.
+    pub class: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    #[error(transparent)]
+    Views(#[from] ViewsError),
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Pack(PackError),
+    #[error("facts of the instance cannot be encoded")]
+    Facts(#[source] postcard::Error),
+}
+
+impl IntakeError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Submit(error) => error.kind(),
+            Self::Log(LogError::Full(_)) | Self::Pack(PackError::Full(_)) => ErrorKind::Full,
+            Self::Pack(PackError::Busy { .. }) => ErrorKind::TooMany,
+            Self::Pack(PackError::TooLarge { .. }) => ErrorKind::TooLarge,
+            Self::Log(_) | Self::Views(_) | Self::Pack(_) => ErrorKind::Unavailable,
+            Self::Facts(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// An instance that was received whole.
+pub struct Incoming {
+    pub admission: Admission,
+    pub sender: AeTitle,
+    pub facts: InstanceFacts,
+    /// BLAKE3 over transfer syntax UID and data set.
+    pub digest: [u8; 32],
+    /// The Part 10 stream in order.
+    pub data: Vec<Bytes>,
+    /// CRC-32C of `data`.
+    pub crc: u32,
+}
+
+/// An instance that streams into a leased pack.
+pub struct LargeIncoming {
+    archive: Archive,
+    writer: LeasedWriter,
+    group: SeriesGroup,
+}
+
+impl Archive {
+    /// Matches an instance with what was pushed. Before it says no, the views have everything that the log held when
+    /// this was asked (design §3, "Seen at once").
+    pub async fn admit(
+        &self,
+        scope: &Scope,
+        facts: &InstanceFacts,
+    ) -> Result<Result<Admission, Refused>, IntakeError> {
+        let health = self.inner.log.health();
+        if let Some(shortage) = health.full {
+            // A full log is asked again with every instance: space may have returned.
+            tracing::debug!(%shortage, "the log was full");
+        }
+        if let Some(reason) = health.latched {
+            return Err(LogError::Latched { reason }.into());
+        }
+        if let Match::Hospital(hospital) = self.matched(scope, facts)? {
+            return Ok(Ok(Admission::Shown(hospital)));
+        }
+        self.catch_up().await?;
+        let found = self.matched(scope, facts)?;
+        Ok(match found {
+            Match::Hospital(hospital) => Ok(Admission::Shown(hospital)),
+            Match::Suspended(hospital) => {
+                Err(self.refused(RefusalReason::HospitalSuspended, Some(hospital), facts)?)
+            }
+            Match::Mismatch {
+                hospital,
+                attribute,
+            } => {
+                let reason = if attribute == "PatientID" {
+                    RefusalReason::PatientIdDiffers
+                } else {
+                    RefusalReason::AccessionNumberDiffers
+                };
+                self.held_or_refused(Some(hospital), reason, facts)?
+            }
+            Match::Unregistered => {
+                self.held_or_refused(scope.single(), RefusalReason::Unregistered, facts)?
+            }
+        })
+    }
+
+    fn matched(&self, scope: &Scope, facts: &InstanceFacts) -> Result<Match, ViewsError> {
+        let claims = self.views().claims(&facts.study_uid)?;
+        Ok(match_instance(
+            &self.registry(),
+            claims.as_ref(),
+            scope,
+            &facts.patient.id,
+            &facts.study.accession_no,
+        ))
+    }
+
+    fn held_or_refused(
+        &self,
+        hospital: Option<HospitalCode>,
+        reason: RefusalReason,
+        facts: &InstanceFacts,
+    ) -> Result<Result<Admission, Refused>, ViewsError> {
+        let registry = self.registry();
+        let holds = hospital
+            .as_ref()
+            .and_then(|code| registry.hospitals.get(code))
+            .is_some_and(|entry| entry.hold_days.is_some());
+        if let (true, Some(hospital)) = (holds, &hospital) {
+            let held = self.views().held(&facts.study_uid)?.unwrap_or_default();
+            let count: usize = held
+                .groups
+                .iter()
+                .map(|held| held.group.instances.len())
+                .sum();
+            if count < STUDY_HELD_LIMIT {
+                return Ok(Ok(Admission::Held(hospital.clone())));
+            }
+        }
+        Ok(Err(self.refused(reason, hospital, facts)?))
+    }
+
+    /// Date and class of the exam if one claims the study, else those of the data set.
+    fn refused(
+        &self,
+        reason: RefusalReason,
+        hospital: Option<HospitalCode>,
+        facts: &InstanceFacts,
+    ) -> Result<Refused, ViewsError> {
+        let registry = self.registry();
+        let views = self.views();
+        let owner = views
+            .claims(&facts.study_uid)?
+            .and_then(|claims| claims.owner().map(|claim| claim.exam.clone()));
+        if let Some(exam) = owner
+            && let Some(row) = views.exam(&exam)?
+        {
+            let class = canonical_class(&registry.settings.class_aliases, &row.class).code;
+            let date = row.exam_date().to_owned();
+            return Ok(Refused {
+                reason,
+                hospital,
+                date,
+                class,
+            });
+        }
+        let modality = facts.series.modality.as_str();
+        let class = canonical_class(&registry.settings.class_aliases, modality).code;
+        Ok(Refused {
+            reason,
+            hospital,
+            date: dashed_date(&facts.study.date),
+            class,
+        })
+    }
+
+    /// Stores an instance: durable when this resolves to `Ok`. One that is there already, byte for byte, is not
+    /// stored again.
+    pub async fn store(&self, incoming: Incoming) -> Result<(), IntakeError> {
+        let Incoming {
+            admission,
+            sender,
+            facts,
+            digest,
+            data,
+            crc,
+        } = incoming;
+        let group = group_of(&admission, sender, facts, &digest);
+        if matches!(admission, Admission::Shown(_)) && self.holds(&group)? {
+            return Ok(());
+        }
+        let facts = encode_facts(&group)?;
+        let placed = self
+            .inner
+            .packs
+            .append(NewInstance {
+                data,
+                facts: facts.into(),
+                digest,
+                crc,
+            })
+            .await?;
+        self.placed(group, placed).await
+    }
+
+    /// Begins an instance that is too large to be held in memory.
+    pub async fn store_large(
+        &self,
+        admission: &Admission,
+        sender: AeTitle,
+        facts: InstanceFacts,
+    ) -> Result<LargeIncoming, IntakeError> {
+        let group = group_of(admission, sender, facts, &[0; 32]);
+        let writer = self.inner.packs.lease().await?;
+        Ok(LargeIncoming {
+            archive: self.clone(),
+            writer,
+            group,
+        })
+    }
+
+    async fn placed(&self, mut group: SeriesGroup, placed: Placed) -> Result<(), IntakeError> {
+        for instance in &mut group.instances {
+            instance.offset = placed.offset;
+            instance.length = placed.length;
+        }
+        // Durable from here on: should the queue be gone, the next start finds the facts in the pack.
+        if self.inner.facts.stored(placed.pack, group).await.is_err() {
+            tracing::warn!(pack = %placed.pack, "facts of a stored instance wait in their pack");
+        }
+        Ok(())
+    }
+
+    /// Whether the same bytes are shown in the study already.
+    pub(super) fn holds(&self, group: &SeriesGroup) -> Result<bool, ViewsError> {
+        let views = self.views();
+        let key = StudyKey {
+            hospital: group.hospital.clone(),
+            study: group.study_uid.clone(),
+        };
+        let Some(study) = views.study(&key)? else {
+            return Ok(false);
+        };
+        let Some(series) = study
+            .series
+            .iter()
+            .position(|series| series.uid == group.series_uid)
+        else {
+            return Ok(false);
+        };
+        for instance in &group.instances {
+            if !views.series_holds(&study, series, instance)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hands refused instances to reconciliation, many at once.
+    pub async fn record_refusals(
+        &self,
+        actor: String,
+        refused: Vec<RefusedInstances>,
+    ) -> Result<(), SubmitError> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let event =
+            yingku_core::event::Event::InstancesRefused(yingku_core::event::InstancesRefused {
+                refused,
+            });
+        self.submit(super::Submission {
+            hospital: None,
+            actor,
+            event,
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Brings the association's instances into log and views: the answer to A-RELEASE waits for it.
+    pub async fn flush_facts(&self) -> Result<(), SubmitError> {
+        self.settle().await
+    }
+}
+
+impl LargeIncoming {
+    /// The next bytes of the Part 10 stream.
+    pub async fn write(&mut self, data: Bytes) -> Result<(), IntakeError> {
+        Ok(self.writer.write(data).await?)
+    }
+
+    /// Durable when this resolves to `Ok`. Dropped before, nothing of it is kept.
+    pub async fn finish(mut self, digest: [u8; 32]) -> Result<(), IntakeError> {
+        for instance in &mut self.group.instances {
+            instance.digest = short(&digest);
+        }
+        let facts = encode_facts(&self.group)?;
+        let placed = self.writer.finish(facts.into(), digest).await?;
+        self.archive.placed(self.group, placed).await
+    }
+}
+
+fn group_of(
+    admission: &Admission,
+    sender: AeTitle,
+    facts: InstanceFacts,
+    digest: &[u8; 32],
+) -> SeriesGroup {
+    SeriesGroup {
+        hospital: admission.hospital().clone(),
+        sender,
+        study_uid: facts.study_uid,
+        series_uid: facts.series_uid,
+        patient: facts.patient,
+        study: facts.study,
+        series: facts.series,
+        instances: vec![StoredInstance {
+            image: facts.image,
+            offset: 0,
+            length: 0,
+            digest: short(digest),
+        }],
+    }
+}
+
+fn short(digest: &[u8; 32]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(digest.first_chunk::<16>().unwrap_or(&[0; 16]));
+    short
+}
+
+/// What a pack keeps beside the bytes: the group that the instance makes alone, without its place.
+fn encode_facts(group: &SeriesGroup) -> Result<Vec<u8>, IntakeError> {
+    postcard::to_stdvec(&(FACTS_VERSION, group)).map_err(IntakeError::Facts)
+}
+
+/// The group of a record that recovery found in a pack; `None` if this release does not know its version.
+pub(super) fn decode_facts(bytes: &[u8], place: Placed) -> Option<SeriesGroup> {
+    let (version, mut group): (u16, SeriesGroup) = postcard::from_bytes(bytes).ok()?;
+    if version != FACTS_VERSION {
+        return None;
+    }
+    for instance in &mut group.instances {
+        instance.offset = place.offset;
+        instance.length = place.length;
+    }
+    Some(group)
+}
+
+/// `YYYYMMDD` as the contract writes dates; empty if it is none.
+fn dashed_date(date: &str) -> String {
+    match (date.get(..4), date.get(4..6), date.get(6..8)) {
+        (Some(year), Some(month), Some(day)) if date.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("{year}-{month}-{day}")
+        }
+        _ => String::new(),
+    }
+}
+
+impl crate::views::Views {
+    /// Whether the instance is in the series with the same bytes. Chunks are searched for the digest before one is
+    /// decoded: nearly always it is in none.
+    fn series_holds(
+        &self,
+        study: &yingku_core::instance::StudyRow,
+        series: usize,
+        instance: &StoredInstance,
+    ) -> Result<bool, ViewsError> {
+        let Some(row) = study.series.get(series) else {
+            return Ok(false);
+        };
+        for chunk in 0..row.chunks {
+            let at = yingku_core::state::ChunkKey {
+                study: study.key.clone(),
+                series: u32::try_from(series).unwrap_or(u32::MAX),
+                chunk,
+            };
+            let Some(bytes) = self.raw_chunk(&keys::chunk(&at))? else {
+                continue;
+            };
+            if memchr::memmem::find(&bytes, &instance.digest).is_none() {
+                continue;
+            }
+            let entries = self.chunk(&at)?.unwrap_or_default().entries;
+            if entries.iter().any(|entry| {
+                entry.stored.digest == instance.digest
+                    && entry.image().sop_instance == instance.image.sop_instance
+            }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,233 @@
+//! Opening an archive: log, views, packs, and what the last run left unfinished.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use yingku_core::ids::PackId;
+
+use super::audit::Audit;
+use super::facts::FactsQueue;
+use super::follower::{Follower, open_views};
+use super::intake::decode_facts;
+use super::{Archive, ErrorDigest, ErrorDigestError, Inner, SubmitError};
+use crate::keys::ClusterKey;
+use crate::log::{EmbeddedLog, EmbeddedLogOptions, EventLog, LogOpenError};
+use crate::packs::{PackOpenError, PackOptions, Packs, Placed};
+use crate::views::ViewsError;
+
+/// How an archive is kept.
+#[derive(Clone)]
+pub struct ArchiveOptions {
+    pub log: EmbeddedLogOptions,
+    pub packs: PackOptions,
+}
+
+impl ArchiveOptions {
+    /// This node's number (design §3: the upper part of its packs' ids).
+    pub fn node(&self) -> u16 {
+        self.packs.node
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the data directory {dir} cannot be made")]
+    Directory {
+        dir: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Log(#[from] LogOpenError),
+    #[error(transparent)]
+    Packs(#[from] PackOpenError),
+    #[error(transparent)]
+    Views(#[from] ViewsError),
+    #[error(transparent)]
+    Digest(#[from] ErrorDigestError),
+    #[error("{0}")]
+    Follow(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the views do not follow the log: {0}")]
+    Stopped(String),
+    #[error("what the last run stored cannot be brought into the log")]
+    Recover(#[from] SubmitError),
+}
+
+impl Archive {
+    /// Opens the archive in a directory. When this resolves, the views have the whole log and the log has the facts of
+    /// everything in the packs.
+    pub async fn open(
+        dir: &Path,
+        options: ArchiveOptions,
+        key: ClusterKey,
+    ) -> Result<Self, OpenError> {
+        let runtime = tokio::runtime::Handle::current();
+        let node = options.node();
+        let dir = dir.to_owned();
+        let opened = {
+            let runtime = runtime.clone();
+            let dir = dir.clone();
+            tokio::task::spawn_blocking(move || open_parts(&dir, options, runtime))
+                .await
+                .map_err(|e| OpenError::Follow(e.into()))??
+        };
+        let Parts {
+            log,
+            audit,
+            packs,
+            unlogged,
+            follower,
+            errors,
+        } = opened;
+        let facts = FactsQueue::start(
+            &runtime,
+            Arc::clone(&log),
+            packs.clone(),
+            format!("node:{node}"),
+        );
+        let archive = Self {
+            inner: Arc::new(Inner {
+                dir,
+                node,
+                log,
+                audit: Audit::new(audit),
+                packs,
+                key,
+                follower,
+                facts,
+                errors,
+            }),
+        };
+        archive.replayed().await?;
+        archive.log_recovered(unlogged).await?;
+        Ok(archive)
+    }
+
+    /// Waits for the views as long as they make progress: a first replay takes longer than any request may.
+    async fn replayed(&self) -> Result<(), OpenError> {
+        let end = self.inner.log.end().map_err(SubmitError::from)?;
+        let shared = &self.inner.follower.shared;
+        let mut projected = shared.projected.subscribe();
+        let mut stopped = shared.stopped.subscribe();
+        tokio::select! {
+            _ = projected.wait_for(|next| *next >= end) => Ok(()),
+            why = stopped.wait_for(Option::is_some) => {
+                let why = why.ok().and_then(|why| why.clone());
+                Err(OpenError::Stopped(why.as_deref().unwrap_or("unknown").to_owned()))
+            }
+        }
+    }
+
+    /// Brings facts that a crash kept from the log out of the packs.
+    async fn log_recovered(&self, unlogged: Vec<PackId>) -> Result<(), OpenError> {
+        for pack in unlogged {
+            let mut missing = 0u64;
+            let records = self
+                .inner
+                .packs
+                .records(pack)
+                .map_err(super::IntakeError::from);
+            let records = match records {
+                Ok(records) => records,
+                Err(error) => {
+                    tracing::error!(%pack, %error, "a pack cannot be read; run `yingku verify`");
+                    continue;
+                }
+            };
+            let mut whole = true;
+            for record in records {
+                let Ok(record) = record else {
+                    tracing::error!(%pack, "a damaged record is kept aside; run `yingku verify`");
+                    whole = false;
+                    continue;
+                };
+                let place = Placed {
+                    pack,
+                    offset: record.offset,
+                    length: record.data_len,
+                };
+                let Some(group) = decode_facts(&record.facts, place) else {
+                    tracing::error!(%pack, offset = record.offset, "facts of another release; run `yingku rescan`");
+                    whole = false;
+                    continue;
+                };
+                if !self.knows(&group)? {
+                    self.inner.facts.stored(pack, group).await?;
+                    missing += 1;
+                }
+            }
+            self.settle().await?;
+            if missing > 0 {
+                tracing::info!(%pack, missing, "facts that a stop kept from the log were brought into it");
+            }
+            if whole {
+                self.inner.packs.all_logged(pack);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the views hold the instance, shown or held.
+    fn knows(&self, group: &yingku_core::instance::SeriesGroup) -> Result<bool, ViewsError> {
+        if self.holds(group)? {
+            return Ok(true);
+        }
+        let held = self.views().held(&group.study_uid)?.unwrap_or_default();
+        Ok(group.instances.iter().all(|instance| {
+            held.groups
+                .iter()
+                .flat_map(|held| &held.group.instances)
+                .any(|known| {
+                    known.digest == instance.digest
+                        && known.image.sop_instance == instance.image.sop_instance
+                })
+        }))
+    }
+}
+
+struct Parts {
+    log: Arc<dyn EventLog>,
+    audit: Arc<dyn EventLog>,
+    packs: Packs,
+    unlogged: Vec<PackId>,
+    follower: Follower,
+    errors: ErrorDigest,
+}
+
+fn open_parts(
+    dir: &Path,
+    options: ArchiveOptions,
+    runtime: tokio::runtime::Handle,
+) -> Result<Parts, OpenError> {
+    std::fs::create_dir_all(dir).map_err(|source| OpenError::Directory {
+        dir: dir.to_owned(),
+        source,
+    })?;
+    let log: Arc<dyn EventLog> =
+        Arc::new(EmbeddedLog::open(&dir.join("log"), options.log.clone())?);
+    let audit: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&dir.join("audit"), options.log)?);
+    let (packs, recovered) = Packs::open(&dir.join("packs"), options.packs)?;
+    for cut in &recovered.cut {
+        tracing::warn!(pack = %cut.pack, offset = cut.offset, bytes = cut.bytes, "an incomplete last record was moved aside");
+    }
+    for damage in &recovered.damage {
+        tracing::error!(pack = %damage.pack, from = damage.range.start, to = damage.range.end, reason = %damage.reason, "a pack is damaged; the bytes are kept and never served");
+    }
+    let views_dir = dir.join("views");
+    std::fs::create_dir_all(&views_dir).map_err(|source| OpenError::Directory {
+        dir: views_dir.clone(),
+        source,
+    })?;
+    let views = open_views(&views_dir)?;
+    let follower =
+        Follower::start(views_dir, views, Arc::clone(&log), runtime).map_err(OpenError::Follow)?;
+    let errors = ErrorDigest::open(&dir.join("refusals"))?;
+    let unlogged = recovered.packs.iter().map(|pack| pack.pack).collect();
+    Ok(Parts {
+        log,
+        audit,
+        packs,
+        unlogged,
+        follower,
+        errors,
+    })
+}
