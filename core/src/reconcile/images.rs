@@ -79,6 +79,7 @@ mod tests {
             accession_no: None,
             image_count: count,
             linked,
+            foreign: false,
         }
     }
 

@@ -214,7 +214,10 @@ impl Gathering<'_> {
             }
             let mut states = Vec::with_capacity(row.studies.len());
             for declared in &row.studies {
-                let counts = self.images(&row, &declared.uid, hidden)?;
+                let counts = match declared.foreign {
+                    true => ImageCounts::default(),
+                    false => self.images(&row, &declared.uid, hidden)?,
+                };
                 states.push(images_of(declared, counts));
             }
             let place = self.place(hospital.as_str(), row.exam_date(), &row.class);
