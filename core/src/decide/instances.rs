@@ -559,7 +559,12 @@ pub(super) fn doubts<S: State>(
             study: declared.uid.clone(),
         };
         // Most exams come before their images: one look at the claims spares one at the study.
-        if work.claims(&declared.uid)?.holders.is_empty() {
+        let claims = work.claims(&declared.uid)?;
+        if claims.holders.is_empty() {
+            continue;
+        }
+        // Another patient's images under the same UID are a conflict, not a doubt.
+        if !claims.owning().any(|claim| claim.exam == exam.key) {
             continue;
         }
         if let Some(study) = work.study(&key)? {
