@@ -9,6 +9,8 @@ mod instances;
 mod statistics;
 
 use crate::event::{Event, HoldExpired, RULES_VERSION, SignUsed, TestDataPurged};
+use crate::exam::ExamFlag;
+use crate::finding::{FindingKey, FindingKind};
 use crate::ids::{Position, StudyKey};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
 use crate::refusal::RefusalRow;
@@ -49,7 +51,7 @@ pub fn decide<S: State>(
         Event::CorrectionMade(body) => correction::made(&mut work, context, body)?,
         Event::HoldExpired(body) => hold_expired(&mut work, body)?,
         Event::SignUsed(body) => sign_used(&mut work, context, body)?,
-        Event::TestDataPurged(body) => purged(&mut work, body)?,
+        Event::TestDataPurged(body) => purged(&mut work, context, body)?,
         Event::InstancesRefused(body) => {
             work.changes
                 .refusals
@@ -124,10 +126,14 @@ fn sign_used<S: State>(
 }
 
 /// Takes exams of a hospital in mode `test` out of the views, with the studies that nobody else claims.
-fn purged<S: State>(work: &mut Work<'_, S>, body: &TestDataPurged) -> Result<Outcome, StateError> {
+fn purged<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &TestDataPurged,
+) -> Result<Outcome, StateError> {
     for key in &body.exams {
         let Some(row) = work.exam(key)? else { continue };
-        if !row.has(crate::exam::ExamFlag::Test) {
+        if !row.has(ExamFlag::Test) {
             continue;
         }
         for declared in &row.studies {
@@ -145,9 +151,22 @@ fn purged<S: State>(work: &mut Work<'_, S>, body: &TestDataPurged) -> Result<Out
                 instances::remove_study(work, &study)?;
                 claims.holders.retain(|holder| *holder != key.hospital);
             }
-            work.put_claims(declared.uid.clone(), claims);
+            exam::put_claims(work, context, &declared.uid, claims)?;
         }
-        work.put_exam(Some(row), None);
+        work.put_finding(
+            FindingKey {
+                kind: FindingKind::IdentityDoubt,
+                hospital: key.hospital.clone(),
+                subject: key.to_string(),
+            },
+            None,
+        );
+        work.changes.purged.insert(key.clone());
+        work.put_exam(Some(row.clone()), None);
+        for declared in &row.studies {
+            instances::adopt(work, context, &declared.uid)?;
+            exam::settle(work, context, &declared.uid, None)?;
+        }
     }
     Ok(Outcome::Done)
 }
