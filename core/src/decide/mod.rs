@@ -158,3 +158,6 @@ fn purged<S: State>(
     }
     Ok(Outcome::Done)
 }
+
+#[cfg(test)]
+mod tests;
