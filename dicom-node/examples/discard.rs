@@ -35,6 +35,7 @@ async fn main() -> std::io::Result<()> {
         .unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let address = address.parse().map_err(std::io::Error::other)?;
     let services = Services {
+        query: None,
         gatekeeper: Arc::new(OpenDoor {
             called: None,
             places: PlacesPerAe::new(1000),

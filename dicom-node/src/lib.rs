@@ -10,6 +10,7 @@ pub mod message;
 pub mod part10;
 pub mod pdu;
 pub mod scan;
+pub mod scp;
 pub mod scu;
 pub mod server;
 pub mod status;

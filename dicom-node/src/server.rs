@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::association::{
     AcceptError, Admission, Association, AssociationError, Caller, Event, Gatekeeper,
-    NegotiationPolicy, Rejection, accept, reject_overload,
+    NegotiationPolicy, Peer, Rejection, accept, reject_overload,
 };
 use crate::message::{Command, Operation};
 use crate::pdu::{PduError, Timeouts};
@@ -58,6 +59,35 @@ impl Default for NodeConfig {
 pub struct Services {
     pub gatekeeper: Arc<dyn Gatekeeper>,
     pub store: Arc<dyn InstanceStore>,
+    /// Query and retrieve, and what is to be done when an association ends; a plain receiver has none.
+    pub query: Option<Arc<dyn QueryRetrieve>>,
+}
+
+/// Answers queries and retrievals, each to its final response.
+pub trait QueryRetrieve: Send + Sync {
+    fn find<'a>(
+        &'a self,
+        association: &'a mut Association,
+        context: u8,
+        request: &'a Command,
+    ) -> BoxFuture<'a, Result<(), AssociationError>>;
+
+    fn retrieve_by_move<'a>(
+        &'a self,
+        association: &'a mut Association,
+        context: u8,
+        request: &'a Command,
+    ) -> BoxFuture<'a, Result<(), AssociationError>>;
+
+    fn retrieve_by_get<'a>(
+        &'a self,
+        association: &'a mut Association,
+        context: u8,
+        request: &'a Command,
+    ) -> BoxFuture<'a, Result<(), AssociationError>>;
+
+    /// An association is about to end: by release (the answer waits for this) or otherwise.
+    fn ending<'a>(&'a self, peer: &'a Peer) -> BoxFuture<'a, ()>;
 }
 
 /// A node that listens.
@@ -80,16 +110,21 @@ impl Node {
         services: Services,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
+        Ok(Self::new(listener, config, services))
+    }
+
+    /// A node on a listener that is open already.
+    pub fn new(listener: TcpListener, config: NodeConfig, services: Services) -> Self {
         let shared = Shared {
             places: Arc::new(Semaphore::new(config.max_associations)),
             refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE)),
             config,
             services,
         };
-        Ok(Self {
+        Self {
             listener,
             shared: Arc::new(shared),
-        })
+        }
     }
 
     pub fn local_address(&self) -> io::Result<SocketAddr> {
@@ -205,6 +240,7 @@ impl Shared {
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => {
+                    self.ending(association.peer().clone()).await;
                     let reason = dicom_ul::pdu::AbortRQServiceProviderReason::ReasonNotSpecified;
                     return association.abort(reason).await;
                 }
@@ -212,6 +248,7 @@ impl Shared {
             };
             let outcome = match event {
                 Ok(Event::Release) => {
+                    self.ending(association.peer().clone()).await;
                     let _ = association.confirm_release().await;
                     return;
                 }
@@ -221,8 +258,15 @@ impl Shared {
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
+                self.ending(association.peer().clone()).await;
                 return end(association, error).await;
             }
+        }
+    }
+
+    async fn ending(&self, peer: Peer) {
+        if let Some(query) = &self.services.query {
+            query.ending(&peer).await;
         }
     }
 
@@ -247,6 +291,15 @@ impl Shared {
             }
             // What it would cancel is answered already.
             Operation::Cancel => Ok(()),
+            Operation::Find | Operation::Move | Operation::Get
+                if let Some(query) = &self.services.query =>
+            {
+                match command.operation {
+                    Operation::Find => query.find(association, context, command).await,
+                    Operation::Move => query.retrieve_by_move(association, context, command).await,
+                    _ => query.retrieve_by_get(association, context, command).await,
+                }
+            }
             Operation::Find | Operation::Move | Operation::Get | Operation::Other(_) => {
                 association.discard_data_set().await?;
                 let refusal = command.response(Status::UNRECOGNISED_OPERATION);

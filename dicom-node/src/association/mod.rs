@@ -240,9 +240,9 @@ impl Association {
         let Some(mut data) = self.data_set else {
             return Ok(None);
         };
-        if data.received == 0 {
-            self.buffer.reserve(DATA_BUFFER_BYTES);
-        } else if self.buffer.capacity() - self.buffer.len() < CHUNK_BYTES {
+        // At an instance's start nobody holds the buffer any more: reserving then rewinds it instead of allocating.
+        let begins = data.received == 0;
+        if begins || self.buffer.capacity() - self.buffer.len() < CHUNK_BYTES {
             self.buffer.reserve(DATA_BUFFER_BYTES);
         }
         let limit = self.pdus.timeouts().pdu;

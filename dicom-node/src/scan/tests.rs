@@ -294,9 +294,11 @@ fn mutated_data_sets_never_panic() {
         seed
     };
     for syntax in [EXPLICIT, IMPLICIT, BIG, DEFLATED] {
-        let plain = Encoding::is_deflated(syntax)
-            .then_some(EXPLICIT)
-            .unwrap_or(syntax);
+        let plain = if Encoding::is_deflated(syntax) {
+            EXPLICIT
+        } else {
+            syntax
+        };
         let built = Builder::new(plain)
             .identity()
             .head(Tag(0x40, 0x275), b"SQ", u32::MAX)
