@@ -504,30 +504,29 @@ pub(super) fn rehome<S: State>(
         else {
             continue;
         };
-        for entry in chunk.entries {
+        // Entries that came together go together: each call reads the study again.
+        for run in chunk.entries.chunk_by(came_together) {
+            let Some(first) = run.first() else { continue };
             let group = SeriesGroup {
                 hospital: to.clone(),
-                sender: entry.sender.clone(),
+                sender: first.sender.clone(),
                 study_uid: from.study.clone(),
                 series_uid: SeriesUid::clone(&series.uid),
                 patient: row.patient.clone(),
                 study: row.study.clone(),
                 series: series.facts.clone(),
-                instances: vec![entry.stored],
+                instances: run.iter().map(|entry| entry.stored.clone()).collect(),
             };
             let arrival = Arrival {
-                pack: entry.pack,
-                position: entry.position,
+                pack: first.pack,
+                position: first.position,
                 time_ms: context.time_ms,
             };
             show(work, context, arrival, &target, &group)?;
-            if entry.hidden {
-                let uid = group
-                    .instances
-                    .into_iter()
-                    .map(|i| i.image.sop_instance)
-                    .collect();
-                set_hidden(work, &target, Some(&uid), true)?;
+            if first.hidden {
+                let sops = group.instances.into_iter();
+                let sops = sops.map(|instance| instance.image.sop_instance).collect();
+                set_hidden(work, &target, Some(&sops), true)?;
             }
         }
     }
@@ -536,6 +535,10 @@ pub(super) fn rehome<S: State>(
     claims.holders.retain(|holder| *holder != from.hospital);
     work.put_claims(from.study.clone(), claims);
     Ok(())
+}
+
+fn came_together(a: &ChunkEntry, b: &ChunkEntry) -> bool {
+    (&a.sender, a.pack, a.position, a.hidden) == (&b.sender, b.pack, b.position, b.hidden)
 }
 
 /// Compares an exam with its studies' images; lists or settles the doubt. Whether there is one (R8).

@@ -170,3 +170,6 @@ fn purged<S: State>(
     }
     Ok(Outcome::Done)
 }
+
+#[cfg(test)]
+mod tests;

@@ -528,3 +528,62 @@ async fn the_counts_of_a_study_equal_a_recount_of_its_instances() {
         }
     }
 }
+
+#[tokio::test]
+#[ignore = "takes a while: measures the answer over 100,000 exams"]
+async fn a_hundred_thousand_exams_are_answered_within_a_second() {
+    // Given a hospital with 100,000 exams, each with a study of one series
+    let mut generator = Generator {
+        random: StdRng::seed_from_u64(1),
+        events: Vec::new(),
+        offset: 0,
+    };
+    let changes = vec![hospital(HOSPITALS[0], "live")];
+    generator
+        .events
+        .push(("operator:o".to_owned(), registered(changes)));
+    for exam in 0..100_000 {
+        let study = format!("1.2.3.{exam}");
+        let mut push = generator.push();
+        if let Event::ExamPushed(body) = &mut push {
+            let json = json!({
+                "hospitalCode": HOSPITALS[0],
+                "examNo": format!("E{exam:06}"),
+                "patientInfo": {"sickId": format!("S{exam}"), "name": format!("王{exam}")},
+                "examInfo": {
+                    "applyNo": "F1",
+                    "patientID": format!("C{exam}"),
+                    "examStatus": "70",
+                    "examTime": format!("2026-07-{:02} 08:00:00", exam % 28 + 1),
+                    "examClass": "CT",
+                },
+                "imageList": [{"studyUID": study, "imageCount": "3"}],
+            });
+            body.json = serde_json::to_vec(&json).unwrap().into();
+        }
+        generator.events.push(("app:a".to_owned(), push));
+        let mut group = generator.group();
+        group.study_uid = StudyUid::new(&study).unwrap();
+        group.patient.id = format!("C{exam}");
+        let stored = InstancesStored {
+            facts_version: 1,
+            pack: PackId::new(0, 1),
+            groups: vec![group],
+        };
+        generator
+            .events
+            .push(("ae:PACS".to_owned(), Event::InstancesStored(stored)));
+    }
+    let log = log_of(&generator.events).await;
+    let (_folder, views, registry) = replay(&log, 1_000);
+    // When it is asked, now and as of the end, then the answer is the same and the first comes within a second
+    let started = std::time::Instant::now();
+    let now = answer(&views, &registry, None);
+    let now_ms = started.elapsed().as_millis();
+    let started = std::time::Instant::now();
+    let past = answer(&views, &registry, Some(log.end().unwrap()));
+    let past_ms = started.elapsed().as_millis();
+    println!("100,000 exams: now {now_ms} ms, as of a position {past_ms} ms");
+    assert_eq!(now, past);
+    assert!(now_ms < 1_000, "{now_ms} ms");
+}
