@@ -1,7 +1,7 @@
 //! Stored instances, in log order. They lie durable in a pack, so nothing is refused here: they are matched again and
 //! shown, or held and listed (design §3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Context;
 use crate::exam::ExamRow;
@@ -77,19 +77,16 @@ fn hold<S: State>(
     reason: HoldReason,
 ) -> Result<(), StateError> {
     let mut held = work.held(&group.study_uid)?;
-    let known = |instance: &StoredInstance| {
-        held.groups
-            .iter()
-            .flat_map(|held| &held.group.instances)
-            .any(|other| {
-                other.image.sop_instance == instance.image.sop_instance
-                    && other.digest == instance.digest
-            })
-    };
+    let mut known: HashSet<(SopInstanceUid, [u8; 16])> = held
+        .groups
+        .iter()
+        .flat_map(|held| &held.group.instances)
+        .map(|instance| (instance.image.sop_instance.clone(), instance.digest))
+        .collect();
     let fresh: Vec<StoredInstance> = group
         .instances
         .iter()
-        .filter(|instance| !known(instance))
+        .filter(|instance| known.insert((instance.image.sop_instance.clone(), instance.digest)))
         .cloned()
         .collect();
     if fresh.is_empty() {
@@ -165,19 +162,19 @@ fn show<S: State>(
         }
     };
     row.last_time_ms = row.last_time_ms.max(context.time_ms);
-    let known = Known::of(work, &row)?;
+    let mut known = Known::of(work, &row)?;
     let Some(series) = series_index(&mut row, group) else {
         overflow(work, context, key);
         return Ok(());
     };
     let mut writer = SeriesWriter::open(work, &row, series)?;
-    let mut fresh: BTreeSet<&SopInstanceUid> = BTreeSet::new();
     for instance in &group.instances {
         let uid = &instance.image.sop_instance;
-        if known.has(uid, &instance.digest) || writer.has(uid, &instance.digest) {
+        if known.has(uid, &instance.digest) {
             continue;
         }
-        let further = known.names(uid) || !fresh.insert(uid);
+        let further = known.names(uid);
+        known.add(uid, instance.digest);
         if further {
             further_version(work, context, key, uid);
         }
@@ -235,11 +232,11 @@ fn series_index(row: &mut StudyRow, group: &SeriesGroup) -> Option<usize> {
 }
 
 /// SOP Instance UIDs that the study holds already, in all of its series.
-struct Known(std::collections::HashMap<SopInstanceUid, Vec<[u8; 16]>>);
+struct Known(HashMap<SopInstanceUid, Vec<[u8; 16]>>);
 
 impl Known {
     fn of<S: State>(work: &Work<'_, S>, row: &StudyRow) -> Result<Self, StateError> {
-        let mut known = std::collections::HashMap::new();
+        let mut known = HashMap::new();
         for_each_chunk(work, row, |_, chunk| {
             for entry in chunk.entries {
                 known
@@ -249,6 +246,10 @@ impl Known {
             }
         })?;
         Ok(Self(known))
+    }
+
+    fn add(&mut self, uid: &SopInstanceUid, digest: [u8; 16]) {
+        self.0.entry(uid.clone()).or_default().push(digest);
     }
 
     fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
@@ -316,15 +317,6 @@ impl SeriesWriter {
             open,
             added: Vec::new(),
         })
-    }
-
-    /// Whether this batch brought it already.
-    fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
-        self.open
-            .entries
-            .iter()
-            .rev()
-            .any(|entry| entry.stored.image.sop_instance == *uid && entry.stored.digest == *digest)
     }
 
     fn push<S: State>(&mut self, work: &mut Work<'_, S>, entry: ChunkEntry) {
@@ -559,7 +551,12 @@ pub(super) fn doubts<S: State>(
             study: declared.uid.clone(),
         };
         // Most exams come before their images: one look at the claims spares one at the study.
-        if work.claims(&declared.uid)?.holders.is_empty() {
+        let claims = work.claims(&declared.uid)?;
+        if claims.holders.is_empty() {
+            continue;
+        }
+        // Another patient's images under the same UID are a conflict, not a doubt.
+        if !claims.owning().any(|claim| claim.exam == exam.key) {
             continue;
         }
         if let Some(study) = work.study(&key)? {

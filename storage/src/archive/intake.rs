@@ -88,7 +88,6 @@ pub struct Incoming {
 pub struct LargeIncoming {
     archive: Archive,
     writer: LeasedWriter,
-    group: SeriesGroup,
 }
 
 impl Archive {
@@ -99,12 +98,8 @@ impl Archive {
         scope: &Scope,
         facts: &InstanceFacts,
     ) -> Result<Result<Admission, Refused>, IntakeError> {
-        let health = self.inner.log.health();
-        if let Some(shortage) = health.full {
-            // A full log is asked again with every instance: space may have returned.
-            tracing::debug!(%shortage, "the log was full");
-        }
-        if let Some(reason) = health.latched {
+        // An image must not be taken whose facts will never follow; a full log may have room again by then.
+        if let Some(reason) = self.inner.log.health().latched {
             return Err(LogError::Latched { reason }.into());
         }
         if let Match::Hospital(hospital) = self.matched(scope, facts)? {
@@ -233,19 +228,12 @@ impl Archive {
         self.placed(group, placed).await
     }
 
-    /// Begins an instance that is too large to be held in memory.
-    pub async fn store_large(
-        &self,
-        admission: &Admission,
-        sender: AeTitle,
-        facts: InstanceFacts,
-    ) -> Result<LargeIncoming, IntakeError> {
-        let group = group_of(admission, sender, facts, &[0; 32]);
+    /// Begins an instance that is too large to be held in memory. Waits while too many of them are on their way.
+    pub async fn store_large(&self) -> Result<LargeIncoming, IntakeError> {
         let writer = self.inner.packs.lease().await?;
         Ok(LargeIncoming {
             archive: self.clone(),
             writer,
-            group,
         })
     }
 
@@ -321,13 +309,20 @@ impl LargeIncoming {
     }
 
     /// Durable when this resolves to `Ok`. Dropped before, nothing of it is kept.
-    pub async fn finish(mut self, digest: [u8; 32]) -> Result<(), IntakeError> {
-        for instance in &mut self.group.instances {
-            instance.digest = short(&digest);
+    pub async fn finish(
+        self,
+        admission: &Admission,
+        sender: AeTitle,
+        facts: InstanceFacts,
+        digest: [u8; 32],
+    ) -> Result<(), IntakeError> {
+        let group = group_of(admission, sender, facts, &digest);
+        if matches!(admission, Admission::Shown(_)) && self.archive.holds(&group)? {
+            return Ok(());
         }
-        let facts = encode_facts(&self.group)?;
+        let facts = encode_facts(&group)?;
         let placed = self.writer.finish(facts.into(), digest).await?;
-        self.archive.placed(self.group, placed).await
+        self.archive.placed(group, placed).await
     }
 }
 

@@ -20,7 +20,16 @@ pub struct Waiting {
     pub instance: NewInstance,
     pub reply: oneshot::Sender<Result<Placed, PackError>>,
     /// Given back when it is answered.
-    pub _place: OwnedSemaphorePermit,
+    pub place: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    fn answer(self, answer: Result<Placed, PackError>) {
+        // First, so that an answered instance is not counted as waiting.
+        drop(self.place);
+        // Whoever stopped waiting does not want to know.
+        let _ = self.reply.send(answer);
+    }
 }
 
 pub struct Committer {
@@ -78,13 +87,12 @@ impl Committer {
         match self.commit(batch) {
             Ok(placed) => {
                 for (waiting, placed) in batch.drain(..).zip(placed) {
-                    // Whoever stopped waiting does not want to know.
-                    let _ = waiting.reply.send(Ok(placed));
+                    waiting.answer(Ok(placed));
                 }
             }
             Err(error) => {
                 for waiting in batch.drain(..) {
-                    let _ = waiting.reply.send(Err(error.clone()));
+                    waiting.answer(Err(error.clone()));
                 }
             }
         }

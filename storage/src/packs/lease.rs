@@ -58,6 +58,13 @@ impl Pool {
         }
     }
 
+    /// Resolves when no lease is in use.
+    #[cfg(test)]
+    pub async fn idle(&self) {
+        let all = self.permits.acquire_many(MAX_LEASES as u32).await;
+        drop(all);
+    }
+
     fn put_back(&self, shared: &Shared, pack: OpenPack) {
         if pack.end >= shared.options.seal_bytes || self.permits.is_closed() {
             shared.retire(pack.id());
@@ -90,16 +97,18 @@ impl LeasedWriter {
             .acquire_owned()
             .await
             .map_err(|_| PackError::Closed)?;
-        let (messages, receiver) = mpsc::channel(WAITING_CHUNKS);
+        let (messages, mut receiver) = mpsc::channel(WAITING_CHUNKS);
         let failure = Arc::new(Mutex::new(None));
         let told = Arc::clone(&failure);
         // A thread of its own: a future that is dropped halfway leaves no write behind that nobody waits for.
         std::thread::Builder::new()
             .name("pack-lease".into())
             .spawn(move || {
-                if let Err(error) = run(&shared, &pool, receiver) {
+                if let Err(error) = run(&shared, &pool, &mut receiver) {
                     *told.lock() = Some(error);
                 }
+                // Only now does the writer learn that nobody listens, so that it finds the reason.
+                drop(receiver);
                 drop(permit);
             })
             .map_err(|e| PackError::Create {
@@ -142,7 +151,6 @@ impl LeasedWriter {
 
     /// Why the writing thread gave up.
     async fn failed(&self) -> PackError {
-        // It tells before it drops its end of the channel's last reference, and never panics on the way.
         self.messages.closed().await;
         self.failure.lock().clone().unwrap_or(PackError::Closed)
     }
@@ -152,7 +160,7 @@ impl LeasedWriter {
 fn run(
     shared: &Shared,
     pool: &Pool,
-    mut messages: mpsc::Receiver<Message>,
+    messages: &mut mpsc::Receiver<Message>,
 ) -> Result<(), PackError> {
     shared.admit(CHUNK_BYTES as u64)?;
     let idle = pool.idle.lock().pop();
@@ -167,7 +175,7 @@ fn run(
         crc: 0,
         unsynced: 0,
     };
-    let received = stream.receive(&mut messages);
+    let received = stream.receive(messages);
     let cut = match &received {
         // Something else went wrong with the disk: it stays as it is for the next start to look at.
         Err(PackError::Latched { .. }) => return received,

@@ -200,7 +200,7 @@ impl Packs {
         let waiting = Waiting {
             instance,
             reply,
-            _place: place,
+            place,
         };
         {
             let queue = self.inner.queue.lock();

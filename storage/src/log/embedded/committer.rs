@@ -20,7 +20,16 @@ pub struct Waiting {
     pub bytes: Bytes,
     pub reply: oneshot::Sender<Result<Position, LogError>>,
     /// Given back when the record is answered.
-    pub _share: OwnedSemaphorePermit,
+    pub share: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    fn answer(self, answer: Result<Position, LogError>) {
+        // First, so that an answered record is not counted as waiting.
+        drop(self.share);
+        // Whoever stopped waiting does not want to know.
+        let _ = self.reply.send(answer);
+    }
 }
 
 /// State that only the committer's thread touches.
@@ -46,13 +55,12 @@ impl Committer {
             match self.commit(&batch, bytes) {
                 Ok(first_position) => {
                     for (waiting, position) in batch.drain(..).zip(first_position.0..) {
-                        // Whoever stopped waiting does not want to know.
-                        let _ = waiting.reply.send(Ok(Position(position)));
+                        waiting.answer(Ok(Position(position)));
                     }
                 }
                 Err(error) => {
                     for waiting in batch.drain(..) {
-                        let _ = waiting.reply.send(Err(error.clone()));
+                        waiting.answer(Err(error.clone()));
                     }
                 }
             }

@@ -4,6 +4,8 @@
 //! refuses to open (`yingku log repair` copies first, then cuts).
 
 mod committer;
+mod error;
+mod intake;
 mod options;
 mod record;
 mod repair;
@@ -12,90 +14,30 @@ mod tests;
 mod wal;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rocksdb::DB;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::watch;
 use yingku_core::ids::Position;
 
-use self::committer::{Committer, Waiting};
+use self::committer::Committer;
+use self::intake::Intake;
 use super::{BoxFuture, EventLog, LogError, LogHealth, LogRecord};
 use crate::space::{Reserve, Shortage};
 
+pub use error::LogOpenError;
 pub use options::EmbeddedLogOptions;
 pub use repair::{RepairError, RepairReport, repair};
 
-/// Payload that may wait for the committer: a second of the fastest ingest, a tenth of the memory of an idle node.
-const QUEUE_BYTES: usize = 32 * 1024 * 1024;
-/// What a waiting record costs beyond its payload, so that tiny records are bounded too (131,072 of them).
-const WAITING_OVERHEAD_BYTES: usize = 256;
-/// Appends that may wait for room in the queue; more are refused at once.
-const MAX_WAITERS: usize = 10_000;
+/// What a row costs beyond its payload, roughly.
+const ROW_BYTES: usize = 256;
 /// How much of the log's end is read and checked at open: more than two write-ahead logs hold.
 const CHECKED_TAIL_BYTES: usize = 64 * 1024 * 1024;
-
-/// Why the log could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum LogOpenError {
-    #[error(
-        "the event log in {} is damaged: {reason}. Nothing was changed. Keep a copy of the directory, \
-         restore it from a backup if there is one, or run `yingku log repair`, which copies it \
-         aside and keeps everything before the damage", dir.display()
-    )]
-    Damaged { dir: PathBuf, reason: String },
-    #[error("the event log in {} is in use by another process", dir.display())]
-    InUse { dir: PathBuf },
-    #[error("the event log in {} could not be opened", dir.display())]
-    Io {
-        dir: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("the event log in {} could not be opened", dir.display())]
-    Database {
-        dir: PathBuf,
-        source: rocksdb::Error,
-    },
-}
-
-impl LogOpenError {
-    fn damaged(dir: &Path, reason: impl Into<String>) -> Self {
-        Self::Damaged {
-            dir: dir.to_owned(),
-            reason: reason.into(),
-        }
-    }
-
-    fn io(dir: &Path, source: std::io::Error) -> Self {
-        Self::Io {
-            dir: dir.to_owned(),
-            source,
-        }
-    }
-
-    fn database(dir: &Path, source: rocksdb::Error) -> Self {
-        let text = source.to_string();
-        match source.kind() {
-            rocksdb::ErrorKind::Corruption => Self::damaged(dir, text),
-            rocksdb::ErrorKind::IOError if text.contains("/LOCK") => Self::InUse {
-                dir: dir.to_owned(),
-            },
-            // A file that the database lists and the directory lacks.
-            rocksdb::ErrorKind::IOError if text.contains("No such file") => {
-                Self::damaged(dir, text)
-            }
-            _ => Self::Database {
-                dir: dir.to_owned(),
-                source,
-            },
-        }
-    }
-}
 
 /// What readers, appenders and the committer share.
 struct Shared {
@@ -110,13 +52,6 @@ struct Shared {
 struct State {
     latched: Option<Arc<str>>,
     full: Option<Shortage>,
-}
-
-/// Where appends enter.
-struct Intake {
-    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
-    room: Arc<Semaphore>,
-    waiters: AtomicUsize,
 }
 
 /// The embedded backend of [`EventLog`]. Dropping it writes what waits and closes the database.
@@ -151,11 +86,7 @@ impl EmbeddedLog {
             .map_err(|e| LogOpenError::io(dir, e))?;
         Ok(Self {
             shared,
-            intake: Arc::new(Intake {
-                queue: Mutex::new(Some(sender)),
-                room: Arc::new(Semaphore::new(QUEUE_BYTES)),
-                waiters: AtomicUsize::new(0),
-            }),
+            intake: Arc::new(Intake::new(sender)),
             committer: Mutex::new(Some(committer)),
         })
     }
@@ -163,7 +94,7 @@ impl EmbeddedLog {
     /// Answers what waits, refuses what comes later and writes the database's tables, so that the next start need not
     /// replay the write-ahead log. Blocks; done by drop too.
     pub fn close(&self) {
-        self.intake.queue.lock().take();
+        self.intake.close();
         let Some(committer) = self.committer.lock().take() else {
             return;
         };
@@ -216,14 +147,13 @@ fn open_database(dir: &Path) -> Result<DB, LogOpenError> {
     if !dir.join("CURRENT").exists() && holds_data(dir).map_err(io)? {
         return Err(LogOpenError::damaged(dir, "the file CURRENT is missing"));
     }
-    if let Some(damage) = wal::scan(dir).map_err(io)? {
+    if let Some(damage) = wal::scan(dir).map_err(io)?.first() {
         return Err(LogOpenError::damaged(
             dir,
             format!(
-                "{} has a bad record at byte {} and good ones after it, from byte {}",
+                "{} has a bad record at byte {}",
                 damage.file.display(),
-                damage.offset,
-                damage.good_after
+                damage.offset
             ),
         ));
     }
@@ -269,7 +199,7 @@ fn check_ends(dir: &Path, db: &DB) -> Result<(Position, i64), LogOpenError> {
             )));
         }
         last.get_or_insert((position, record.time_ms));
-        checked_bytes += record.bytes.len() + WAITING_OVERHEAD_BYTES;
+        checked_bytes += record.bytes.len() + ROW_BYTES;
         if checked_bytes > CHECKED_TAIL_BYTES {
             break;
         }
@@ -279,54 +209,6 @@ fn check_ends(dir: &Path, db: &DB) -> Result<(Position, i64), LogOpenError> {
     rows.status().map_err(|e| LogOpenError::database(dir, e))?;
     let (position, time_ms) = last.ok_or_else(|| damaged("its last record is missing".into()))?;
     Ok((position.next(), time_ms))
-}
-
-impl Intake {
-    /// Waits for room, then hands the record to the committer.
-    async fn enter(
-        &self,
-        bytes: Bytes,
-    ) -> Result<oneshot::Receiver<Result<Position, LogError>>, LogError> {
-        let cost = u32::try_from(bytes.len() + WAITING_OVERHEAD_BYTES).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room);
-        let share = match Arc::clone(&room).try_acquire_many_owned(cost) {
-            Ok(share) => share,
-            Err(_) => {
-                let _counted = self.count_waiter()?;
-                room.acquire_many_owned(cost)
-                    .await
-                    .map_err(|_| LogError::Closed)?
-            }
-        };
-        let (reply, answer) = oneshot::channel();
-        let waiting = Waiting {
-            bytes,
-            reply,
-            _share: share,
-        };
-        let queue = self.queue.lock();
-        let sender = queue.as_ref().ok_or(LogError::Closed)?;
-        sender.send(waiting).map_err(|_| LogError::Closed)?;
-        Ok(answer)
-    }
-
-    fn count_waiter(&self) -> Result<CountedWaiter<'_>, LogError> {
-        let waiting = self.waiters.fetch_add(1, Ordering::Relaxed);
-        let counted = CountedWaiter(&self.waiters);
-        if waiting >= MAX_WAITERS {
-            return Err(LogError::Busy { waiting });
-        }
-        Ok(counted)
-    }
-}
-
-/// Counts down again, whether the wait ended or was given up.
-struct CountedWaiter<'a>(&'a AtomicUsize);
-
-impl Drop for CountedWaiter<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl EventLog for EmbeddedLog {
@@ -378,7 +260,7 @@ impl EventLog for EmbeddedLog {
             let (_, value) = row
                 .filter(|(key, _)| record::position(key) == Some(next))
                 .ok_or_else(|| match rows.status() {
-                    Err(error) => LogError::damaged(next, error.to_string()),
+                    Err(error) => LogError::damaged(next, error),
                     Ok(()) => LogError::damaged(next, "record is missing"),
                 })?;
             let record = record::decode(next, value)?;
@@ -401,7 +283,7 @@ impl EventLog for EmbeddedLog {
             .shared
             .db
             .get_pinned_opt(record::key(position), &options::reading())
-            .map_err(|e| LogError::damaged(position, e.to_string()))?
+            .map_err(|e| LogError::damaged(position, e))?
             .ok_or_else(|| LogError::damaged(position, "record is missing"))?;
         record::decode(position, &value).map(Some)
     }
@@ -420,7 +302,7 @@ impl EventLog for EmbeddedLog {
             end: *self.shared.end.borrow(),
             latched: state.latched.clone(),
             full: state.full,
-            waiting_bytes: QUEUE_BYTES.saturating_sub(self.intake.room.available_permits()),
+            waiting_bytes: self.intake.waiting_bytes(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use yingku_core::ids::Position;
 
-use super::{open_database, options, record};
+use super::{open_database, options, record, wal};
 
 /// Payload of one batch while records are copied.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -91,13 +91,17 @@ fn keep_good_prefix(
         dir: damaged.to_owned(),
         source,
     };
-    let old = match DB::open(&options::salvage(), damaged) {
-        Ok(db) => db,
-        Err(_) => {
-            DB::repair(&options::salvage(), damaged).map_err(unreadable)?;
-            DB::open(&options::salvage(), damaged).map_err(unreadable)?
-        }
-    };
+    let mut rebuild = !damaged.join("CURRENT").exists();
+    for damage in wal::scan(damaged)? {
+        // RocksDB may loop over a bad record: in the copy it meets none.
+        rebuild |= damage.in_manifest;
+        let file = fs::OpenOptions::new().write(true).open(&damage.file)?;
+        file.set_len(damage.offset as u64)?;
+    }
+    if rebuild || DB::open(&options::salvage(), damaged).is_err() {
+        DB::repair(&options::salvage(), damaged).map_err(unreadable)?;
+    }
+    let old = DB::open(&options::salvage(), damaged).map_err(unreadable)?;
     let new = open_database(fresh).map_err(io::Error::other)?;
     let mut rows = old.raw_iterator_opt(options::reading());
     rows.seek_to_first();

@@ -1,8 +1,10 @@
-//! Tells a torn tail of RocksDB's write-ahead log from damage before RocksDB opens it.
+//! Checks RocksDB's write-ahead log and its list of tables (MANIFEST) before RocksDB opens them.
 //!
-//! A crash leaves at most an incomplete last record. RocksDB takes a record whose length field runs past the end of
-//! the file for such a tail, and would silently drop every good record behind it; a flipped bit in a length field
-//! looks just like that. So: where the first bad record is followed by a good one, it is damage.
+//! A crash leaves at most an incomplete last record in the write-ahead log. RocksDB takes a record whose length field runs
+//! past the end of the file for such a tail, and would silently drop every good record behind it; a flipped bit in a
+//! length field looks just like that. So: where the first bad record is all there, or good ones follow, it is damage. With
+//! the MANIFEST any bad record is: RocksDB deletes tables that it does not list, and may loop for ever over a record of a
+//! type that it does not know.
 //!
 //! The file is a row of 32 KiB blocks; a physical record never crosses a block and is
 //! `masked CRC-32C (4) | length (2) | type (1) | payload`, the CRC over type and payload. What is left of a block when
@@ -17,58 +19,78 @@ const HEADER_BYTES: usize = 7;
 /// Full, First, Middle, Last: the types that carry data.
 const DATA_TYPES: std::ops::RangeInclusive<u8> = 1..=4;
 
-/// A bad record with good ones behind it.
+/// A bad record that is no torn tail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WalDamage {
     pub file: PathBuf,
     /// Byte of the first bad record.
     pub offset: usize,
-    /// Byte of a good record behind it.
-    pub good_after: usize,
+    /// It is the list of tables.
+    pub in_manifest: bool,
 }
 
-/// Looks through every write-ahead log in the directory.
-pub fn scan(dir: &Path) -> io::Result<Option<WalDamage>> {
+/// Looks through every such file in the directory.
+pub fn scan(dir: &Path) -> io::Result<Vec<WalDamage>> {
+    let mut damage = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let file = entry?.path();
-        if file.extension().is_some_and(|e| e == "log") {
-            let bytes = fs::read(&file)?;
-            if let Some((offset, good_after)) = damage_in(&bytes) {
-                return Ok(Some(WalDamage {
-                    file,
-                    offset,
-                    good_after,
-                }));
-            }
-        }
-    }
-    Ok(None)
-}
-
-fn damage_in(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut offset = 0;
-    loop {
-        let block_left = BLOCK_BYTES - offset % BLOCK_BYTES;
-        if block_left < HEADER_BYTES {
-            offset += block_left;
+        let entry = entry?;
+        let file = entry.path();
+        let is_wal = file.extension().is_some_and(|e| e == "log");
+        let is_manifest = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(b"MANIFEST-");
+        if !is_wal && !is_manifest {
             continue;
         }
-        if offset >= bytes.len() {
-            return None;
-        }
-        match record_at(bytes, offset) {
-            Some(length) => offset += HEADER_BYTES + length,
-            // Zeros stand where space was allocated ahead; a good record never starts with seven of them.
-            None => {
-                let behind = (offset + 1..bytes.len()).find(|&at| {
-                    BLOCK_BYTES - at % BLOCK_BYTES >= HEADER_BYTES
-                        && bytes.get(at + 6).is_some_and(|t| DATA_TYPES.contains(t))
-                        && record_at(bytes, at).is_some()
-                });
-                return behind.map(|good_after| (offset, good_after));
-            }
+        let bytes = fs::read(&file)?;
+        if let Some(offset) = first_bad(&bytes)
+            && (is_manifest || !is_torn_tail(&bytes, offset))
+        {
+            damage.push(WalDamage {
+                file,
+                offset,
+                in_manifest: is_manifest,
+            });
         }
     }
+    Ok(damage)
+}
+
+/// Where the first record begins that is not as it was written.
+fn first_bad(bytes: &[u8]) -> Option<usize> {
+    let mut offset = 0;
+    while offset < bytes.len() {
+        let block_left = BLOCK_BYTES - offset % BLOCK_BYTES;
+        offset += if block_left < HEADER_BYTES {
+            block_left
+        } else {
+            match record_at(bytes, offset) {
+                Some(length) => HEADER_BYTES + length,
+                None => return Some(offset),
+            }
+        };
+    }
+    None
+}
+
+/// Whether a crash can have left the bad record at `offset`: it ends too early and nothing good is behind it.
+fn is_torn_tail(bytes: &[u8], offset: usize) -> bool {
+    let tail = bytes.get(offset..).unwrap_or_default();
+    // Room that was allocated ahead. No good record starts with zeros.
+    if tail.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    if let Some((_, [low, high, _, payload @ ..])) = tail.split_first_chunk::<4>()
+        && payload.len() >= usize::from(u16::from_le_bytes([*low, *high]))
+    {
+        return false;
+    }
+    !(offset + 1..bytes.len()).any(|at| {
+        BLOCK_BYTES - at % BLOCK_BYTES >= HEADER_BYTES
+            && bytes.get(at + 6).is_some_and(|t| DATA_TYPES.contains(t))
+            && record_at(bytes, at).is_some()
+    })
 }
 
 /// The payload length of the record that begins at `offset`, if it is whole and its checksum right.

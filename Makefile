@@ -1,0 +1,89 @@
+# One way to run everything, for people and for CI.
+#
+#   make run      install what is missing, build, start the archive with the demo settings
+#   make test     install what is missing, build, pass every test
+#   make demo     (while `make run` runs) push, store, declare and reconcile the sample exam
+#   make bench    the figures of benches/README.md, peers in the same run
+#   make torture  kill -9 under load, 100 times
+#   make lint     formatting and clippy
+#   make fmt      format the tree
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Targets share one cargo target directory and two cores: never run them side by side.
+.NOTPARALLEL:
+
+# Where rustup puts cargo, also right after it was installed.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+CACHE ?= $(HOME)/.cache/yingku
+
+# CI works in a fresh clone each time: what is slow to make (RocksDB's C++, the Python environment)
+# stays in the user's cache, so that only the workspace itself is built again.
+ifeq ($(CI),true)
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+VENV ?= $(CACHE)/venv
+else
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+VENV ?= $(CURDIR)/.venv
+endif
+
+export YINGKU ?= $(CARGO_TARGET_DIR)/release/yingku
+PYTHON := $(VENV)/bin/python
+DATA ?= $(CURDIR)/data/demo
+TORTURE_ROUNDS ?= 100
+
+.PHONY: help
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# --- what must be there first -------------------------------------------------------------------
+
+.PHONY: install-deps install-build-deps
+install-build-deps:
+	@deploy/install-deps.sh build
+
+install-deps: install-build-deps
+	@deploy/install-deps.sh peers
+	@deploy/install-deps.sh python "$(VENV)"
+
+# --- build, run, demo ---------------------------------------------------------------------------
+
+.PHONY: build run demo
+build: install-build-deps
+	cargo build --release --locked --package yingku
+
+run: build
+	@deploy/demo/run.sh "$(DATA)"
+
+demo: build
+	@deploy/demo/demo.sh "$(DATA)"
+
+# --- tests --------------------------------------------------------------------------------------
+
+.PHONY: test test-rust test-peers torture lint fmt
+test: install-deps lint test-rust test-peers
+	@echo "make test: everything passed"
+
+test-rust: install-build-deps
+	cargo test --release --locked --workspace
+
+test-peers: install-deps build
+	$(PYTHON) -m pytest -c tests/pytest.ini tests/peers $(PYTEST_ARGS)
+
+torture: install-deps build
+	cd tests && $(PYTHON) -m peers.torture --rounds $(TORTURE_ROUNDS)
+
+lint: install-build-deps
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+fmt:
+	cargo fmt --all
+
+# --- figures ------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: install-deps build
+	PYTHON="$(PYTHON)" benches/run.sh $(BENCH_ARGS)

@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""The figures that stock DICOM peers can measure, with other archives in the same run.
+
+    bench.py store     C-STORE by dcmsend: one, four and eight associations; Orthanc and dcmqrscp beside it
+    bench.py move      C-MOVE of that study to a discarding storescp
+    bench.py push      durable pushes over 64 connections
+    bench.py memory    resident memory: idle, and while a 2 GB instance is stored and moved
+
+Options: --scratch DIR (on the disk to be measured), --rounds N (the median of N is reported).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import images  # noqa: E402  (both beside this file)
+import other_archives  # noqa: E402
+
+from support.archive import REPOSITORY, Archive, free_port  # noqa: E402
+from support.exams import new_exam, study_of  # noqa: E402
+from support.registry import Registry  # noqa: E402
+
+SLICES = 400
+SLICE_SIDE = 512  # 512 × 512 pixels of 16 bits: 512 KB
+SMALL_SIDE = 24  # 24 × 24 pixels of 16 bits and a kilobyte of header: 2 KB
+SLICES_OF_EACH_OF_FOUR = 200
+SMALL_OF_EACH_OF_EIGHT = 500
+BIG_FRAMES = 4000  # of 512 KB: 2.1 GB
+
+PUSH_CONNECTIONS = 64
+PUSH_SECONDS = 10
+PUSH_NUMBER_DIGITS = 12  # as push_load.rs replaces
+
+IDLE_LIMIT_MB = 200
+BIG_LIMIT_MB = 400
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the result: what, how much, and the aim if there is one."""
+
+    what: str
+    value: float
+    unit: str
+    aim: str = ""
+
+    def row(self) -> str:
+        return f"| {self.what} | {self.value:,.1f} {self.unit} | {self.aim} |"
+
+
+@dataclass
+class Result:
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, *figure: object) -> float:
+        one = Figure(*figure)  # type: ignore[arg-type]
+        self.figures.append(one)
+        print(one.row(), flush=True)
+        return one.value
+
+
+def seconds(work: Callable[[], None]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def dcmsend(port: int, *folders: Path) -> None:
+    """One stock dcmsend for each folder, side by side; every image must be taken."""
+    running = [
+        subprocess.Popen(
+            ["dcmsend", "-v", "-aec", "YINGKU", "127.0.0.1", str(port), "--scan-directories", str(folder)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for folder in folders
+    ]
+    for one, folder in zip(running, folders, strict=True):
+        output, _ = one.communicate()
+        sent = sum(1 for line in output.splitlines() if "Received C-STORE Response (Success)" in line)
+        wanted = sum(1 for _ in folder.iterdir())
+        if one.returncode != 0 or sent != wanted:
+            raise SystemExit(f"dcmsend: {sent} of {wanted} images were taken\n{output[-2000:]}")
+
+
+@contextmanager
+def yingku(scratch: Path, sink: int = 0) -> Iterator[Archive]:
+    archive = Archive(scratch / "yingku", Registry(peers={"SINK": sink} if sink else {})).start()
+    try:
+        yield archive
+    finally:
+        archive.kill()
+
+
+def push_and_make(archive: Archive, scratch: Path, name: str, count: int, side: int) -> Path:
+    """Pushes an exam and makes the images of its study; their folder."""
+    exam = archive.client().pushed(new_exam(images=count))
+    return images.make(exam, scratch / name, count, side)
+
+
+def median_rate(count: int, rounds: int, work: Callable[[int], None]) -> float:
+    return count / statistics.median(seconds(lambda number=number: work(number)) for number in range(rounds))
+
+
+def bench_store(scratch: Path, rounds: int, result: Result) -> None:
+    with yingku(scratch) as archive:
+        port = archive.dicom[1]
+        ones = [push_and_make(archive, scratch, f"one{turn}", SLICES, SLICE_SIDE) for turn in range(rounds)]
+        rate = median_rate(SLICES, rounds, lambda turn: dcmsend(port, ones[turn]))
+        result.add("C-STORE, 512 KB, one association", rate, "images/s", "≥ 700")
+
+        fours = [
+            [push_and_make(archive, scratch, f"four{turn}-{part}", SLICES_OF_EACH_OF_FOUR, SLICE_SIDE) for part in range(4)]
+            for turn in range(rounds)
+        ]
+        four = median_rate(4 * SLICES_OF_EACH_OF_FOUR, rounds, lambda turn: dcmsend(port, *fours[turn]))
+        result.add("C-STORE, 512 KB, four associations", four, "images/s", "≥ 1,300")
+
+        eights = [
+            [push_and_make(archive, scratch, f"eight{turn}-{part}", SMALL_OF_EACH_OF_EIGHT, SMALL_SIDE) for part in range(8)]
+            for turn in range(rounds)
+        ]
+        eight = median_rate(8 * SMALL_OF_EACH_OF_EIGHT, rounds, lambda turn: dcmsend(port, *eights[turn]))
+        result.add("C-STORE, 2 KB, eight associations", eight, "images/s", "≥ 3,000")
+
+    # The others, same files, same disk. `storescp --ignore` throws everything away: the tool's own limit.
+    for name, peer, aim in (
+        ("storescp --ignore", other_archives.ignoring_storescp(free_port()), ""),
+        ("Orthanc", other_archives.orthanc(scratch / "orthanc", free_port()), "≥ 30"),
+        ("dcmqrscp", other_archives.dcmqrscp(scratch / "dcmqrscp", free_port()), "≥ 30"),
+    ):
+        with peer as other_port:
+            other = SLICES / seconds(lambda: dcmsend(other_port, ones[0]))
+        result.add(f"the same to {name}", other, "images/s")
+        result.add(f"Yingku / {name}", rate / other, "×", aim)
+
+
+def movescu(port: int, study: str) -> None:
+    done = subprocess.run(
+        ["movescu", "-v", "-S", "-aec", "YINGKU", "-aem", "SINK", "-k", "QueryRetrieveLevel=STUDY",
+         "-k", f"StudyInstanceUID={study}", "127.0.0.1", str(port)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )
+    if done.returncode != 0 or "Received Final Move Response (Success)" not in done.stdout:
+        raise SystemExit(f"movescu failed:\n{done.stdout[-2000:]}")
+
+
+def bench_move(scratch: Path, rounds: int, result: Result) -> None:
+    sink = free_port()
+    with ExitStack() as stack:
+        stack.enter_context(other_archives.ignoring_storescp(sink))
+        with yingku(scratch, sink) as archive:
+            exam = archive.client().pushed(new_exam(images=SLICES))
+            folder = images.make(exam, scratch / "study", SLICES, SLICE_SIDE)
+            dcmsend(archive.dicom[1], folder)
+            rate = median_rate(SLICES, rounds, lambda _: movescu(archive.dicom[1], study_of(exam)))
+        result.add("C-MOVE, 512 KB, to storescp --ignore", rate, "images/s", "≥ 1,000")
+        for name, peer in (
+            ("Orthanc", other_archives.orthanc(scratch / "orthanc", free_port(), sink)),
+            ("dcmqrscp", other_archives.dcmqrscp(scratch / "dcmqrscp", free_port(), sink)),
+        ):
+            with peer as port:
+                dcmsend(port, folder)
+                other = SLICES / seconds(lambda: movescu(port, study_of(exam)))
+            result.add(f"the same from {name}", other, "images/s")
+            result.add(f"Yingku / {name}", rate / other, "×")
+
+
+def peak_mb(archive: Archive) -> float:
+    """The highest resident memory since the last `forget_peak`."""
+    for line in Path(f"/proc/{archive.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit("no VmHWM")
+
+
+def forget_peak(archive: Archive) -> None:
+    Path(f"/proc/{archive.pid}/clear_refs").write_text("5")
+
+
+def bench_memory(scratch: Path, rounds: int, result: Result) -> None:
+    sink = free_port()
+    with other_archives.ignoring_storescp(sink), yingku(scratch, sink) as archive:
+        exam = archive.client().pushed(new_exam(images=1))
+        result.add("resident memory, idle", archive.resident_bytes() / 2**20, "MB", f"≤ {IDLE_LIMIT_MB}")
+        folder = images.make_multiframe(exam, scratch / "big", BIG_FRAMES, SLICE_SIDE)
+        forget_peak(archive)
+        took = seconds(lambda: dcmsend(archive.dicom[1], folder))
+        result.add("peak while a 2 GB instance is stored", peak_mb(archive), "MB", f"≤ {BIG_LIMIT_MB}")
+        size_mb = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+        result.add("storing it", size_mb / took, "MB/s")
+        forget_peak(archive)
+        took = seconds(lambda: movescu(archive.dicom[1], study_of(exam)))
+        result.add("peak while it is moved", peak_mb(archive), "MB", f"≤ {BIG_LIMIT_MB}")
+        result.add("moving it", size_mb / took, "MB/s")
+
+
+def bench_push(scratch: Path, rounds: int, result: Result) -> None:
+    # The generator lies beside the other bench targets; cargo builds it if it is not there.
+    load = ["cargo", "bench", "--quiet", "--locked", "--bench", "push_load", "--"]
+    template = scratch / "push.json"
+    exam = new_exam()
+    number = "@" * PUSH_NUMBER_DIGITS
+    exam["examNo"] = f"E{number}"
+    exam["patientInfo"]["sickId"] = f"S{number}"
+    exam["examInfo"].update({"applyNo": f"F{number}", "patientID": f"P{number}"})
+    exam["imageList"][0].update({"patientID": f"P{number}", "accessionNo": f"A{number}", "studyUID": f"1.2.826.0.1.3680043.8.498.3.1{number}"})
+    template.write_text(json.dumps(exam, ensure_ascii=False), encoding="utf-8")
+    runs = []
+    for turn in range(rounds):
+        with yingku(scratch / str(turn)) as archive:
+            address = archive.http.removeprefix("http://")
+            done = subprocess.run(
+                [*load, address, archive.client().token, str(template), str(PUSH_CONNECTIONS), str(PUSH_SECONDS)],
+                cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True,
+            )
+            runs.append(json.loads(done.stdout.splitlines()[-1]))
+    middle = sorted(runs, key=lambda run: run["per_s"])[len(runs) // 2]
+    result.add(f"durable pushes, {PUSH_CONNECTIONS} connections", middle["per_s"], "/s", "≥ 3,000")
+    result.add("p50", middle["p50_ms"], "ms")
+    result.add("p99", middle["p99_ms"], "ms", "≤ 50")
+
+
+QUESTIONS = {"store": bench_store, "move": bench_move, "push": bench_push, "memory": bench_memory}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("question", choices=QUESTIONS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scratch", type=Path, help="where data and images lie; on the disk to be measured")
+    given = parser.parse_args()
+    print(f"\n| {given.question} | measured | aim |\n|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory(prefix="yingku-bench-", dir=given.scratch) as scratch:
+        QUESTIONS[given.question](Path(scratch), given.rounds, Result())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# One exam's way through the house, against the archive that `make run` started:
+# validate, push, store, declare, reconcile, find.
+#
+#   demo.sh DATA_DIRECTORY       (YINGKU names the binary)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+data="${1:?the data directory of the running archive}"
+yingku="${YINGKU:-target/release/yingku}"
+url="${YINGKU_URL:-http://127.0.0.1:8080}"
+dicom="${YINGKU_DICOM:-YINGKU@127.0.0.1:11112}"
+samples=deploy/demo/samples
+day=2026-07-04
+
+pacs=(--url "$url" --app demo-pacs --license demo-license --org 350006 --key "$data/keys/demo-pacs.pub.pem")
+reader=(--url "$url" --app demo-reader --license demo-license --org 350006 --key "$data/keys/demo-reader.pub.pem")
+
+step() { printf '\n== %s\n' "$*"; }
+
+if [[ ! -r "$data/keys/demo-pacs.pub.pem" ]]; then
+  echo "No archive has run with $data yet: start it with 'make run' in another shell first." >&2
+  exit 1
+fi
+
+step "1. Is the push well formed? (a dry run, nothing is kept)"
+"$yingku" client "${pacs[@]}" validate "$samples/exam_push.json"
+
+step "2. Push the examination"
+"$yingku" client "${pacs[@]}" push "$samples/exam_push.json"
+
+step "3. Send its two CT slices and the scanned apply form (series 0)"
+"$yingku" client send --dicom "$dicom" --calling DEMO "$samples/dicom"
+
+step "4. Declare how many exams the hospitals should have uploaded"
+"$yingku" client "${pacs[@]}" statistics "$samples/upload_statistics.json"
+
+step "5. Reconcile: declared against what came"
+"$yingku" reconcile "${reader[@]}" --from "$day" --to "$day"
+
+step "6. Find the study as a DICOM peer would"
+"$yingku" client find --dicom "$dicom" --level STUDY AccessionNumber=A0001 StudyInstanceUID PatientName \
+  ModalitiesInStudy NumberOfStudyRelatedInstances

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Installs what a fresh machine lacks, and says in words what it cannot install.
+#
+#   install-deps.sh build          compilers and libraries that the build needs; checks the Rust toolchain
+#   install-deps.sh peers          the DICOM peers that the tests talk to
+#   install-deps.sh python VENV    a virtual environment with the pinned test packages
+#
+# Nothing is touched when nothing is missing, so every make target may call it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# rocksdb: clang and libclang for its bindings, a C++ compiler for itself.
+build_packages=(ca-certificates g++ make clang libclang-dev cmake pkg-config libssl-dev openssl curl git)
+# The peers of the tests and benches, and Python to drive them.
+peer_packages=(dcmtk orthanc dicom3tools python3 python3-venv)
+
+say() { printf 'install-deps: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+
+missing_packages() {
+  local package
+  for package in "$@"; do
+    if [[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]]; then
+      printf '%s\n' "$package"
+    fi
+  done
+}
+
+install_packages() {
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    say "this is not a Debian system, so nothing is installed here; these must be present: $*"
+    return 0
+  fi
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
+  ((${#missing[@]} == 0)) && return 0
+  local as_root=()
+  if ((EUID != 0)); then
+    sudo -n true 2>/dev/null || fail "missing Debian packages; run as root: apt-get install ${missing[*]}"
+    as_root=(sudo -n)
+  fi
+  say "installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -q
+  # The orthanc package would start a server of its own on install; the tests start theirs.
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+    apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+check_rust() {
+  local wanted found
+  wanted="$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)"
+  command -v cargo >/dev/null || fail "no Rust toolchain: install one (Rust $wanted or newer) from https://rustup.rs, then run make again"
+  found="$(rustc --version | sed -n 's/^rustc \([0-9.]*\).*/\1/p')"
+  if [[ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]]; then
+    fail "Rust $found is too old, $wanted or newer is needed: rustup update stable"
+  fi
+}
+
+make_venv() {
+  local venv="$1" pins=tests/requirements.txt
+  if [[ -x "$venv/bin/python" ]] && cmp -s "$pins" "$venv/requirements.installed"; then
+    return 0
+  fi
+  say "making the Python environment $venv"
+  mkdir -p "$(dirname "$venv")"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$pins"
+  cp "$pins" "$venv/requirements.installed"
+}
+
+case "${1:-}" in
+  build) install_packages "${build_packages[@]}"; check_rust ;;
+  peers) install_packages "${peer_packages[@]}" ;;
+  python) make_venv "${2:?the directory of the virtual environment}" ;;
+  *) fail "usage: install-deps.sh build | peers | python VENV" ;;
+esac

@@ -1,0 +1,293 @@
+//! What is agreed on with a caller: who may come in, which presentation contexts, which roles (PS3.7 annex D).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use dicom_dictionary_std::uids;
+use dicom_ul::pdu::{
+    AssociationRJ, AssociationRJResult, AssociationRJServiceProviderASCEReason,
+    AssociationRJServiceProviderPresentationReason, AssociationRJServiceUserReason,
+    AssociationRJSource, AssociationRQ, PresentationContextProposed, PresentationContextResult,
+    PresentationContextResultReason, UserVariableItem,
+};
+
+use super::PresentationContext;
+use crate::scan::EXPLICIT_VR_BIG_ENDIAN;
+
+/// Root of the standard's storage SOP classes (PS3.6 annex A).
+pub const STORAGE_ROOT: &str = "1.2.840.10008.5.1.4.1.1.";
+/// Root of everything that the standard defines.
+const STANDARD_ROOT: &str = "1.2.840.10008.";
+/// PS3.8 §9.3.2.2: odd identifiers from 1 to 255.
+pub const CONTEXT_LIMIT: usize = 128;
+/// PS3.5 §9.1
+const UID_LIMIT: usize = 64;
+
+const QUERY_RETRIEVE: [&str; 6] = [
+    uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
+    uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE,
+    uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET,
+    uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
+    uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE,
+    uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET,
+];
+
+/// Transfer syntaxes of commands' data sets that we read and write ourselves, best first.
+const OWN_SYNTAXES: [&str; 3] = [
+    uids::EXPLICIT_VR_LITTLE_ENDIAN,
+    uids::IMPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+];
+
+/// Who asks for an association.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub calling: String,
+    pub called: String,
+    pub address: Option<SocketAddr>,
+    /// The connection is encrypted.
+    pub secure: bool,
+}
+
+/// Why an association is refused (PS3.8 §9.3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    CallingAeNotRecognised,
+    CalledAeNotRecognised,
+    ApplicationContext,
+    ProtocolVersion,
+    /// This caller, or the node as a whole, has as many associations as it may.
+    LimitExceeded,
+    /// The node is starting, stopping or out of resources.
+    Congestion,
+    Other,
+}
+
+impl Rejection {
+    pub(super) fn to_pdu(self) -> AssociationRJ {
+        use AssociationRJServiceProviderPresentationReason as Presentation;
+        use AssociationRJServiceUserReason as User;
+        let (result, source) = match self {
+            Self::CallingAeNotRecognised => (
+                AssociationRJResult::Permanent,
+                AssociationRJSource::ServiceUser(User::CallingAETitleNotRecognized),
+            ),
+            Self::CalledAeNotRecognised => (
+                AssociationRJResult::Permanent,
+                AssociationRJSource::ServiceUser(User::CalledAETitleNotRecognized),
+            ),
+            Self::ApplicationContext => (
+                AssociationRJResult::Permanent,
+                AssociationRJSource::ServiceUser(User::ApplicationContextNameNotSupported),
+            ),
+            Self::ProtocolVersion => (
+                AssociationRJResult::Permanent,
+                AssociationRJSource::ServiceProviderASCE(
+                    AssociationRJServiceProviderASCEReason::ProtocolVersionNotSupported,
+                ),
+            ),
+            Self::LimitExceeded => (
+                AssociationRJResult::Transient,
+                AssociationRJSource::ServiceProviderPresentation(Presentation::LocalLimitExceeded),
+            ),
+            Self::Congestion => (
+                AssociationRJResult::Transient,
+                AssociationRJSource::ServiceProviderPresentation(Presentation::TemporaryCongestion),
+            ),
+            Self::Other => (
+                AssociationRJResult::Permanent,
+                AssociationRJSource::ServiceUser(User::NoReasonGiven),
+            ),
+        };
+        AssociationRJ { result, source }
+    }
+}
+
+/// Kept as long as the association lives; dropping it gives the caller's place back.
+pub type Admission = Box<dyn Send + Sync>;
+
+/// Decides who may open an association: AE titles, addresses, numbers.
+pub trait Gatekeeper: Send + Sync {
+    fn admit(&self, caller: &Caller) -> Result<Admission, Rejection>;
+}
+
+/// Which presentation contexts are accepted.
+#[derive(Debug, Clone, Default)]
+pub struct NegotiationPolicy {
+    /// Also accept storage under abstract syntaxes that the standard does not know: vendors' private SOP classes.
+    pub accept_any_storage: bool,
+    /// Abstract syntaxes outside the storage root that are storage all the same.
+    pub more_storage: Vec<String>,
+}
+
+impl NegotiationPolicy {
+    pub fn is_storage(&self, abstract_syntax: &str) -> bool {
+        is_storage_class(abstract_syntax)
+            || self
+                .more_storage
+                .iter()
+                .any(|known| known == abstract_syntax)
+            || (self.accept_any_storage && !abstract_syntax.starts_with(STANDARD_ROOT))
+    }
+
+    /// The transfer syntax to use, or why there is none.
+    fn choose(
+        &self,
+        proposed: &PresentationContextProposed,
+    ) -> Result<Arc<str>, PresentationContextResultReason> {
+        let abstract_syntax = plain_uid(&proposed.abstract_syntax);
+        let offered = || proposed.transfer_syntaxes.iter().map(|uid| plain_uid(uid));
+        let chosen = if self.is_storage(abstract_syntax) {
+            // The sender's first choice is how it has the instance: bytes that come are bytes that leave.
+            offered().find(|uid| is_uid(uid))
+        } else if abstract_syntax == uids::VERIFICATION || QUERY_RETRIEVE.contains(&abstract_syntax)
+        {
+            OWN_SYNTAXES
+                .into_iter()
+                .find(|own| offered().any(|uid| uid == *own))
+        } else {
+            return Err(PresentationContextResultReason::AbstractSyntaxNotSupported);
+        };
+        chosen
+            .map(Arc::from)
+            .ok_or(PresentationContextResultReason::TransferSyntaxesNotSupported)
+    }
+}
+
+/// Whether the standard's storage SOP classes hold it.
+pub fn is_storage_class(abstract_syntax: &str) -> bool {
+    abstract_syntax.starts_with(STORAGE_ROOT) && is_uid(abstract_syntax)
+}
+
+pub(super) fn plain_uid(uid: &str) -> &str {
+    uid.trim_matches(|c: char| c == '\0' || c.is_whitespace())
+}
+
+fn is_uid(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= UID_LIMIT
+        && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+/// The outcome: our answer, and what holds from now on.
+pub(super) struct Negotiated {
+    pub answers: Vec<PresentationContextResult>,
+    pub contexts: Vec<PresentationContext>,
+    pub roles: Vec<UserVariableItem>,
+}
+
+pub(super) fn negotiate(policy: &NegotiationPolicy, request: &AssociationRQ) -> Negotiated {
+    let mut outcome = Negotiated {
+        answers: Vec::new(),
+        contexts: Vec::new(),
+        roles: accepted_roles(policy, request),
+    };
+    for proposed in request.presentation_contexts.iter().take(CONTEXT_LIMIT) {
+        let abstract_syntax = plain_uid(&proposed.abstract_syntax);
+        let known = outcome.contexts.iter().any(|c| c.id == proposed.id);
+        let chosen = if known || proposed.id % 2 == 0 {
+            Err(PresentationContextResultReason::NoReason)
+        } else {
+            policy.choose(proposed)
+        };
+        match chosen {
+            Ok(transfer_syntax) => {
+                outcome.answers.push(PresentationContextResult {
+                    id: proposed.id,
+                    reason: PresentationContextResultReason::Acceptance,
+                    transfer_syntax: transfer_syntax.to_string(),
+                });
+                outcome.contexts.push(PresentationContext {
+                    id: proposed.id,
+                    abstract_syntax: abstract_syntax.into(),
+                    transfer_syntax,
+                    peer_is_scp: takes_store(&outcome.roles, abstract_syntax),
+                });
+            }
+            Err(reason) => outcome.answers.push(PresentationContextResult {
+                id: proposed.id,
+                reason,
+                // Not significant, but it must be there (PS3.8 §9.3.3.2).
+                transfer_syntax: uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned(),
+            }),
+        }
+    }
+    outcome
+}
+
+/// Roles are agreed to as proposed for storage classes; all others keep the default roles.
+fn accepted_roles(policy: &NegotiationPolicy, request: &AssociationRQ) -> Vec<UserVariableItem> {
+    request
+        .user_variables
+        .iter()
+        .filter_map(|item| match item {
+            UserVariableItem::ScuScpRoleSelectionSubItem(class, roles)
+                if policy.is_storage(plain_uid(class)) =>
+            {
+                let class = plain_uid(class).to_owned();
+                Some(UserVariableItem::ScuScpRoleSelectionSubItem(class, *roles))
+            }
+            _ => None,
+        })
+        .take(CONTEXT_LIMIT)
+        .collect()
+}
+
+pub(super) fn takes_store(roles: &[UserVariableItem], abstract_syntax: &str) -> bool {
+    roles.iter().any(|item| {
+        matches!(item, UserVariableItem::ScuScpRoleSelectionSubItem(class, roles)
+            if plain_uid(class) == abstract_syntax && roles.scp)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn proposed(id: u8, class: &str, syntaxes: &[&str]) -> PresentationContextProposed {
+        PresentationContextProposed {
+            id,
+            abstract_syntax: class.to_owned(),
+            transfer_syntaxes: syntaxes.iter().map(|s| s.to_string()).collect(),
+        }
+    }
+
+    #[test]
+    fn storage_keeps_the_first_syntax_and_queries_prefer_explicit() {
+        let policy = NegotiationPolicy::default();
+        let jpeg = "1.2.840.10008.1.2.4.50";
+        let both = [
+            uids::IMPLICIT_VR_LITTLE_ENDIAN,
+            uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        ];
+        let ct = proposed(1, "1.2.840.10008.5.1.4.1.1.2", &[jpeg, both[0]]);
+        assert_eq!(&*policy.choose(&ct).unwrap(), jpeg);
+        let find = proposed(
+            3,
+            uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
+            &both,
+        );
+        assert_eq!(
+            &*policy.choose(&find).unwrap(),
+            uids::EXPLICIT_VR_LITTLE_ENDIAN
+        );
+        let echo = proposed(5, uids::VERIFICATION, &[jpeg]);
+        assert_eq!(
+            policy.choose(&echo),
+            Err(PresentationContextResultReason::TransferSyntaxesNotSupported)
+        );
+    }
+
+    #[test]
+    fn private_storage_needs_the_setting() {
+        let private = "1.3.12.2.1107.5.9.1";
+        let open = NegotiationPolicy {
+            accept_any_storage: true,
+            more_storage: Vec::new(),
+        };
+        assert!(open.is_storage(private));
+        assert!(!open.is_storage(uids::VERIFICATION));
+        assert!(!NegotiationPolicy::default().is_storage(private));
+    }
+}

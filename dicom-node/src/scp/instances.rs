@@ -1,0 +1,220 @@
+//! Which instances a retrieval asks for, and their bytes on the way out.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dicom_dictionary_std::tags;
+use futures::future::BoxFuture;
+use yingku_core::ids::{HospitalCode, PackId};
+use yingku_core::registry::{Registry, Scope};
+use yingku_storage::packs::{MAX_READ_BYTES, PackError, Packs, RecordReader};
+use yingku_storage::views::{Views, ViewsError, Walk};
+
+use super::access::Denied;
+use super::answer::{image_value, series_value, visible_series};
+use super::query::{Level, Query};
+use crate::part10::{FILE_META_LIMIT, FileMeta};
+use crate::scu::{DataSetSource, Outgoing};
+use crate::status::Status;
+
+/// Instances of one retrieval: DICOM counts sub-operations in 16 bits.
+pub const INSTANCE_LIMIT: usize = 65_535;
+/// Instances up to this size are read whole, ahead of their turn.
+const WHOLE_BYTES: u64 = if MAX_READ_BYTES < 16 << 20 {
+    MAX_READ_BYTES
+} else {
+    16 << 20
+};
+
+/// An instance to send, and where it lies.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub outgoing: Outgoing,
+    pub pack: PackId,
+    pub offset: u64,
+    pub length: u64,
+}
+
+/// All instances that a retrieval's identifier names, in the order of the studies' series.
+pub fn wanted(
+    views: &Views,
+    registry: &Registry,
+    scope: &Scope,
+    query: &Query,
+) -> Result<Result<Vec<Wanted>, Denied>, ViewsError> {
+    if let Some(denied) = lacks_unique_keys(query) {
+        return Ok(Err(denied));
+    }
+    let mut studies = Vec::new();
+    views.visit_studies(registry, &query.selector(), &mut |row| {
+        if query.study_meets(scope, &row) {
+            studies.push(row);
+        }
+        if studies.len() > INSTANCE_LIMIT {
+            Walk::Stop
+        } else {
+            Walk::On
+        }
+    })?;
+    let hospitals: BTreeSet<&HospitalCode> = studies.iter().map(|row| &row.key.hospital).collect();
+    if query.level == Level::Patient && hospitals.len() > 1 {
+        return Ok(Err(Denied::new(
+            Status::MISMATCH,
+            "PatientID is used by several hospitals: give IssuerOfPatientID",
+        )));
+    }
+    let mut wanted = Vec::new();
+    for row in &studies {
+        for (index, series) in visible_series(row) {
+            let asked = |tag, value: Option<String>| {
+                value.is_none_or(|value| query.value_meets(tag, &value))
+            };
+            if query.level >= Level::Series
+                && !asked(
+                    tags::SERIES_INSTANCE_UID,
+                    series_value(tags::SERIES_INSTANCE_UID, series),
+                )
+            {
+                continue;
+            }
+            for entry in views.instances(row, index)? {
+                if query.level == Level::Image
+                    && !asked(
+                        tags::SOP_INSTANCE_UID,
+                        image_value(tags::SOP_INSTANCE_UID, &entry),
+                    )
+                {
+                    continue;
+                }
+                if wanted.len() >= INSTANCE_LIMIT {
+                    return Ok(Err(Denied::new(
+                        Status::CANNOT_COUNT_MATCHES,
+                        format!("more than {INSTANCE_LIMIT} instances: ask for less at a time"),
+                    )));
+                }
+                let image = entry.image();
+                wanted.push(Wanted {
+                    outgoing: Outgoing {
+                        sop_class: image.sop_class.to_string(),
+                        sop_instance: image.sop_instance.to_string(),
+                        transfer_syntax: image.transfer_syntax.to_string(),
+                        move_originator: None,
+                    },
+                    pack: entry.pack,
+                    offset: entry.stored.offset,
+                    length: entry.stored.length,
+                });
+            }
+        }
+    }
+    Ok(Ok(wanted))
+}
+
+/// A retrieval names what it wants by the unique keys of its level (PS3.4 §C.4.2.1.4); an empty one would be the archive.
+fn lacks_unique_keys(query: &Query) -> Option<Denied> {
+    let (tag, name) = match query.level {
+        Level::Patient => (tags::PATIENT_ID, "PatientID"),
+        Level::Study => (tags::STUDY_INSTANCE_UID, "StudyInstanceUID"),
+        Level::Series => (tags::SERIES_INSTANCE_UID, "SeriesInstanceUID"),
+        Level::Image => (tags::SOP_INSTANCE_UID, "SOPInstanceUID"),
+    };
+    let value = query.keys.get(tag).unwrap_or_default();
+    let unusable =
+        value.is_empty() || query.level == Level::Patient && value.contains(['*', '?', '\\']);
+    unusable.then(|| {
+        Denied::new(
+            Status::MISMATCH,
+            format!("a retrieval at level {} needs {name}", query.level.name()),
+        )
+    })
+}
+
+/// An instance's data set, checked, ready to be sent.
+pub enum Source {
+    Whole(Option<Bytes>),
+    Stream(Box<Streamed>),
+}
+
+/// A large instance: read piece by piece; the last piece is handed out only when the checksum was right.
+pub struct Streamed {
+    reader: Option<RecordReader>,
+    /// What is left of the first piece behind the head.
+    first: Option<Bytes>,
+}
+
+/// Opens an instance. Blocks on the disk.
+pub fn open(packs: &Packs, wanted: &Wanted) -> Result<Source, PackError> {
+    if wanted.length <= WHOLE_BYTES {
+        let record = packs.read(wanted.pack, wanted.offset)?;
+        let start = data_set_start(&record.data);
+        return Ok(Source::Whole(Some(record.data.slice(start..))));
+    }
+    let mut reader = packs.reader(wanted.pack, wanted.offset)?;
+    let head = reader.next_chunk()?.unwrap_or_default();
+    let start = data_set_start(&head);
+    Ok(Source::Stream(Box::new(Streamed {
+        reader: Some(reader),
+        first: Some(head.slice(start..)),
+    })))
+}
+
+/// We wrote the head ourselves; where it is unreadable nothing is sent.
+fn data_set_start(part10: &Bytes) -> usize {
+    let head = part10
+        .get(..FILE_META_LIMIT.min(part10.len()))
+        .unwrap_or_default();
+    FileMeta::decode(head).map_or(part10.len(), |(_, start)| start)
+}
+
+impl DataSetSource for Source {
+    fn next(&mut self) -> BoxFuture<'_, io::Result<Option<Bytes>>> {
+        Box::pin(async move {
+            match self {
+                Self::Whole(bytes) => Ok(bytes.take()),
+                Self::Stream(stream) => stream.next().await,
+            }
+        })
+    }
+}
+
+impl Streamed {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        let Some(mut reader) = self.reader.take() else {
+            return Ok(None);
+        };
+        let (reader, chunk) = tokio::task::spawn_blocking(move || {
+            let chunk = reader.next_chunk();
+            (reader, chunk)
+        })
+        .await
+        .map_err(io::Error::other)?;
+        let chunk = chunk.map_err(io::Error::other)?;
+        if chunk.is_some() {
+            self.reader = Some(reader);
+        }
+        Ok(chunk)
+    }
+}
+
+/// Reads instances ahead of their turn, in order; ends when the receiver goes.
+pub fn read_ahead(
+    packs: Packs,
+    wanted: Arc<Vec<Wanted>>,
+    sender: tokio::sync::mpsc::Sender<(usize, Result<Source, PackError>)>,
+) {
+    tokio::task::spawn_blocking(move || {
+        for (index, instance) in wanted.iter().enumerate() {
+            if sender
+                .blocking_send((index, open(&packs, instance)))
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+}

@@ -1,0 +1,376 @@
+//! C-STORE into the archive: a small instance is gathered in memory, a large one streams into a pack.
+//!
+//! Bytes on their way in are bounded over all associations. An instance takes its first share before anything of it is
+//! read, so one that has begun never waits for another to give memory back: if there is no more, it goes to a pack.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use yingku_core::ids::{AeTitle, StudyUid};
+use yingku_core::refusal::{RefusalReason, RefusedInstances};
+use yingku_core::registry::{Scope, Service};
+use yingku_storage::archive::{
+    Admission, Incoming, IntakeError, LargeIncoming, Refused, RefusedRequest,
+};
+
+use super::Scp;
+use super::access::status_of;
+use crate::association::Peer;
+use crate::status::Status;
+use crate::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal};
+
+/// Bytes of all instances on their way in.
+pub const HELD_BYTES: usize = 192 << 20;
+/// What an instance takes at a time.
+pub const HELD_UNIT: usize = 1 << 20;
+/// An instance larger than this streams into a pack: radiographs of some 20 MB still go the quick way.
+const LARGE_BYTES: usize = 32 << 20;
+/// Kinds of refusals of one association that are gathered before they are recorded.
+const REFUSALS_GATHERED: usize = 256;
+
+type Caller = (String, Option<SocketAddr>);
+
+/// Refusals of associations that have not ended yet.
+#[derive(Default)]
+pub struct Refusals(Mutex<HashMap<Caller, Vec<RefusedInstances>>>);
+
+impl Refusals {
+    /// Counts one up; gives back what was gathered when there are too many kinds.
+    fn add(&self, peer: &Peer, refused: RefusedInstances) -> Vec<RefusedInstances> {
+        let mut all = self.0.lock();
+        let gathered = all.entry(key(peer)).or_default();
+        let same = gathered.iter_mut().find(|known| {
+            known.study_uid == refused.study_uid
+                && known.reason == refused.reason
+                && known.hospital == refused.hospital
+        });
+        match same {
+            Some(known) => known.count = known.count.saturating_add(1),
+            None => gathered.push(refused),
+        }
+        if gathered.len() >= REFUSALS_GATHERED {
+            std::mem::take(gathered)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn take(&self, peer: &Peer) -> Vec<RefusedInstances> {
+        self.0.lock().remove(&key(peer)).unwrap_or_default()
+    }
+}
+
+fn key(peer: &Peer) -> Caller {
+    (peer.calling.clone(), peer.address)
+}
+
+impl InstanceStore for Scp {
+    fn begin(
+        &self,
+        announced: Announced,
+    ) -> BoxFuture<'_, Result<Box<dyn InstanceSink>, StoreRefusal>> {
+        Box::pin(async move {
+            let peer = &announced.peer;
+            let Some(scope) = self.scope(&peer.calling, Service::Store) else {
+                return Err(StoreRefusal::new(
+                    Status::NOT_AUTHORISED,
+                    "this AE may not store: ask the operator",
+                ));
+            };
+            let sender = AeTitle::new(&peer.calling).map_err(|_| {
+                StoreRefusal::new(Status::NOT_AUTHORISED, "calling AE title is not valid")
+            })?;
+            let share = Arc::clone(&self.inner.held)
+                .acquire_owned()
+                .await
+                .map_err(|_| closing())?;
+            let head = announced.file_meta().encode();
+            let crc = crc32c::crc32c(&head);
+            let sink = Sink {
+                scp: self.clone(),
+                peer: announced.peer,
+                sender,
+                scope,
+                length: head.len(),
+                kept: Kept::Memory {
+                    data: vec![head],
+                    share,
+                },
+                crc,
+            };
+            Ok(Box::new(sink) as Box<dyn InstanceSink>)
+        })
+    }
+
+    fn refused(&self, announced: &Announced, refusal: &StoreRefusal) {
+        // Refusals of the archive are counted where they are made, with what they concern.
+        if !matches!(
+            refusal.status,
+            Status::CANNOT_UNDERSTAND | Status::MISTYPED_ARGUMENT
+        ) {
+            return;
+        }
+        self.digest(&announced.peer, "", "malformed", "", &refusal.comment);
+        let Ok(sender) = AeTitle::new(&announced.peer.calling) else {
+            return;
+        };
+        let scope = self
+            .scope(&announced.peer.calling, Service::Store)
+            .unwrap_or_default();
+        self.count(
+            &announced.peer,
+            RefusedInstances {
+                hospital: scope.single(),
+                sender,
+                study_uid: None,
+                date: String::new(),
+                class: String::new(),
+                reason: RefusalReason::Malformed,
+                count: 1,
+            },
+        );
+    }
+}
+
+fn closing() -> StoreRefusal {
+    StoreRefusal::new(
+        Status::OUT_OF_RESOURCES,
+        "archive is stopping: send again later",
+    )
+}
+
+impl Scp {
+    fn digest(&self, peer: &Peer, hospital: &str, rule: &str, example: &str, reason: &str) {
+        let now_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+        let refused = RefusedRequest {
+            source: format!("ae:{}", peer.calling),
+            hospital: hospital.to_owned(),
+            example: example.to_owned(),
+            path: "C-STORE".to_owned(),
+            rule: rule.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.archive().errors().record(&refused, now_ms);
+    }
+
+    fn count(&self, peer: &Peer, refused: RefusedInstances) {
+        let gathered = self.inner.refusals.add(peer, refused);
+        if gathered.is_empty() {
+            return;
+        }
+        let archive = self.archive().clone();
+        let actor = format!("ae:{}", peer.calling);
+        tokio::spawn(async move {
+            if let Err(error) = archive.record_refusals(actor, gathered).await {
+                tracing::warn!(%error, "refused instances are missing from reconciliation");
+            }
+        });
+    }
+
+    /// What an association leaves to do: its facts into the log, its refusals into reconciliation.
+    pub(super) async fn settle(&self, peer: &Peer) {
+        let refused = self.inner.refusals.take(peer);
+        let actor = format!("ae:{}", peer.calling);
+        if let Err(error) = self.archive().record_refusals(actor, refused).await {
+            tracing::warn!(%error, "refused instances are missing from reconciliation");
+        }
+        if let Err(error) = self.archive().flush_facts().await {
+            tracing::warn!(%error, "stored instances are durable, their facts follow later");
+        }
+    }
+
+    fn refuse(
+        &self,
+        peer: &Peer,
+        sender: AeTitle,
+        study: StudyUid,
+        refused: Refused,
+    ) -> StoreRefusal {
+        let (status, rule, comment) = match refused.reason {
+            RefusalReason::Unregistered => (
+                Status::NOT_REGISTERED,
+                "exam-not-pushed",
+                "exam not pushed for this Study Instance UID".to_owned(),
+            ),
+            RefusalReason::PatientIdDiffers => (
+                Status::MISMATCH,
+                "patient-id-differs",
+                "PatientID differs from imageList.patientID of the push".to_owned(),
+            ),
+            RefusalReason::AccessionNumberDiffers => (
+                Status::MISMATCH,
+                "accession-number-differs",
+                "AccessionNumber differs from accessionNo of the push".to_owned(),
+            ),
+            RefusalReason::HospitalSuspended => (
+                Status::NOT_AUTHORISED,
+                "hospital-suspended",
+                "hospital is suspended: ask the operator".to_owned(),
+            ),
+            RefusalReason::Malformed => (
+                Status::CANNOT_UNDERSTAND,
+                "malformed",
+                "data set is malformed".to_owned(),
+            ),
+        };
+        let hospital = refused
+            .hospital
+            .as_ref()
+            .map(|code| code.to_string())
+            .unwrap_or_default();
+        self.digest(peer, &hospital, rule, study.as_str(), &comment);
+        self.count(
+            peer,
+            RefusedInstances {
+                hospital: refused.hospital,
+                sender,
+                study_uid: Some(study),
+                date: refused.date,
+                class: refused.class,
+                reason: refused.reason,
+                count: 1,
+            },
+        );
+        StoreRefusal::new(status, comment)
+    }
+}
+
+enum Kept {
+    Memory {
+        data: Vec<Bytes>,
+        share: OwnedSemaphorePermit,
+    },
+    Pack(Box<LargeIncoming>),
+    /// Between the two.
+    Moving,
+}
+
+struct Sink {
+    scp: Scp,
+    peer: Peer,
+    sender: AeTitle,
+    scope: Scope,
+    kept: Kept,
+    /// Bytes of the Part 10 stream so far.
+    length: usize,
+    crc: u32,
+}
+
+impl Sink {
+    async fn take(&mut self, chunk: Bytes) -> Result<(), StoreRefusal> {
+        self.length = self.length.saturating_add(chunk.len());
+        if let Kept::Memory { data, share } = &mut self.kept {
+            if self.length <= LARGE_BYTES && has_room(&self.scp.inner.held, share, self.length) {
+                self.crc = crc32c::crc32c_append(self.crc, &chunk);
+                data.push(chunk);
+                return Ok(());
+            }
+            self.move_to_pack().await?;
+        }
+        match &mut self.kept {
+            Kept::Pack(large) => large.write(chunk).await.map_err(|error| refusal_of(&error)),
+            _ => Err(closing()),
+        }
+    }
+
+    async fn move_to_pack(&mut self) -> Result<(), StoreRefusal> {
+        let Kept::Memory { data, share } = std::mem::replace(&mut self.kept, Kept::Moving) else {
+            return Err(closing());
+        };
+        let mut large = self
+            .scp
+            .archive()
+            .store_large()
+            .await
+            .map_err(|error| refusal_of(&error))?;
+        for piece in data {
+            large
+                .write(piece)
+                .await
+                .map_err(|error| refusal_of(&error))?;
+        }
+        drop(share);
+        self.kept = Kept::Pack(Box::new(large));
+        Ok(())
+    }
+
+    async fn end(self, arrived: Arrived) -> Result<(), StoreRefusal> {
+        let archive = self.scp.archive();
+        let admission = archive
+            .admit(&self.scope, &arrived.facts)
+            .await
+            .map_err(|error| refusal_of(&error))?;
+        let admission: Admission = match admission {
+            Ok(admission) => admission,
+            Err(refused) => {
+                let study = arrived.facts.study_uid.clone();
+                return Err(self.scp.refuse(&self.peer, self.sender, study, refused));
+            }
+        };
+        let Arrived { facts, digest, .. } = arrived;
+        let stored = match self.kept {
+            Kept::Memory { data, share } => {
+                let incoming = Incoming {
+                    admission,
+                    sender: self.sender,
+                    facts,
+                    digest,
+                    data,
+                    crc: self.crc,
+                };
+                let stored = archive.store(incoming).await;
+                drop(share);
+                stored
+            }
+            Kept::Pack(large) => large.finish(&admission, self.sender, facts, digest).await,
+            Kept::Moving => return Err(closing()),
+        };
+        stored.map_err(|error| refusal_of(&error))
+    }
+}
+
+/// Enlarges an instance's share to its length, without waiting.
+fn has_room(held: &Arc<Semaphore>, share: &mut OwnedSemaphorePermit, length: usize) -> bool {
+    let needed = length.div_ceil(HELD_UNIT);
+    let more = needed.saturating_sub(share.num_permits());
+    if more == 0 {
+        return true;
+    }
+    let Ok(count) = u32::try_from(more) else {
+        return false;
+    };
+    match Arc::clone(held).try_acquire_many_owned(count) {
+        Ok(taken) => {
+            share.merge(taken);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn refusal_of(error: &IntakeError) -> StoreRefusal {
+    tracing::warn!(%error, "an instance could not be stored");
+    let comment = match status_of(error.kind()) {
+        Status::OUT_OF_RESOURCES => "archive cannot store now: send again later",
+        _ => "archive failed to store: ask the operator",
+    };
+    StoreRefusal::new(status_of(error.kind()), comment)
+}
+
+impl InstanceSink for Sink {
+    fn write(&mut self, chunk: Bytes) -> BoxFuture<'_, Result<(), StoreRefusal>> {
+        Box::pin(self.take(chunk))
+    }
+
+    fn finish(self: Box<Self>, arrived: Arrived) -> BoxFuture<'static, Result<(), StoreRefusal>> {
+        Box::pin((*self).end(arrived))
+    }
+}

@@ -1,0 +1,387 @@
+//! The listening side: connections become associations, and each association is served by one task.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::association::{
+    AcceptError, Admission, Association, AssociationError, Caller, Event, Gatekeeper,
+    NegotiationPolicy, Peer, Rejection, accept, reject_overload,
+};
+use crate::message::{Command, Operation};
+use crate::pdu::{PduError, Timeouts};
+use crate::status::Status;
+use crate::store::{InstanceStore, serve_store};
+use crate::stream::{BoxedStream, TunedTcp};
+use crate::text::Undeclared;
+
+/// Connections that are told politely that there is no room; more are closed without a word.
+const REFUSALS_AT_ONCE: usize = 64;
+/// Pause after a failed `accept` (out of file descriptors): time for others to close.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What the node is told when it starts.
+#[derive(Clone)]
+pub struct NodeConfig {
+    pub policy: NegotiationPolicy,
+    pub timeouts: Timeouts,
+    /// Connections at a time, those that still negotiate included.
+    pub max_associations: usize,
+    pub undeclared: Undeclared,
+    /// Every connection is TLS if set.
+    pub tls: Option<TlsAcceptor>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            policy: NegotiationPolicy::default(),
+            timeouts: Timeouts::default(),
+            max_associations: 1000,
+            undeclared: Undeclared::default(),
+            tls: None,
+        }
+    }
+}
+
+/// Who answers for what.
+#[derive(Clone)]
+pub struct Services {
+    pub gatekeeper: Arc<dyn Gatekeeper>,
+    pub store: Arc<dyn InstanceStore>,
+    /// Query and retrieve, and what is to be done when an association ends; a plain receiver has none.
+    pub query: Option<Arc<dyn QueryRetrieve>>,
+}
+
+/// Answers queries and retrievals, each to its final response.
+pub trait QueryRetrieve: Send + Sync {
+    fn find<'a>(
+        &'a self,
+        association: &'a mut Association,
+        context: u8,
+        request: &'a Command,
+    ) -> BoxFuture<'a, Result<(), AssociationError>>;
+
+    fn retrieve_by_move<'a>(
+        &'a self,
+        association: &'a mut Association,
+        context: u8,
+        request: &'a Command,
+    ) -> BoxFuture<'a, Result<(), AssociationError>>;
+
+    fn retrieve_by_get<'a>(
+        &'a self,
+        association: &'a mut Association,
+        context: u8,
+        request: &'a Command,
+    ) -> BoxFuture<'a, Result<(), AssociationError>>;
+
+    /// An association is about to end: by release (the answer waits for this) or otherwise.
+    fn ending<'a>(&'a self, peer: &'a Peer) -> BoxFuture<'a, ()>;
+}
+
+/// A node that listens.
+pub struct Node {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: NodeConfig,
+    services: Services,
+    places: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+}
+
+impl Node {
+    pub async fn bind(
+        address: SocketAddr,
+        config: NodeConfig,
+        services: Services,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self::new(listener, config, services))
+    }
+
+    /// A node on a listener that is open already.
+    pub fn new(listener: TcpListener, config: NodeConfig, services: Services) -> Self {
+        let shared = Shared {
+            places: Arc::new(Semaphore::new(config.max_associations)),
+            refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE)),
+            config,
+            services,
+        };
+        Self {
+            listener,
+            shared: Arc::new(shared),
+        }
+    }
+
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop`; then takes no more connections, lets each association finish the message it is at, and
+    /// returns when all have ended.
+    pub async fn run(self, stop: CancellationToken) {
+        let tasks = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((tcp, address)) => self.open(tcp, address, &tasks, &stop),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a DICOM connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.listener);
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    fn open(
+        &self,
+        tcp: TcpStream,
+        address: SocketAddr,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        if let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() {
+            let stop = stop.clone();
+            tasks.spawn(async move { shared.connection(tcp, address, place, stop).await });
+        } else if let Ok(place) = Arc::clone(&shared.refusals).try_acquire_owned() {
+            tasks.spawn(async move {
+                if shared.config.tls.is_none()
+                    && let Ok(stream) = TunedTcp::new(tcp)
+                {
+                    let _ = reject_overload(Box::new(stream), shared.config.timeouts).await;
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+impl Shared {
+    async fn connection(
+        &self,
+        tcp: TcpStream,
+        address: SocketAddr,
+        place: OwnedSemaphorePermit,
+        stop: CancellationToken,
+    ) {
+        let opened = tokio::select! {
+            () = stop.cancelled() => return,
+            opened = self.negotiate(tcp, address) => opened,
+        };
+        match opened {
+            Ok((association, admission)) => {
+                self.serve(association, &stop).await;
+                drop(admission);
+            }
+            // Port scanners and load balancers' health checks connect and leave.
+            Err(AcceptError::Pdu(PduError::Closed)) => {}
+            Err(error) => tracing::info!(%address, %error, "no association"),
+        }
+        drop(place);
+    }
+
+    async fn negotiate(
+        &self,
+        tcp: TcpStream,
+        address: SocketAddr,
+    ) -> Result<(Association, Admission), AcceptError> {
+        let config = &self.config;
+        let tuned = TunedTcp::new(tcp).map_err(PduError::from)?;
+        let stream: BoxedStream = match &config.tls {
+            None => Box::new(tuned),
+            Some(acceptor) => {
+                let limit = config.timeouts.negotiation;
+                let tls = timeout(limit, acceptor.accept(tuned))
+                    .await
+                    .map_err(|_| PduError::TooSlow {
+                        what: "TLS handshake",
+                        limit,
+                    })?
+                    .map_err(PduError::from)?;
+                Box::new(tls)
+            }
+        };
+        let secure = config.tls.is_some();
+        let gatekeeper = self.services.gatekeeper.as_ref();
+        accept(
+            stream,
+            Some(address),
+            secure,
+            &config.policy,
+            gatekeeper,
+            config.timeouts,
+        )
+        .await
+    }
+
+    /// Serves an association to its end.
+    async fn serve(&self, mut association: Association, stop: &CancellationToken) {
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => {
+                    self.ending(association.peer().clone()).await;
+                    let reason = dicom_ul::pdu::AbortRQServiceProviderReason::ReasonNotSpecified;
+                    return association.abort(reason).await;
+                }
+                event = association.next_request() => event,
+            };
+            let outcome = match event {
+                Ok(Event::Release) => {
+                    self.ending(association.peer().clone()).await;
+                    let _ = association.confirm_release().await;
+                    return;
+                }
+                Ok(Event::Command { context, command }) => {
+                    self.dispatch(&mut association, context, &command).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                self.ending(association.peer().clone()).await;
+                return end(association, error).await;
+            }
+        }
+    }
+
+    async fn ending(&self, peer: Peer) {
+        if let Some(query) = &self.services.query {
+            query.ending(&peer).await;
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        association: &mut Association,
+        context: u8,
+        command: &Command,
+    ) -> Result<(), AssociationError> {
+        if command.is_response {
+            return Err(AssociationError::Unexpected("response"));
+        }
+        match command.operation {
+            Operation::Echo => {
+                association
+                    .send(context, &command.response(Status::SUCCESS))
+                    .await
+            }
+            Operation::Store => {
+                let store = self.services.store.as_ref();
+                serve_store(association, context, command, store, self.config.undeclared).await
+            }
+            // What it would cancel is answered already.
+            Operation::Cancel => Ok(()),
+            Operation::Find | Operation::Move | Operation::Get
+                if let Some(query) = &self.services.query =>
+            {
+                match command.operation {
+                    Operation::Find => query.find(association, context, command).await,
+                    Operation::Move => query.retrieve_by_move(association, context, command).await,
+                    _ => query.retrieve_by_get(association, context, command).await,
+                }
+            }
+            Operation::Find | Operation::Move | Operation::Get | Operation::Other(_) => {
+                association.discard_data_set().await?;
+                let refusal = command.response(Status::UNRECOGNISED_OPERATION);
+                association.send(context, &refusal).await
+            }
+        }
+    }
+}
+
+async fn end(association: Association, error: AssociationError) {
+    let peer = association.peer();
+    tracing::info!(calling = %peer.calling, address = ?peer.address, %error, "association ended");
+    if let Some(reason) = error.abort_reason() {
+        association.abort(reason).await;
+    }
+}
+
+/// Places for associations, counted for each calling AE: one sender cannot take them all.
+#[derive(Debug)]
+pub struct PlacesPerAe {
+    limit: usize,
+    taken: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl PlacesPerAe {
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            taken: Arc::default(),
+        }
+    }
+
+    /// A place for `calling`, given back when it is dropped.
+    pub fn take(&self, calling: &str) -> Result<Admission, Rejection> {
+        let mut taken = self.taken.lock();
+        let count = taken.entry(calling.to_owned()).or_default();
+        if *count >= self.limit {
+            return Err(Rejection::LimitExceeded);
+        }
+        *count += 1;
+        Ok(Box::new(Place {
+            calling: calling.to_owned(),
+            taken: Arc::clone(&self.taken),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Place {
+    calling: String,
+    taken: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock();
+        if let Some(count) = taken.get_mut(&self.calling) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.calling);
+            }
+        }
+    }
+}
+
+/// Lets everybody in who calls the right title, with a limit for each calling AE.
+#[derive(Debug)]
+pub struct OpenDoor {
+    /// Any called title will do if absent.
+    pub called: Option<String>,
+    pub places: PlacesPerAe,
+}
+
+impl Gatekeeper for OpenDoor {
+    fn admit(&self, caller: &Caller) -> Result<Admission, Rejection> {
+        if self
+            .called
+            .as_ref()
+            .is_some_and(|called| *called != caller.called)
+        {
+            return Err(Rejection::CalledAeNotRecognised);
+        }
+        self.places.take(&caller.calling)
+    }
+}

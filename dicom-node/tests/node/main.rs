@@ -1,0 +1,8 @@
+//! The node on a real port, against DCMTK, against itself, and against peers that mean harm.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod dcmtk;
+mod hostile;
+mod own_peer;
+mod support;

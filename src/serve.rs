@@ -1,0 +1,108 @@
+//! `yingku serve`: opens the archive, brings the registry in, and hands it to the edges until a signal ends it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use yingku_core::registry::Registry;
+use yingku_storage::archive::Archive;
+
+use crate::config::Config;
+use crate::control::ControlServer;
+use crate::registry::{self, RegistryFile};
+use crate::{duties, shutdown};
+
+/// How long associations and requests have to end after a signal; then they are broken off. What was answered is
+/// durable at any moment.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// 配置文件 (settings)；省略则用默认值
+    #[arg(long, value_name = "文件")]
+    config: Option<PathBuf>,
+    /// 数据目录 (data directory)
+    #[arg(long, value_name = "目录")]
+    data: PathBuf,
+    /// HTTP 监听地址，覆盖配置 (overrides http.listen)；端口 0 为任意空闲端口
+    #[arg(long, value_name = "地址")]
+    http: Option<String>,
+    /// DICOM 监听地址，覆盖配置 (overrides dicom.listen)；端口 0 为任意空闲端口
+    #[arg(long, value_name = "地址")]
+    dicom: Option<String>,
+}
+
+pub async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
+    // Before anything else, so that a signal during a long start ends it.
+    let signal = shutdown::signal()?;
+    let mut config = Config::load(arguments.config.as_deref())?;
+    config.http.listen = arguments.http.unwrap_or(config.http.listen);
+    config.dicom.listen = arguments.dicom.unwrap_or(config.dicom.listen);
+    let archive = tokio::select! {
+        opened = open(&config, &arguments.data) => opened?,
+        () = signal.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
+    let served = run(&archive, &signal).await;
+    archive.close().await;
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+async fn open(config: &Config, data: &Path) -> anyhow::Result<Archive> {
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("数据目录 {} 无法建立 (data directory)", data.display()))?;
+    let data = data.canonicalize()?;
+    let key = config.cluster_key(&data)?;
+    let archive = Archive::open(&data, config.archive_options(), key)
+        .await
+        .with_context(|| {
+            format!(
+                "归档 {} 打不开 (the archive cannot be opened)",
+                data.display()
+            )
+        })?;
+    bootstrap(&archive, config).await?;
+    registry::write_public_keys(&archive)?;
+    Ok(archive)
+}
+
+/// An empty registry is filled from a file; later it is changed by `yingku registry` only.
+async fn bootstrap(archive: &Archive, config: &Config) -> anyhow::Result<()> {
+    let Some(file) = &config.registry.bootstrap else {
+        return Ok(());
+    };
+    if !is_empty(&archive.registry()) {
+        return Ok(());
+    }
+    let named = || format!("登记文件 {} (registry.bootstrap)", file.display());
+    let text = std::fs::read_to_string(file).with_context(named)?;
+    let parsed = RegistryFile::parse(&text).with_context(named)?;
+    let report = registry::import(archive, parsed, &archive.node_actor())
+        .await
+        .with_context(named)?;
+    tracing::info!(entries = report.changed.len(), file = %file.display(), "the registry was filled");
+    Ok(())
+}
+
+fn is_empty(registry: &Registry) -> bool {
+    registry.hospitals.is_empty() && registry.apps.is_empty() && registry.peers.is_empty()
+}
+
+async fn run(archive: &Archive, signal: &CancellationToken) -> anyhow::Result<()> {
+    let control = ControlServer::bind(archive).context("control.sock")?;
+    let tasks = TaskTracker::new();
+    tasks.spawn(control.run(archive.clone(), signal.clone()));
+    tasks.spawn(duties::run(archive.clone(), signal.clone()));
+    tasks.close();
+    signal.cancelled().await;
+    tracing::info!("stopping: associations and requests end");
+    if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("some did not end in {DRAIN_TIMEOUT:?} and are broken off");
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+"""Reconciliation: what was declared against what came, by name where a name is known."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from support import dcmtk, netdicom
+from support.archive import Archive
+from support.exams import new_exam
+from support.instances import ct_slices, raw_of, save_all
+from support.registry import COUNTY, TOWN
+
+
+def row_of(archive: Archive, day: str, hospital: str = COUNTY, exam_class: str = "CT", **more: str) -> dict:
+    rows = archive.client("demo-reader").reconcile(day, hospitalCode=hospital, **more)
+    [row] = [row for row in rows if row["examClass"] == exam_class]
+    return row
+
+
+def declare(archive: Archive, day: str, count: int, hospital: str = COUNTY, exam_class: str = "CT") -> None:
+    answer = archive.client().upload_statistics(
+        [{"hospitalCode": hospital, "examDate": day, "examClass": exam_class, "accordCount": str(count)}]
+    )
+    assert answer.status == 0, answer
+
+
+def test_declared_against_what_came(archive: Archive, tmp_path: Path) -> None:
+    day = "2015-01-02"
+    client = archive.client()
+    # Given three declared exams: one with all images, one with some, and one that never came
+    complete, partly = (client.pushed(new_exam(images=2, day=day)) for _ in range(2))
+    netdicom.stored(archive.dicom, [raw_of(one) for one in ct_slices(complete, 2)])
+    netdicom.stored(archive.dicom, [raw_of(one) for one in ct_slices(partly, 1)])
+    missing = client.pushed(new_exam(images=2, day=day))
+    undeclared = new_exam(day=day)
+    del undeclared["imageList"]
+    client.pushed(undeclared)
+    declare(archive, day, 6)
+    # and one refused image that names the complete exam's study
+    [stranger] = ct_slices(complete, 1)
+    stranger.PatientID = "OTHER"
+    assert "0xa900" in dcmtk.run(
+        "storescu", "-d", "-aec", "YINGKU", *archive.dicom, *save_all([stranger], tmp_path)
+    ).output.lower()
+
+    # When the day is reconciled
+    row = row_of(archive, day)
+
+    # Then each is counted where it belongs
+    assert (row["declared"], row["registered"], row["confirmed"]) == (6, 4, 4), row
+    images = row["images"]
+    assert (images["complete"], images["partly"], images["missing"], images["noneDeclared"]) == (1, 1, 1, 1), row
+    assert row["shortfall"] == 2, row
+    # what is unfinished is named
+    text = json.dumps(row, ensure_ascii=False)
+    assert partly["examNo"] in text
+    assert missing["examNo"] in text
+
+
+def test_a_later_declaration_replaces_the_earlier(archive: Archive) -> None:
+    day = "2015-01-03"
+    archive.client().pushed(new_exam(day=day))
+    declare(archive, day, 3)
+    declare(archive, day, 1)
+    row = row_of(archive, day)
+    assert (row["declared"], row["registered"], row["shortfall"]) == (1, 1, 0), row
+
+
+def test_a_placeholder_instead_of_a_form_is_not_counted(archive: Archive) -> None:
+    day = "2015-01-04"
+    for placeholder in ("0", "无", "NULL"):
+        exam = new_exam(day=day)
+        exam["examInfo"]["applyNo"] = placeholder
+        archive.client().pushed(exam)
+    archive.client().pushed(new_exam(day=day))
+    row = row_of(archive, day)
+    assert (row["registered"], row["confirmed"]) == (4, 1), row
+
+
+def test_hospitals_and_classes_stand_apart(archive: Archive) -> None:
+    day = "2015-01-05"
+    archive.client().pushed(new_exam(day=day))
+    archive.client().pushed(new_exam(hospital=TOWN, day=day))
+    declare(archive, day, 1)
+    declare(archive, day, 2, hospital=TOWN)
+    declare(archive, day, 4, exam_class="DR")  # an alias of X-Ray (R10)
+    assert row_of(archive, day)["declared"] == 1
+    assert row_of(archive, day, TOWN)["declared"] == 2
+    assert row_of(archive, day, exam_class="X-Ray")["declared"] == 4
+
+
+def test_a_past_moment_is_shown_as_it_was(archive: Archive) -> None:
+    day = "2015-01-06"
+    archive.client().pushed(new_exam(day=day))
+    # The contract's times are whole seconds: the moment asked for is the end of this second.
+    then = datetime.now(ZoneInfo("Asia/Shanghai")).replace(microsecond=0) + timedelta(seconds=1)
+    while datetime.now(ZoneInfo("Asia/Shanghai")) <= then:
+        time.sleep(0.05)  # until the second has passed: time itself is what is tested
+    archive.client().pushed(new_exam(day=day))
+
+    assert row_of(archive, day)["registered"] == 2
+    assert row_of(archive, day, asOf=then.strftime("%Y-%m-%d %H:%M:%S"))["registered"] == 1
+
+
+def test_the_command_prints_the_same_as_a_table(archive: Archive) -> None:
+    day = "2015-01-07"
+    archive.client().pushed(new_exam(day=day))
+    declare(archive, day, 41)
+    reader = archive.registry.app("demo-reader")
+    table = archive.command(
+        "reconcile", "--url", archive.http, "--app", reader["id"], "--license", reader["license"],
+        "--org", reader["org"], "--key", archive.key("demo-reader"),
+        "--from", day, "--to", day, "--hospital", COUNTY,
+    ).stdout
+    assert COUNTY in table
+    assert day in table
+    assert "41" in table
