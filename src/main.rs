@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod control;
 mod duties;
+mod edges;
 mod operate;
 mod registry;
 mod serve;

@@ -1,19 +1,23 @@
 //! `yingku serve`: opens the archive, brings the registry in, and hands it to the edges until a signal ends it.
 
+use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use yingku_core::event::{Event, NodeStarted};
 use yingku_core::registry::Registry;
-use yingku_storage::archive::Archive;
+use yingku_storage::archive::{Archive, Submission};
 
 use crate::config::Config;
 use crate::control::ControlServer;
 use crate::registry::{self, RegistryFile};
-use crate::{duties, shutdown};
+use crate::{duties, edges, shutdown};
 
 /// How long associations and requests have to end after a signal; then they are broken off. What was answered is
 /// durable at any moment.
@@ -45,7 +49,7 @@ pub async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
         opened = open(&config, &arguments.data) => opened?,
         () = signal.cancelled() => return Ok(ExitCode::SUCCESS),
     };
-    let served = run(&archive, &signal).await;
+    let served = run(&archive, &config, &signal).await;
     archive.close().await;
     served.map(|()| ExitCode::SUCCESS)
 }
@@ -90,12 +94,23 @@ fn is_empty(registry: &Registry) -> bool {
     registry.hospitals.is_empty() && registry.apps.is_empty() && registry.peers.is_empty()
 }
 
-async fn run(archive: &Archive, signal: &CancellationToken) -> anyhow::Result<()> {
+async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> anyhow::Result<()> {
+    let http = listen(&config.http.listen, "HTTP").await?;
+    let dicom = listen(&config.dicom.listen, "DICOM").await?;
+    let addresses = (http.local_addr()?, dicom.local_addr()?);
     let control = ControlServer::bind(archive).context("control.sock")?;
     let tasks = TaskTracker::new();
+    edges::start(
+        archive,
+        config,
+        edges::Listeners { http, dicom },
+        signal,
+        &tasks,
+    );
     tasks.spawn(control.run(archive.clone(), signal.clone()));
     tasks.spawn(duties::run(archive.clone(), signal.clone()));
     tasks.close();
+    say_started(archive, addresses).await?;
     signal.cancelled().await;
     tracing::info!("stopping: associations and requests end");
     if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait())
@@ -104,5 +119,38 @@ async fn run(archive: &Archive, signal: &CancellationToken) -> anyhow::Result<()
     {
         tracing::warn!("some did not end in {DRAIN_TIMEOUT:?} and are broken off");
     }
+    Ok(())
+}
+
+async fn listen(address: &str, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{what} 无法监听 {address} (cannot listen); 换地址或停掉占用者"))
+}
+
+/// The log learns of it, then whoever waits on standard output.
+async fn say_started(
+    archive: &Archive,
+    (http, dicom): (SocketAddr, SocketAddr),
+) -> anyhow::Result<()> {
+    let started = NodeStarted {
+        node: archive.node(),
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        http: http.to_string(),
+        dicom: dicom.to_string(),
+    };
+    let submission = Submission {
+        hospital: None,
+        actor: archive.node_actor(),
+        event: Event::NodeStarted(started),
+    };
+    // A full disk must not keep readers from what is there.
+    if let Err(error) = archive.submit(submission).await {
+        tracing::warn!(%error, "the start is not recorded");
+    }
+    let line = serde_json::json!({ "http": http.to_string(), "dicom": dicom.to_string() });
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
     Ok(())
 }
