@@ -103,6 +103,9 @@ pub struct SignUsed {
     pub digest: String,
     /// Unix milliseconds after which the sign is out of its time window and the mark may go.
     pub expires_ms: i64,
+    /// Marks that the writer saw to be past their time, so that they do not pile up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forget: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

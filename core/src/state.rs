@@ -62,7 +62,8 @@ pub struct Changes {
     pub findings: BTreeMap<FindingKey, Option<FindingRow>>,
     pub corrections: BTreeMap<Position, CorrectionRow>,
     pub refused_pushes: BTreeMap<Position, Option<Vec<u8>>>,
-    pub signs: BTreeMap<[u8; 16], i64>,
+    /// Expiry of each mark; `None` removes it.
+    pub signs: BTreeMap<[u8; 16], Option<i64>>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub rules: Option<u32>,

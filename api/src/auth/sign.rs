@@ -149,7 +149,8 @@ pub fn identify(
         };
         match compare(cluster_key, app, &plaintext) {
             Ok(identified) => return Ok(identified),
-            Err(found) => fault = found,
+            Err(found) if !matches!(fault, SignFault::License(_)) => fault = found,
+            Err(_) => {}
         }
     }
     Err(fault)

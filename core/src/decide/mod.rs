@@ -95,9 +95,21 @@ fn sign_used<S: State>(
     context: Context<'_>,
     body: &SignUsed,
 ) -> Result<Outcome, DecideError> {
-    let digest = u128::from_str_radix(&body.digest, 16)
-        .map_err(|_| DecideError::Content("sign digest".to_owned()))?
-        .to_be_bytes();
+    let read = |hex: &str| {
+        u128::from_str_radix(hex, 16)
+            .map(u128::to_be_bytes)
+            .map_err(|_| DecideError::Content("sign digest".to_owned()))
+    };
+    let digest = read(&body.digest)?;
+    for old in &body.forget {
+        let old = read(old)?;
+        if work
+            .sign(&old)?
+            .is_some_and(|expires_ms| expires_ms < context.time_ms)
+        {
+            work.changes.signs.insert(old, None);
+        }
+    }
     if work
         .sign(&digest)?
         .is_some_and(|expires_ms| expires_ms >= context.time_ms)
@@ -109,7 +121,7 @@ fn sign_used<S: State>(
             "sign 已使用过，请用新的时间重新生成 (this sign was used before: make a new one)",
         )));
     }
-    work.changes.signs.insert(digest, body.expires_ms);
+    work.changes.signs.insert(digest, Some(body.expires_ms));
     Ok(Outcome::Done)
 }
 
@@ -158,3 +170,6 @@ fn purged<S: State>(
     }
     Ok(Outcome::Done)
 }
+
+#[cfg(test)]
+mod tests;

@@ -283,3 +283,119 @@ impl Draft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::exam::WithdrawnBy;
+    use crate::ids::{ExamKey, ExamNo, HospitalCode, Position};
+
+    fn place() -> Place {
+        Place {
+            hospital: "350006".to_owned(),
+            date: "2026-07-04".to_owned(),
+            class: ClassCode {
+                code: "CT".to_owned(),
+                known: true,
+            },
+        }
+    }
+
+    fn exam(number: u32, report: ReportState, confirmed_ms: i64) -> ExamRow {
+        ExamRow {
+            key: ExamKey {
+                hospital: HospitalCode::new("350006").unwrap(),
+                exam_no: ExamNo::new(format!("E{number}")).unwrap(),
+                generation: 0,
+            },
+            position: Position(0),
+            time_ms: 0,
+            first_position: Position(0),
+            first_time_ms: 0,
+            version: 1,
+            digest: [0; 16],
+            last_digest: [0; 16],
+            status: 70,
+            report,
+            confirmed_ms,
+            exam_time: "2026-07-04 08:00:00".to_owned(),
+            class: "CT".to_owned(),
+            apply_no: "F1".to_owned(),
+            sick_id: String::new(),
+            name: String::new(),
+            sex: String::new(),
+            birth_date: String::new(),
+            patient_id: String::new(),
+            card_no: String::new(),
+            inpatient_no: String::new(),
+            outpatient_no: String::new(),
+            studies: Vec::new(),
+            flags: Vec::new(),
+            withdrawn: None,
+        }
+    }
+
+    #[test]
+    fn names_explain_the_deficit_and_the_rest_is_unnamed() {
+        // Given ten declared exams of which two are confirmed, one of them without its images
+        let mut book = Book::default();
+        book.declare(&place(), 10, 100);
+        let whole = ImageState::Complete { surplus: false };
+        let mut add = |row: &ExamRow, images| book.exam(&place(), row, images, Marks::default());
+        add(&exam(1, ReportState::Confirmed, 50), whole);
+        add(&exam(2, ReportState::Revised, 50), ImageState::Missing);
+        // And one without report, one withdrawn, one without form, one named only, one known by its images only
+        add(&exam(3, ReportState::None, 0), whole);
+        let mut withdrawn = exam(4, ReportState::Confirmed, 50);
+        withdrawn.withdrawn = Some(WithdrawnBy::App);
+        add(&withdrawn, whole);
+        let mut formless = exam(5, ReportState::Confirmed, 50);
+        formless.set(ExamFlag::PlaceholderApplyNo, true);
+        add(&formless, whole);
+        book.not_registered(&place(), "E6");
+        let (sender, study) = (
+            AeTitle::new("PACS").unwrap(),
+            StudyUid::new("1.2.7").unwrap(),
+        );
+        for _ in 0..2 {
+            book.hold(&place(), &sender, HoldReason::Unregistered, 9, &study);
+        }
+        // When they are added up
+        let (cells, totals) = book.finish(|_| String::new());
+        // Then eight are short, five of them by name; missing images explain none
+        let counts = cells[0].counts;
+        assert_eq!((counts.registered, counts.confirmed), (4, 2));
+        assert_eq!((counts.deficit, counts.unnamed), (Some(8), Some(3)));
+        assert_eq!((counts.held, cells[0].unfinished.len()), (18, 6));
+        assert_eq!(totals, counts);
+    }
+
+    #[test]
+    fn reports_finished_after_the_declaration_are_no_surplus() {
+        let mut book = Book::default();
+        book.declare(&place(), 1, 100);
+        for (number, confirmed_ms) in [(1, 50), (2, 100), (3, 101)] {
+            let row = exam(number, ReportState::Confirmed, confirmed_ms);
+            book.exam(&place(), &row, ImageState::NoneDeclared, Marks::default());
+        }
+        let (cells, _) = book.finish(|_| String::new());
+        assert_eq!(
+            (cells[0].counts.deficit, cells[0].counts.surplus),
+            (Some(0), 1)
+        );
+    }
+
+    #[test]
+    fn names_are_bounded_and_the_others_counted() {
+        let mut book = Book::default();
+        for number in 0..NAMES_LIMIT + 3 {
+            book.not_registered(&place(), &format!("E{number}"));
+        }
+        let (cells, _) = book.finish(|_| String::new());
+        assert_eq!(
+            (cells[0].unfinished.len(), cells[0].more_unfinished),
+            (NAMES_LIMIT, 3)
+        );
+    }
+}

@@ -117,7 +117,10 @@ impl<'a> BatchState<'a> {
                 .insert((View::RefusedPushes, keys::position(position)), body);
         }
         for (digest, expires_ms) in changes.signs {
-            self.put(View::Signs, digest.to_vec(), &expires_ms)?;
+            match expires_ms {
+                Some(expires_ms) => self.put(View::Signs, digest.to_vec(), &expires_ms)?,
+                None => self.delete(View::Signs, digest.to_vec()),
+            }
         }
         for (index, row) in changes.refusals.into_iter().enumerate() {
             let hospital = row

@@ -8,6 +8,10 @@ pub mod exams;
 pub mod keys;
 pub mod lists;
 pub mod reconcile;
+#[cfg(test)]
+mod recount;
+#[cfg(test)]
+mod recount_tests;
 pub mod studies;
 
 use std::path::{Path, PathBuf};
