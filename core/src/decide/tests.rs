@@ -136,10 +136,7 @@ impl House {
             changes.corrections.into_iter().map(|(k, v)| (k, Some(v))),
         );
         merge(&mut self.refused_pushes, changes.refused_pushes);
-        merge(
-            &mut self.signs,
-            changes.signs.into_iter().map(|(k, v)| (k, Some(v))),
-        );
+        merge(&mut self.signs, changes.signs);
         for change in changes.registry {
             self.registry.apply(change);
         }
@@ -346,6 +343,7 @@ fn a_sign_works_once_within_its_time() {
         Event::SignUsed(SignUsed {
             digest: "0a".repeat(16),
             expires_ms: 1_001,
+            forget: Vec::new(),
         })
     };
     assert_eq!(house.take("app:a", sign()), Outcome::Done);

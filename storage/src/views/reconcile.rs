@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use serde::de::DeserializeOwned;
 use yingku_core::dictionaries::{ClassCode, canonical_class};
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::FindingKind;
 use yingku_core::ids::{
     ExamKey, ExamNo, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid,
 };
-use yingku_core::instance::{HeldGroup, ImageCounts, is_image_class};
+use yingku_core::instance::{HeldGroup, ImageCounts, StudyRow, is_image_class};
 use yingku_core::reconcile::{
     Book, DAYS_LIMIT, Marks, Place, Reconciliation, image_state, images_of,
 };
@@ -22,10 +23,12 @@ use yingku_core::statistics::{DayKey, DeclarationRow};
 use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 
 use super::exams::EXAMS_LOOKED_AT_LIMIT;
-use super::{Views, ViewsError, Walk};
+use super::{View, Views, ViewsError, Walk, keys};
 
 /// Findings of one kind that marks are taken from; an operator is to work them off long before.
 const FINDINGS_LIMIT: usize = 100_000;
+/// Rows in memory at once; keys are looked up in order, so that neighbours are read from one block.
+const ROWS_AT_ONCE: usize = 1_024;
 /// Corrections read at once.
 const CORRECTIONS_AT_ONCE: usize = 1_000;
 
@@ -119,6 +122,21 @@ struct Gathering<'a> {
     book: Book,
 }
 
+impl Views {
+    /// The rows of these keys that there are.
+    fn get_many<T: DeserializeOwned>(
+        &self,
+        view: View,
+        keys: impl Iterator<Item = Vec<u8>>,
+    ) -> Result<Vec<T>, ViewsError> {
+        let mut keys: Vec<Vec<u8>> = keys.collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let rows = keys.iter().map(|key| self.get(view, key));
+        rows.filter_map(Result::transpose).collect()
+    }
+}
+
 /// A SOP instance of a study, wherever that study lies.
 type Hidden = HashSet<(StudyUid, SopInstanceUid)>;
 
@@ -204,51 +222,75 @@ impl Gathering<'_> {
         })?;
         let lists = Lists::read(self, hospital)?;
         let mut registered = HashSet::with_capacity(keys.len());
-        for key in keys {
+        let keys: Vec<ExamKey> = keys.into_iter().collect();
+        for keys in keys.chunks(ROWS_AT_ONCE) {
             // A line of the index stays when an exam's date changes, so the row says what the date is.
-            let Some(row) = views.exam_as_of(&key, self.as_of)? else {
-                continue;
-            };
-            if !self.within(row.exam_date()) {
-                continue;
+            let mut rows = self.rows(keys)?;
+            rows.retain(|row| self.within(row.exam_date()));
+            let images = self.images(&rows, hidden)?;
+            for row in rows {
+                let states = row.studies.iter().map(|declared| {
+                    let counts = match declared.foreign {
+                        true => None,
+                        false => images.get(declared.uid.as_str()).copied(),
+                    };
+                    images_of(declared, counts.unwrap_or_default())
+                });
+                let state = image_state(states);
+                let place = self.place(hospital.as_str(), row.exam_date(), &row.class);
+                let marks = lists.marks(&row);
+                self.book.exam(&place, &row, state, marks);
+                registered.insert(row.key.exam_no);
             }
-            let mut states = Vec::with_capacity(row.studies.len());
-            for declared in &row.studies {
-                let counts = match declared.foreign {
-                    true => ImageCounts::default(),
-                    false => self.images(&row, &declared.uid, hidden)?,
-                };
-                states.push(images_of(declared, counts));
-            }
-            let place = self.place(hospital.as_str(), row.exam_date(), &row.class);
-            let marks = lists.marks(&row);
-            self.book.exam(&place, &row, image_state(states), marks);
-            registered.insert(row.key.exam_no);
         }
         Ok(registered)
     }
 
-    /// Images of a study that count for an exam.
+    /// Rows as they stood.
+    fn rows(&self, keys: &[ExamKey]) -> Result<Vec<ExamRow>, ViewsError> {
+        if self.as_of.is_none() {
+            return self
+                .views
+                .get_many(View::Exams, keys.iter().map(keys::exam));
+        }
+        let rows = keys
+            .iter()
+            .map(|key| self.views.exam_as_of(key, self.as_of));
+        rows.filter_map(Result::transpose).collect()
+    }
+
+    /// Images by study UID of what these exams of one hospital declare.
     fn images(
         &self,
-        exam: &ExamRow,
-        study: &StudyUid,
+        exams: &[ExamRow],
         hidden: &Hidden,
-    ) -> Result<ImageCounts, ViewsError> {
-        let key = StudyKey {
-            hospital: exam.key.hospital.clone(),
-            study: study.clone(),
-        };
-        let Some(row) = self.views.study(&key)? else {
-            return Ok(ImageCounts::default());
-        };
-        if self.as_of.is_none() {
-            return Ok(row.counts());
+    ) -> Result<HashMap<String, ImageCounts>, ViewsError> {
+        let declared = exams.iter().flat_map(|exam| {
+            exam.studies.iter().map(|study| {
+                keys::study(&StudyKey {
+                    hospital: exam.key.hospital.clone(),
+                    study: study.uid.clone(),
+                })
+            })
+        });
+        let studies: Vec<StudyRow> = self.views.get_many(View::Studies, declared)?;
+        let mut images = HashMap::with_capacity(studies.len());
+        for study in studies {
+            let counts = match self.as_of {
+                None => study.counts(),
+                Some(_) => self.past_counts(&study, hidden)?,
+            };
+            images.insert(study.key.study.as_str().to_owned(), counts);
         }
+        Ok(images)
+    }
+
+    /// A study's images that had come and were not hidden.
+    fn past_counts(&self, row: &StudyRow, hidden: &Hidden) -> Result<ImageCounts, ViewsError> {
         let mut counts = ImageCounts::default();
         for (index, series) in row.series.iter().enumerate() {
-            for entry in self.views.all_instances(&row, index)? {
-                let sop = (study.clone(), entry.image().sop_instance.clone());
+            for entry in self.views.all_instances(row, index)? {
+                let sop = (row.key.study.clone(), entry.image().sop_instance.clone());
                 if entry.further || !self.counts(entry.position) || hidden.contains(&sop) {
                     continue;
                 }
