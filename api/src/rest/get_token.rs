@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use yingku_core::event::{Event, SignUsed};
 use yingku_core::outcome::{ErrorKind, Outcome};
 use yingku_core::registry::{App, Registry};
-use yingku_storage::archive::Submission;
 
 use super::params::{Params, text};
 use super::schema;
@@ -211,20 +209,11 @@ async fn consume(call: &Call, app: &App, sign: &[u8], expires_ms: i64) -> Result
     hasher.update(app.id.as_str().as_bytes());
     hasher.update(&[0]);
     hasher.update(sign);
-    let digest: String = hasher
-        .finalize()
-        .as_bytes()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut digest = [0; 16];
+    hasher.finalize_xof().fill(&mut digest);
     let decided = call
         .archive()
-        .submit(Submission {
-            hospital: None,
-            actor: format!("app:{}", app.id),
-            event: Event::SignUsed(SignUsed { digest, expires_ms }),
-        })
+        .use_sign(format!("app:{}", app.id), digest, now_ms(), expires_ms)
         .await?;
     match decided.outcome {
         Outcome::Refused(refusal) => {
