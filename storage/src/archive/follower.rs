@@ -28,6 +28,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Clone)]
 pub struct RebuildReport {
     pub records: u64,
+    /// Until the new views were whole and written.
+    pub replayed: Duration,
+    /// With both digests.
     pub took: Duration,
     pub digest: [u8; 32],
     /// Digest of the views that were replaced, at the same position: equal unless they were damaged.
@@ -175,6 +178,7 @@ impl Follower {
         let end = log.end().map_err(|e| boxed(e.into()))?;
         let (cursor, registry) = replay(&views, log, end).map_err(|e| boxed(e.into()))?;
         views.flush().map_err(|e| boxed(e.into()))?;
+        let replayed = start.elapsed();
         let (done, outcome) = oneshot::channel();
         self.swaps
             .send(Swap {
@@ -191,6 +195,7 @@ impl Follower {
             .map_err(boxed)?;
         Ok(RebuildReport {
             records: end.0,
+            replayed,
             took: start.elapsed(),
             digest,
             replaced_digest,
