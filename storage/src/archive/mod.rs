@@ -9,6 +9,7 @@ mod facts;
 mod follower;
 mod intake;
 mod open;
+mod replay;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
