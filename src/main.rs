@@ -1,1 +1,46 @@
-fn main() {}
+//! Yingku 影库: a regional medical imaging archive. One binary: the archive, its operator's commands, and a client of
+//! its interfaces.
+
+mod commands;
+mod config;
+mod control;
+mod duties;
+mod edges;
+mod operate;
+mod registry;
+mod serve;
+mod shutdown;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let command = commands::Yingku::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            EnvFilter::try_from_env("YINGKU_LOG")
+                .unwrap_or_else(|_| EnvFilter::new(command.log_level())),
+        )
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("错误 (error): {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(command.run());
+    // What still blocks in a thread (a rebuild, say) must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    ended.unwrap_or_else(|error| {
+        eprintln!("错误 (error): {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -98,10 +98,14 @@ pub struct HoldExpired {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SignUsed {
-    /// First 128 bits of BLAKE3 over the plaintext and the app's id, in hex.
+    /// First 128 bits of BLAKE3 over the app's id, a zero byte and the sign's bytes, in hex. (Not the plaintext: two
+    /// processes of one client may make signs within one second.)
     pub digest: String,
     /// Unix milliseconds after which the sign is out of its time window and the mark may go.
     pub expires_ms: i64,
+    /// Marks that the writer saw to be past their time, so that they do not pile up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forget: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -198,6 +198,7 @@ impl fmt::Display for PackId {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

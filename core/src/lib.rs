@@ -13,6 +13,7 @@ pub mod ids;
 pub mod instance;
 pub mod outcome;
 pub mod query;
+pub mod reconcile;
 pub mod refusal;
 pub mod registry;
 pub mod state;

@@ -3,7 +3,7 @@
 //! [`State`] is the views at one position. [`Work`] is that state with the changes of the record at hand on top, so a
 //! rule sees what it has just written; it hands out the changes at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::correction::CorrectionRow;
 use crate::exam::{ExamHistory, ExamRow};
@@ -51,6 +51,8 @@ pub struct Changes {
     /// The row before (indexes of it go) and after.
     pub exams: BTreeMap<ExamKey, Replaced<ExamRow>>,
     pub history: Vec<ExamHistory>,
+    /// Exams whose history goes too.
+    pub purged: BTreeSet<ExamKey>,
     pub claims: BTreeMap<StudyUid, StudyClaims>,
     pub studies: BTreeMap<StudyKey, Replaced<StudyRow>>,
     /// `None` removes the row.
@@ -60,7 +62,8 @@ pub struct Changes {
     pub findings: BTreeMap<FindingKey, Option<FindingRow>>,
     pub corrections: BTreeMap<Position, CorrectionRow>,
     pub refused_pushes: BTreeMap<Position, Option<Vec<u8>>>,
-    pub signs: BTreeMap<[u8; 16], i64>,
+    /// Expiry of each mark; `None` removes it.
+    pub signs: BTreeMap<[u8; 16], Option<i64>>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub rules: Option<u32>,

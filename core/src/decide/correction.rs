@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Context, DecideError, exam, instances};
 use crate::correction::{Before, CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
-use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, WithdrawnBy};
+use crate::exam::{ExamHistory, ExamRow, ExamStep, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind};
 use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
 use crate::instance::{Claim, StudyClaims};
@@ -78,11 +78,7 @@ fn withdraw<S: State>(
     let Some(row) = work.exam(key)? else {
         return Ok(Err(no_exam()));
     };
-    let by = if context.actor.starts_with("app:") {
-        WithdrawnBy::App
-    } else {
-        WithdrawnBy::Operator
-    };
+    let by = withdrawn_by(context.actor);
     if row.withdrawn == Some(WithdrawnBy::Operator) || row.withdrawn == Some(by) {
         return Ok(Err(conflict(
             "exam",
@@ -93,6 +89,14 @@ fn withdraw<S: State>(
     Ok(Ok(Before::Nothing))
 }
 
+fn withdrawn_by(actor: &str) -> WithdrawnBy {
+    if actor.starts_with("app:") {
+        WithdrawnBy::App
+    } else {
+        WithdrawnBy::Operator
+    }
+}
+
 fn set_withdrawn<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
@@ -101,10 +105,7 @@ fn set_withdrawn<S: State>(
 ) -> Result<(), StateError> {
     let mut row = before.clone();
     row.withdrawn = withdrawn;
-    let contested = exam::reclaim(work, context, Some(&before), &row)?;
-    row.set(ExamFlag::StudyConflict, contested && withdrawn.is_none());
-    let doubtful = instances::doubts(work, context, &row)?;
-    row.set(ExamFlag::IdentityDoubt, doubtful);
+    exam::take_claims(work, context, Some(&before), &mut row)?;
     let step = if withdrawn.is_some() {
         ExamStep::Withdrawn
     } else {
@@ -164,7 +165,7 @@ fn set_claims<S: State>(
     let holders = claims.holders.clone();
     let owner = claims.owner().map(|claim| claim.exam.hospital.clone());
     claims.holders = work.claims(study)?.holders;
-    exam::put_claims(work, context, study, claims);
+    exam::put_claims(work, context, study, claims)?;
     if let Some(owner) = owner {
         for holder in holders {
             let from = StudyKey {
@@ -174,19 +175,13 @@ fn set_claims<S: State>(
             instances::rehome(work, context, &from, &owner)?;
         }
     }
-    let claims = work.claims(study)?;
-    let contested = claims.is_contested() && claims.ruled_for.is_none();
-    for key in claims.claims.iter().map(|claim| &claim.exam) {
+    instances::adopt(work, context, study)?;
+    for key in work.claims(study)?.claims.iter().map(|claim| &claim.exam) {
         let Some(before) = work.exam(key)? else {
             continue;
         };
         let mut row = before.clone();
-        row.set(
-            ExamFlag::StudyConflict,
-            contested && row.withdrawn.is_none(),
-        );
-        let doubtful = instances::doubts(work, context, &row)?;
-        row.set(ExamFlag::IdentityDoubt, doubtful);
+        exam::set_standing(work, context, &mut row)?;
         record(work, context, before, row, ExamStep::Corrected);
     }
     Ok(())
@@ -256,7 +251,9 @@ fn release<S: State>(
         claims.ruled_for = None;
     }
     // Images stay where they are: without a matching claim they are hidden.
-    exam::put_claims(work, context, study, claims);
+    exam::put_claims(work, context, study, claims)?;
+    instances::adopt(work, context, study)?;
+    exam::settle(work, context, study, None)?;
     Ok(Ok(Before::Claims {
         study: study.clone(),
         claims: before,
@@ -346,7 +343,10 @@ fn undo<S: State>(
             let Some(exam) = work.exam(exam)? else {
                 return Ok(Err(no_exam()));
             };
-            set_withdrawn(work, context, exam, None)?;
+            // A later withdrawal by an operator stands although the app takes its own back.
+            if exam.withdrawn == Some(withdrawn_by(&row.actor)) {
+                set_withdrawn(work, context, exam, None)?;
+            }
         }
         (CorrectionAction::HideInstances { study, .. }, Before::Hidden(hidden)) => {
             let hidden: BTreeSet<_> = hidden.iter().cloned().collect();
@@ -364,6 +364,13 @@ fn undo<S: State>(
                 }
             }
             claims.holders = now.holders;
+            // What lapsed meanwhile stays lapsed.
+            for claim in claims.claims.iter_mut().filter(|claim| !claim.moved) {
+                let declares = work.exam(&claim.exam)?.is_some_and(|exam| {
+                    exam.withdrawn.is_none() && exam.studies.iter().any(|s| s.uid == *study)
+                });
+                claim.released |= !declares;
+            }
             set_claims(work, context, study, claims)?;
         }
         _ => {

@@ -1,9 +1,11 @@
 //! A push, in log order: a new exam, a new version, a repeat, a late status, or a suspected reuse of the number (R6).
 
+use std::collections::BTreeSet;
+
 use super::{Context, DecideError, instances};
 use crate::contract::push::{ExamPushedBody, ExamStatus, ExamSummary};
 use crate::correction::ReuseRuling;
-use crate::dictionaries::is_placeholder;
+use crate::dictionaries::{canonical_class, is_placeholder};
 use crate::exam::{
     DeclaredStudy, ExamFlag, ExamHistory, ExamRow, ExamStep, ReportState, WithdrawnBy,
 };
@@ -35,7 +37,10 @@ pub(super) fn pushed<S: State>(
     let Some(existing) = existing else {
         return register(work, context, hospital, key, content);
     };
-    if content.digest == existing.digest || content.digest == existing.last_digest {
+    // What was tested is pushed again when the hospital goes live, and counts from then on.
+    let goes_live = existing.has(ExamFlag::Test) && hospital.mode == HospitalMode::Live;
+    let same = content.digest == existing.digest || content.digest == existing.last_digest;
+    if same && !goes_live {
         return Ok(outcome(&existing, PushStep::Repeated, 0));
     }
     if reuses_number(&existing, &content) {
@@ -59,13 +64,21 @@ pub(super) fn ruled<S: State>(
     };
     match ruling {
         ReuseRuling::Correction => {
-            let (key, existing) = find(work, hospital, &content)?;
-            match existing {
-                Some(existing) => next_version(work, context, hospital, existing, content),
-                None => register(work, context, hospital, key, content),
+            // The exam it corrects is the latest of that number, however little they have in common.
+            for generation in (0..=hospital.generation).rev() {
+                if let Some(existing) = work.exam(&content.key(generation))? {
+                    return next_version(work, context, hospital, existing, content);
+                }
             }
+            let key = content.key(hospital.generation);
+            register(work, context, hospital, key, content)
         }
         ReuseRuling::NewGeneration => {
+            let current = content.key(hospital.generation);
+            if work.exam(&current)?.is_none() {
+                // An earlier ruling opened the generation already.
+                return register(work, context, hospital, current, content);
+            }
             let mut next = hospital.clone();
             next.generation = next.generation.saturating_add(1);
             let key = content.key(next.generation);
@@ -156,6 +169,7 @@ fn declared_studies(summary: &ExamSummary<'_>) -> Result<Vec<DeclaredStudy>, cra
                 accession_no: accession_no.map(str::to_owned),
                 image_count: image.image_count,
                 linked: image.has_image_url,
+                foreign: false,
             }),
         }
     }
@@ -169,8 +183,9 @@ fn find<S: State>(
     content: &Content,
 ) -> Result<(ExamKey, Option<ExamRow>), StateError> {
     let current = content.key(hospital.generation);
-    if let Some(row) = work.exam(&current)? {
-        return Ok((current, Some(row)));
+    let row = work.exam(&current)?;
+    if row.as_ref().is_some_and(|row| !reuses_number(row, content)) {
+        return Ok((current, row));
     }
     for generation in (0..hospital.generation).rev() {
         let key = content.key(generation);
@@ -181,7 +196,7 @@ fn find<S: State>(
             return Ok((key, Some(row)));
         }
     }
-    Ok((current, None))
+    Ok((current, row))
 }
 
 /// R6: the person (sickId and name) and every study UID differ.
@@ -349,7 +364,12 @@ fn row_of(
         inpatient_no: summary.inpatient_no.into_owned(),
         outpatient_no: summary.out_patient_no.into_owned(),
         studies: content.studies,
-        flags: Vec::new(),
+        // A doubt stays on its list until the comparison settles it.
+        flags: before
+            .filter(|row| row.has(ExamFlag::IdentityDoubt))
+            .map(|_| ExamFlag::IdentityDoubt)
+            .into_iter()
+            .collect(),
         // What the app took back, its next push brings back; an operator's ruling stays.
         withdrawn: before
             .and_then(|row| row.withdrawn)
@@ -359,6 +379,10 @@ fn row_of(
         || before.is_some_and(|row| row.has(ExamFlag::Test)) && hospital.mode != HospitalMode::Live;
     row.set(ExamFlag::Test, test);
     row.set(ExamFlag::Warned, content.warned);
+    row.set(
+        ExamFlag::UnknownClass,
+        !canonical_class(&settings.class_aliases, &row.class).known,
+    );
     row.set(
         ExamFlag::PlaceholderApplyNo,
         is_placeholder(&settings.placeholder_apply_nos, &row.apply_no),
@@ -377,13 +401,7 @@ fn commit<S: State>(
 ) -> Result<Outcome, DecideError> {
     let mut adopted = 0u32;
     if push != PushStep::Late {
-        let conflict = reclaim(work, context, before.as_ref(), &row)?;
-        row.set(ExamFlag::StudyConflict, conflict);
-        for declared in &row.studies {
-            adopted = adopted.saturating_add(instances::adopt(work, context, &declared.uid)?);
-        }
-        let doubtful = instances::doubts(work, context, &row)?;
-        row.set(ExamFlag::IdentityDoubt, doubtful);
+        adopted = take_claims(work, context, before.as_ref(), &mut row)?;
     }
     let outcome = outcome(&row, push, adopted);
     work.changes.history.push(ExamHistory {
@@ -408,14 +426,93 @@ fn outcome(row: &ExamRow, step: PushStep, adopted: u32) -> Outcome {
     })
 }
 
-/// Brings the claims on study UIDs in line with the row. Whether another hospital or patient claims one of them.
-pub(super) fn reclaim<S: State>(
+/// Brings claims in line with the row and shows what was held for it, or for those who claim the same studies; sets
+/// the row's flags and theirs. How many instances are shown now.
+pub(super) fn take_claims<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    before: Option<&ExamRow>,
+    row: &mut ExamRow,
+) -> Result<u32, StateError> {
+    reclaim(work, context, before, row)?;
+    let touched: BTreeSet<StudyUid> = before
+        .into_iter()
+        .flat_map(|before| &before.studies)
+        .chain(&row.studies)
+        .map(|study| study.uid.clone())
+        .collect();
+    let mut adopted = 0u32;
+    for study in &touched {
+        adopted = adopted.saturating_add(instances::adopt(work, context, study)?);
+    }
+    set_standing(work, context, row)?;
+    for study in &touched {
+        settle(work, context, study, Some(&row.key))?;
+    }
+    Ok(adopted)
+}
+
+/// Whose the row's studies are, and the flags that follow from it.
+pub(super) fn set_standing<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    row: &mut ExamRow,
+) -> Result<(), StateError> {
+    let mut conflict = false;
+    for index in 0..row.studies.len() {
+        let Some(declared) = row.studies.get_mut(index) else {
+            break;
+        };
+        let claims = work.claims(&declared.uid)?;
+        let is_own = |claim: &Claim| claim.exam == row.key;
+        declared.foreign = row.withdrawn.is_none() && !claims.owning().any(is_own);
+        let claimed = claims.active().any(is_own);
+        let full = claims.claims.len() >= CLAIM_LIMIT && !claims.claims.iter().any(is_own);
+        conflict |= full || claimed && claims.is_contested() && claims.ruled_for.is_none();
+    }
+    row.set(ExamFlag::StudyConflict, conflict && row.withdrawn.is_none());
+    let doubtful = instances::doubts(work, context, row)?;
+    row.set(ExamFlag::IdentityDoubt, doubtful);
+    Ok(())
+}
+
+/// Brings the other exams that claim a study in line with claims that have changed.
+pub(super) fn settle<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyUid,
+    except: Option<&ExamKey>,
+) -> Result<(), StateError> {
+    for claim in work.claims(study)?.claims {
+        if except == Some(&claim.exam) {
+            continue;
+        }
+        let Some(before) = work.exam(&claim.exam)? else {
+            continue;
+        };
+        let mut row = before.clone();
+        set_standing(work, context, &mut row)?;
+        if row != before {
+            work.changes.history.push(ExamHistory {
+                position: context.position,
+                time_ms: context.time_ms,
+                step: ExamStep::Corrected,
+                content: None,
+                row: row.clone(),
+            });
+            work.put_exam(Some(before), Some(row));
+        }
+    }
+    Ok(())
+}
+
+/// Brings the claims on study UIDs in line with the row.
+fn reclaim<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     before: Option<&ExamRow>,
     row: &ExamRow,
-) -> Result<bool, StateError> {
-    let mut conflict = false;
+) -> Result<(), StateError> {
     for declared in before.into_iter().flat_map(|row| &row.studies) {
         if !row.studies.iter().any(|study| study.uid == declared.uid) {
             let mut claims = work.claims(&declared.uid)?;
@@ -426,7 +523,7 @@ pub(super) fn reclaim<S: State>(
             {
                 claim.released = true;
             }
-            put_claims(work, context, &declared.uid, claims);
+            put_claims(work, context, &declared.uid, claims)?;
         }
     }
     for declared in &row.studies {
@@ -439,12 +536,20 @@ pub(super) fn reclaim<S: State>(
                 claim.patient_id.clone_from(&row.patient_id);
                 claim.accession_no.clone_from(&declared.accession_no);
                 // A claim that lapsed and comes back stands behind those made meanwhile.
-                if claim.released && row.withdrawn.is_none() {
-                    claim.position = context.position;
+                let was_in_force = before.is_some_and(|before| {
+                    before.withdrawn.is_none()
+                        && before.studies.iter().any(|study| study.uid == declared.uid)
+                });
+                if claim.released && was_in_force {
+                    // An operator released it: a new version does not take it back.
+                } else {
+                    if claim.released && row.withdrawn.is_none() {
+                        claim.position = context.position;
+                    }
+                    claim.released = row.withdrawn.is_some();
                 }
-                claim.released = row.withdrawn.is_some();
             }
-            None if full => conflict = true,
+            None if full => {}
             None => claims.claims.push(Claim {
                 exam: row.key.clone(),
                 position: if before.is_some() {
@@ -459,10 +564,9 @@ pub(super) fn reclaim<S: State>(
                 moved: false,
             }),
         }
-        conflict |= claims.is_contested();
-        put_claims(work, context, &declared.uid, claims);
+        put_claims(work, context, &declared.uid, claims)?;
     }
-    Ok(conflict)
+    Ok(())
 }
 
 /// Writes claims and keeps the conflict list in step with them.
@@ -471,33 +575,41 @@ pub(super) fn put_claims<S: State>(
     context: Context<'_>,
     study: &StudyUid,
     claims: StudyClaims,
-) {
-    let contested = claims.is_contested() && claims.ruled_for.is_none();
-    let exams: Vec<String> = claims
-        .active()
-        .map(|claim| claim.exam.to_string())
-        .collect();
+) -> Result<(), StateError> {
+    let is_listed = |claims: &StudyClaims| claims.is_contested() && claims.ruled_for.is_none();
     // The list has a line for each hospital that claims the study: each sees its own conflicts.
-    let hospitals: std::collections::BTreeSet<_> = claims
-        .claims
-        .iter()
-        .map(|claim| claim.exam.hospital.clone())
-        .collect();
-    if contested || claims.claims.len() > 1 {
-        for hospital in hospitals {
-            let row = contested.then(|| FindingRow {
+    let hospitals_of = |claims: &StudyClaims| -> BTreeSet<HospitalCode> {
+        claims
+            .active()
+            .map(|claim| claim.exam.hospital.clone())
+            .collect()
+    };
+    let key = |hospital| FindingKey {
+        kind: FindingKind::StudyConflict,
+        hospital,
+        subject: study.as_str().to_owned(),
+    };
+    let before = work.claims(study)?;
+    if is_listed(&before) {
+        for hospital in hospitals_of(&before) {
+            work.put_finding(key(hospital), None);
+        }
+    }
+    if is_listed(&claims) {
+        let exams: Vec<String> = claims
+            .active()
+            .map(|claim| claim.exam.to_string())
+            .collect();
+        for hospital in hospitals_of(&claims) {
+            let row = FindingRow {
                 position: context.position,
                 time_ms: context.time_ms,
                 exams: exams.clone(),
                 detail: vec!["studyUID".to_owned()],
-            });
-            let key = FindingKey {
-                kind: FindingKind::StudyConflict,
-                hospital,
-                subject: study.as_str().to_owned(),
             };
-            work.put_finding(key, row);
+            work.put_finding(key(hospital), Some(row));
         }
     }
     work.put_claims(study.clone(), claims);
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Stored instances, in log order. They lie durable in a pack, so nothing is refused here: they are matched again and
 //! shown, or held and listed (design §3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Context;
 use crate::exam::ExamRow;
@@ -77,19 +77,16 @@ fn hold<S: State>(
     reason: HoldReason,
 ) -> Result<(), StateError> {
     let mut held = work.held(&group.study_uid)?;
-    let known = |instance: &StoredInstance| {
-        held.groups
-            .iter()
-            .flat_map(|held| &held.group.instances)
-            .any(|other| {
-                other.image.sop_instance == instance.image.sop_instance
-                    && other.digest == instance.digest
-            })
-    };
+    let mut known: HashSet<(SopInstanceUid, [u8; 16])> = held
+        .groups
+        .iter()
+        .flat_map(|held| &held.group.instances)
+        .map(|instance| (instance.image.sop_instance.clone(), instance.digest))
+        .collect();
     let fresh: Vec<StoredInstance> = group
         .instances
         .iter()
-        .filter(|instance| !known(instance))
+        .filter(|instance| known.insert((instance.image.sop_instance.clone(), instance.digest)))
         .cloned()
         .collect();
     if fresh.is_empty() {
@@ -165,19 +162,19 @@ fn show<S: State>(
         }
     };
     row.last_time_ms = row.last_time_ms.max(context.time_ms);
-    let known = Known::of(work, &row)?;
+    let mut known = Known::of(work, &row)?;
     let Some(series) = series_index(&mut row, group) else {
         overflow(work, context, key);
         return Ok(());
     };
     let mut writer = SeriesWriter::open(work, &row, series)?;
-    let mut fresh: BTreeSet<&SopInstanceUid> = BTreeSet::new();
     for instance in &group.instances {
         let uid = &instance.image.sop_instance;
-        if known.has(uid, &instance.digest) || writer.has(uid, &instance.digest) {
+        if known.has(uid, &instance.digest) {
             continue;
         }
-        let further = known.names(uid) || !fresh.insert(uid);
+        let further = known.names(uid);
+        known.add(uid, instance.digest);
         if further {
             further_version(work, context, key, uid);
         }
@@ -235,11 +232,11 @@ fn series_index(row: &mut StudyRow, group: &SeriesGroup) -> Option<usize> {
 }
 
 /// SOP Instance UIDs that the study holds already, in all of its series.
-struct Known(std::collections::HashMap<SopInstanceUid, Vec<[u8; 16]>>);
+struct Known(HashMap<SopInstanceUid, Vec<[u8; 16]>>);
 
 impl Known {
     fn of<S: State>(work: &Work<'_, S>, row: &StudyRow) -> Result<Self, StateError> {
-        let mut known = std::collections::HashMap::new();
+        let mut known = HashMap::new();
         for_each_chunk(work, row, |_, chunk| {
             for entry in chunk.entries {
                 known
@@ -249,6 +246,10 @@ impl Known {
             }
         })?;
         Ok(Self(known))
+    }
+
+    fn add(&mut self, uid: &SopInstanceUid, digest: [u8; 16]) {
+        self.0.entry(uid.clone()).or_default().push(digest);
     }
 
     fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
@@ -316,15 +317,6 @@ impl SeriesWriter {
             open,
             added: Vec::new(),
         })
-    }
-
-    /// Whether this batch brought it already.
-    fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
-        self.open
-            .entries
-            .iter()
-            .rev()
-            .any(|entry| entry.stored.image.sop_instance == *uid && entry.stored.digest == *digest)
     }
 
     fn push<S: State>(&mut self, work: &mut Work<'_, S>, entry: ChunkEntry) {
@@ -512,30 +504,29 @@ pub(super) fn rehome<S: State>(
         else {
             continue;
         };
-        for entry in chunk.entries {
+        // Entries that came together go together: each call reads the study again.
+        for run in chunk.entries.chunk_by(came_together) {
+            let Some(first) = run.first() else { continue };
             let group = SeriesGroup {
                 hospital: to.clone(),
-                sender: entry.sender.clone(),
+                sender: first.sender.clone(),
                 study_uid: from.study.clone(),
                 series_uid: SeriesUid::clone(&series.uid),
                 patient: row.patient.clone(),
                 study: row.study.clone(),
                 series: series.facts.clone(),
-                instances: vec![entry.stored],
+                instances: run.iter().map(|entry| entry.stored.clone()).collect(),
             };
             let arrival = Arrival {
-                pack: entry.pack,
-                position: entry.position,
+                pack: first.pack,
+                position: first.position,
                 time_ms: context.time_ms,
             };
             show(work, context, arrival, &target, &group)?;
-            if entry.hidden {
-                let uid = group
-                    .instances
-                    .into_iter()
-                    .map(|i| i.image.sop_instance)
-                    .collect();
-                set_hidden(work, &target, Some(&uid), true)?;
+            if first.hidden {
+                let sops = group.instances.into_iter();
+                let sops = sops.map(|instance| instance.image.sop_instance).collect();
+                set_hidden(work, &target, Some(&sops), true)?;
             }
         }
     }
@@ -544,6 +535,10 @@ pub(super) fn rehome<S: State>(
     claims.holders.retain(|holder| *holder != from.hospital);
     work.put_claims(from.study.clone(), claims);
     Ok(())
+}
+
+fn came_together(a: &ChunkEntry, b: &ChunkEntry) -> bool {
+    (&a.sender, a.pack, a.position, a.hidden) == (&b.sender, b.pack, b.position, b.hidden)
 }
 
 /// Compares an exam with its studies' images; lists or settles the doubt. Whether there is one (R8).
@@ -559,7 +554,12 @@ pub(super) fn doubts<S: State>(
             study: declared.uid.clone(),
         };
         // Most exams come before their images: one look at the claims spares one at the study.
-        if work.claims(&declared.uid)?.holders.is_empty() {
+        let claims = work.claims(&declared.uid)?;
+        if claims.holders.is_empty() {
+            continue;
+        }
+        // Another patient's images under the same UID are a conflict, not a doubt.
+        if !claims.owning().any(|claim| claim.exam == exam.key) {
             continue;
         }
         if let Some(study) = work.study(&key)? {

@@ -9,6 +9,8 @@ mod instances;
 mod statistics;
 
 use crate::event::{Event, HoldExpired, RULES_VERSION, SignUsed, TestDataPurged};
+use crate::exam::ExamFlag;
+use crate::finding::{FindingKey, FindingKind};
 use crate::ids::{Position, StudyKey};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
 use crate::refusal::RefusalRow;
@@ -88,7 +90,7 @@ fn decide_read<S: State>(
         Event::CorrectionMade(body) => correction::made(&mut work, context, body)?,
         Event::HoldExpired(body) => hold_expired(&mut work, body)?,
         Event::SignUsed(body) => sign_used(&mut work, context, body)?,
-        Event::TestDataPurged(body) => purged(&mut work, body)?,
+        Event::TestDataPurged(body) => purged(&mut work, context, body)?,
         Event::InstancesRefused(body) => {
             work.changes
                 .refusals
@@ -132,9 +134,21 @@ fn sign_used<S: State>(
     context: Context<'_>,
     body: &SignUsed,
 ) -> Result<Outcome, DecideError> {
-    let digest = u128::from_str_radix(&body.digest, 16)
-        .map_err(|_| DecideError::Content("sign digest".to_owned()))?
-        .to_be_bytes();
+    let read = |hex: &str| {
+        u128::from_str_radix(hex, 16)
+            .map(u128::to_be_bytes)
+            .map_err(|_| DecideError::Content("sign digest".to_owned()))
+    };
+    let digest = read(&body.digest)?;
+    for old in &body.forget {
+        let old = read(old)?;
+        if work
+            .sign(&old)?
+            .is_some_and(|expires_ms| expires_ms < context.time_ms)
+        {
+            work.changes.signs.insert(old, None);
+        }
+    }
     if work
         .sign(&digest)?
         .is_some_and(|expires_ms| expires_ms >= context.time_ms)
@@ -146,15 +160,19 @@ fn sign_used<S: State>(
             "sign 已使用过，请用新的时间重新生成 (this sign was used before: make a new one)",
         )));
     }
-    work.changes.signs.insert(digest, body.expires_ms);
+    work.changes.signs.insert(digest, Some(body.expires_ms));
     Ok(Outcome::Done)
 }
 
 /// Takes exams of a hospital in mode `test` out of the views, with the studies that nobody else claims.
-fn purged<S: State>(work: &mut Work<'_, S>, body: &TestDataPurged) -> Result<Outcome, StateError> {
+fn purged<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &TestDataPurged,
+) -> Result<Outcome, StateError> {
     for key in &body.exams {
         let Some(row) = work.exam(key)? else { continue };
-        if !row.has(crate::exam::ExamFlag::Test) {
+        if !row.has(ExamFlag::Test) {
             continue;
         }
         for declared in &row.studies {
@@ -172,9 +190,25 @@ fn purged<S: State>(work: &mut Work<'_, S>, body: &TestDataPurged) -> Result<Out
                 instances::remove_study(work, &study)?;
                 claims.holders.retain(|holder| *holder != key.hospital);
             }
-            work.put_claims(declared.uid.clone(), claims);
+            exam::put_claims(work, context, &declared.uid, claims)?;
         }
-        work.put_exam(Some(row), None);
+        work.put_finding(
+            FindingKey {
+                kind: FindingKind::IdentityDoubt,
+                hospital: key.hospital.clone(),
+                subject: key.to_string(),
+            },
+            None,
+        );
+        work.changes.purged.insert(key.clone());
+        work.put_exam(Some(row.clone()), None);
+        for declared in &row.studies {
+            instances::adopt(work, context, &declared.uid)?;
+            exam::settle(work, context, &declared.uid, None)?;
+        }
     }
     Ok(Outcome::Done)
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,8 @@ pub struct DeclaredStudy {
     pub image_count: Option<u32>,
     /// Every row of this study opens at the hospital by `imageUrl` (link).
     pub linked: bool,
+    /// Images under this UID are not this exam's: another patient's claim is in force, or an operator released it.
+    pub foreign: bool,
 }
 
 /// Who hid an exam.
@@ -91,7 +93,7 @@ pub struct ExamRow {
     pub confirmed_ms: i64,
     /// `YYYY-MM-DD HH:MM:SS`, local time.
     pub exam_time: String,
-    /// Canonical class (R10).
+    /// As pushed; it compares by its canonical class (R10), which an administrator's aliases may change.
     pub class: String,
     /// 申请单号 as pushed.
     pub apply_no: String,

@@ -85,7 +85,7 @@ impl Chunk {
         out.runs(entries, |e| u64::from(e.image().bits_allocated));
         out.runs(entries, |e| u64::from(e.image().frames));
         out.runs(entries, |e| {
-            u64::from(u8::from(e.hidden) * HIDDEN | u8::from(e.further) * FURTHER)
+            u64::from((u8::from(e.hidden) * HIDDEN) | (u8::from(e.further) * FURTHER))
         });
         out.0
     }

@@ -66,7 +66,7 @@ impl StudyClaims {
 }
 
 /// Why stored instances are kept aside, not shown (R8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HoldReason {
     /// No exam with this study UID was pushed.

@@ -36,6 +36,6 @@ pub struct DayKey {
     pub hospital: HospitalCode,
     /// `YYYY-MM-DD`
     pub date: String,
-    /// Canonical class (R10).
+    /// As declared; it compares by its canonical class (R10), which an administrator's aliases may change.
     pub class: String,
 }

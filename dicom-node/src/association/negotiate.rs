@@ -134,10 +134,20 @@ impl NegotiationPolicy {
     fn choose(
         &self,
         proposed: &PresentationContextProposed,
+        for_retrieval: bool,
     ) -> Result<Arc<str>, PresentationContextResultReason> {
         let abstract_syntax = plain_uid(&proposed.abstract_syntax);
         let offered = || proposed.transfer_syntaxes.iter().map(|uid| plain_uid(uid));
-        let chosen = if self.is_storage(abstract_syntax) {
+        let uncompressed = || {
+            OWN_SYNTAXES
+                .into_iter()
+                .take(2)
+                .find(|own| offered().any(|uid| uid == *own))
+        };
+        let chosen = if for_retrieval && self.is_storage(abstract_syntax) {
+            // We will send: what is stored in either little endian syntax can leave in the other.
+            uncompressed().or_else(|| offered().find(|uid| is_uid(uid)))
+        } else if self.is_storage(abstract_syntax) {
             // The sender's first choice is how it has the instance: bytes that come are bytes that leave.
             offered().find(|uid| is_uid(uid))
         } else if abstract_syntax == uids::VERIFICATION || QUERY_RETRIEVE.contains(&abstract_syntax)
@@ -188,7 +198,7 @@ pub(super) fn negotiate(policy: &NegotiationPolicy, request: &AssociationRQ) -> 
         let chosen = if known || proposed.id % 2 == 0 {
             Err(PresentationContextResultReason::NoReason)
         } else {
-            policy.choose(proposed)
+            policy.choose(proposed, takes_store(&outcome.roles, abstract_syntax))
         };
         match chosen {
             Ok(transfer_syntax) => {
@@ -262,19 +272,19 @@ mod tests {
             uids::EXPLICIT_VR_LITTLE_ENDIAN,
         ];
         let ct = proposed(1, "1.2.840.10008.5.1.4.1.1.2", &[jpeg, both[0]]);
-        assert_eq!(&*policy.choose(&ct).unwrap(), jpeg);
+        assert_eq!(&*policy.choose(&ct, false).unwrap(), jpeg);
         let find = proposed(
             3,
             uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
             &both,
         );
         assert_eq!(
-            &*policy.choose(&find).unwrap(),
+            &*policy.choose(&find, false).unwrap(),
             uids::EXPLICIT_VR_LITTLE_ENDIAN
         );
         let echo = proposed(5, uids::VERIFICATION, &[jpeg]);
         assert_eq!(
-            policy.choose(&echo),
+            policy.choose(&echo, false),
             Err(PresentationContextResultReason::TransferSyntaxesNotSupported)
         );
     }

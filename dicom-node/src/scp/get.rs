@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::Scp;
 use super::find::{Caller, prepare};
-use super::instances::{Source, Wanted, read_ahead};
+use super::instances::{Source, Wanted, deliverable, read_ahead};
 use super::moving::{Progress, look_up};
 use crate::association::{Association, AssociationError, Event};
 use crate::dataset::IDENTIFIER_LIMIT;
@@ -80,11 +80,15 @@ async fn send_one(
     association: &mut Association,
     message_id: u16,
     instance: &Wanted,
-    mut source: Source,
+    source: Source,
     request: &Command,
     progress: &mut Progress,
 ) -> Result<Option<Status>, AssociationError> {
-    let outgoing = &instance.outgoing;
+    let agreed = deliverable(association.contexts(), &instance.outgoing)
+        .and_then(|syntax| source.in_syntax(&instance.outgoing, &syntax));
+    let Some((outgoing, mut source)) = agreed else {
+        return Ok(None);
+    };
     let context = association
         .contexts()
         .iter()
@@ -97,7 +101,7 @@ async fn send_one(
     let Some(context) = context else {
         return Ok(None);
     };
-    match send_instance(association, context, message_id, outgoing, &mut source).await {
+    match send_instance(association, context, message_id, &outgoing, &mut source).await {
         Ok(()) => {}
         Err(ScuError::Association(error)) => return Err(error),
         Err(error) => {

@@ -9,24 +9,22 @@ use dicom_dictionary_std::tags;
 use futures::future::BoxFuture;
 use yingku_core::ids::{HospitalCode, PackId};
 use yingku_core::registry::{Registry, Scope};
-use yingku_storage::packs::{MAX_READ_BYTES, PackError, Packs, RecordReader};
+use yingku_storage::packs::{PackError, Packs, RecordReader};
 use yingku_storage::views::{Views, ViewsError, Walk};
 
 use super::access::Denied;
 use super::answer::{image_value, series_value, visible_series};
 use super::query::{Level, Query};
+use crate::association::PresentationContext;
 use crate::part10::{FILE_META_LIMIT, FileMeta};
 use crate::scu::{DataSetSource, Outgoing};
 use crate::status::Status;
+use crate::transcode::{counterpart, rewrite};
 
 /// Instances of one retrieval: DICOM counts sub-operations in 16 bits.
 pub const INSTANCE_LIMIT: usize = 65_535;
 /// Instances up to this size are read whole, ahead of their turn.
-const WHOLE_BYTES: u64 = if MAX_READ_BYTES < 16 << 20 {
-    MAX_READ_BYTES
-} else {
-    16 << 20
-};
+const WHOLE_BYTES: u64 = 16 << 20;
 
 /// An instance to send, and where it lies.
 #[derive(Debug, Clone)]
@@ -142,6 +140,43 @@ pub struct Streamed {
     reader: Option<RecordReader>,
     /// What is left of the first piece behind the head.
     first: Option<Bytes>,
+}
+
+/// The transfer syntax in which an instance can leave: as it is stored if the peer agreed to that, else in the one that
+/// only writes the elements' heads differently.
+pub fn deliverable(contexts: &[PresentationContext], outgoing: &Outgoing) -> Option<String> {
+    let agreed = |transfer_syntax: &str| {
+        contexts.iter().any(|context| {
+            context.peer_is_scp
+                && *context.abstract_syntax == *outgoing.sop_class
+                && *context.transfer_syntax == *transfer_syntax
+        })
+    };
+    if agreed(&outgoing.transfer_syntax) {
+        return Some(outgoing.transfer_syntax.clone());
+    }
+    counterpart(&outgoing.transfer_syntax)
+        .filter(|other| agreed(other))
+        .map(str::to_owned)
+}
+
+impl Source {
+    /// The instance as it goes over an association in `transfer_syntax`; `None` if it cannot be written so: a large
+    /// instance leaves only as it is stored.
+    pub fn in_syntax(self, outgoing: &Outgoing, transfer_syntax: &str) -> Option<(Outgoing, Self)> {
+        if outgoing.transfer_syntax == transfer_syntax {
+            return Some((outgoing.clone(), self));
+        }
+        let Self::Whole(Some(bytes)) = self else {
+            return None;
+        };
+        let bytes = rewrite(&bytes, &outgoing.transfer_syntax, transfer_syntax)?;
+        let outgoing = Outgoing {
+            transfer_syntax: transfer_syntax.to_owned(),
+            ..outgoing.clone()
+        };
+        Some((outgoing, Self::Whole(Some(bytes.into()))))
+    }
 }
 
 /// Opens an instance. Blocks on the disk.

@@ -12,7 +12,7 @@ use yingku_core::registry::{Peer as RegisteredPeer, Scope};
 use super::Scp;
 use super::access::Denied;
 use super::find::{Caller, prepare};
-use super::instances::{Source, Wanted, read_ahead, wanted};
+use super::instances::{Source, Wanted, deliverable, read_ahead, wanted};
 use super::query::Query;
 use crate::association::{Association, AssociationError, ProposedContext, Requestor};
 use crate::dataset::{DataSetWriter, IDENTIFIER_LIMIT};
@@ -20,9 +20,11 @@ use crate::message::{Command, Suboperations};
 use crate::scu::{Scu, ScuError};
 use crate::status::{Status, StatusClass};
 use crate::text::CharacterSet;
+use crate::transcode::counterpart;
 
-/// Presentation contexts of one association (PS3.8 §9.3.2.2); more pairs go over further associations.
-const CONTEXTS: usize = 128;
+/// Pairs of SOP class and transfer syntax of one association, two contexts each (PS3.8 §9.3.2.2 allows 128); more go
+/// over further associations.
+const PAIRS: usize = 64;
 /// Instances read ahead of their turn: at most 16 MB each.
 const READ_AHEAD: usize = 4;
 /// Pending responses come no oftener than this.
@@ -222,7 +224,7 @@ fn parts(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
             instance.outgoing.sop_class.clone(),
             instance.outgoing.transfer_syntax.clone(),
         );
-        if !pairs.contains(&pair) && pairs.len() >= CONTEXTS {
+        if !pairs.contains(&pair) && pairs.len() >= PAIRS {
             parts.push(std::mem::take(&mut part));
             pairs.clear();
         }
@@ -235,7 +237,7 @@ fn parts(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
     parts
 }
 
-/// One context for each pair: the peer answers for each whether it takes the bytes as they are.
+/// One context for each pair, and one for its counterpart: the peer answers for each whether it takes it.
 fn contexts(part: &[Wanted]) -> Vec<ProposedContext> {
     let pairs: BTreeSet<(&str, &str)> = part
         .iter()
@@ -248,10 +250,16 @@ fn contexts(part: &[Wanted]) -> Vec<ProposedContext> {
         .collect();
     pairs
         .into_iter()
-        .map(|(sop_class, transfer_syntax)| ProposedContext {
-            abstract_syntax: sop_class.to_owned(),
-            transfer_syntaxes: vec![transfer_syntax.to_owned()],
-            we_are_scp: false,
+        .flat_map(|(sop_class, stored)| {
+            let syntaxes = [Some(stored), counterpart(stored)];
+            syntaxes
+                .into_iter()
+                .flatten()
+                .map(|syntax| ProposedContext {
+                    abstract_syntax: sop_class.to_owned(),
+                    transfer_syntaxes: vec![syntax.to_owned()],
+                    we_are_scp: false,
+                })
         })
         .collect()
 }
@@ -352,11 +360,14 @@ async fn send_part(
 async fn send_one(
     scu: &mut Scu,
     instance: &Wanted,
-    mut source: Source,
+    source: Source,
 ) -> Result<Option<Status>, ScuError> {
-    match scu.store(&instance.outgoing, &mut source).await {
-        Ok(outcome) => Ok(Some(outcome.status)),
-        Err(ScuError::NoContext(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let contexts = scu.association().contexts();
+    let Some(syntax) = deliverable(contexts, &instance.outgoing) else {
+        return Ok(None);
+    };
+    let Some((outgoing, mut source)) = source.in_syntax(&instance.outgoing, &syntax) else {
+        return Ok(None);
+    };
+    Ok(Some(scu.store(&outgoing, &mut source).await?.status))
 }

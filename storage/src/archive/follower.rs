@@ -53,8 +53,11 @@ struct Swap {
     views: Views,
     cursor: Cursor,
     registry: Arc<Registry>,
-    done: oneshot::Sender<Result<(Option<[u8; 32]>, [u8; 32]), BoxError>>,
+    done: oneshot::Sender<Result<Swapped, BoxError>>,
 }
+
+/// Digests of the views that were replaced, if they were readable, and of those in their place.
+type Swapped = (Option<[u8; 32]>, [u8; 32]);
 
 /// Opens the views that are in use; damaged ones are put aside and made anew by following the log.
 pub(super) fn open_views(views_dir: &Path) -> Result<Views, ViewsError> {
@@ -328,7 +331,7 @@ impl Thread {
             mut registry,
             done,
         } = swap;
-        let result = (|| -> Result<(Option<[u8; 32]>, [u8; 32]), BoxError> {
+        let result = (|| -> Result<Swapped, BoxError> {
             while cursor.next < self.cursor.next {
                 let mut batch = read_batch(&*self.log, cursor.next)?;
                 batch

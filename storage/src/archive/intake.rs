@@ -98,12 +98,8 @@ impl Archive {
         scope: &Scope,
         facts: &InstanceFacts,
     ) -> Result<Result<Admission, Refused>, IntakeError> {
-        let health = self.inner.log.health();
-        if let Some(shortage) = health.full {
-            // A full log is asked again with every instance: space may have returned.
-            tracing::debug!(%shortage, "the log was full");
-        }
-        if let Some(reason) = health.latched {
+        // An image must not be taken whose facts will never follow; a full log may have room again by then.
+        if let Some(reason) = self.inner.log.health().latched {
             return Err(LogError::Latched { reason }.into());
         }
         if let Match::Hospital(hospital) = self.matched(scope, facts)? {

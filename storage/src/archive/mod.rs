@@ -10,6 +10,7 @@ mod follower;
 mod intake;
 mod open;
 mod replay;
+mod sign;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -58,6 +58,13 @@ impl Pool {
         }
     }
 
+    /// Resolves when no lease is in use.
+    #[cfg(test)]
+    pub async fn idle(&self) {
+        let all = self.permits.acquire_many(MAX_LEASES as u32).await;
+        drop(all);
+    }
+
     fn put_back(&self, shared: &Shared, pack: OpenPack) {
         if pack.end >= shared.options.seal_bytes || self.permits.is_closed() {
             shared.retire(pack.id());

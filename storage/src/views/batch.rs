@@ -123,6 +123,9 @@ impl<'a> BatchState<'a> {
         for (_, exam) in changes.exams {
             self.put_exam(exam)?;
         }
+        for exam in &changes.purged {
+            self.delete_history(exam)?;
+        }
         for line in changes.history {
             self.put(
                 View::History,
@@ -168,7 +171,10 @@ impl<'a> BatchState<'a> {
                 .insert(View::RefusedPushes, keys::position(position), body);
         }
         for (digest, expires_ms) in changes.signs {
-            self.put(View::Signs, digest.to_vec(), &expires_ms)?;
+            match expires_ms {
+                Some(expires_ms) => self.put(View::Signs, digest.to_vec(), &expires_ms)?,
+                None => self.delete(View::Signs, digest.to_vec()),
+            }
         }
         for (index, row) in changes.refusals.into_iter().enumerate() {
             let hospital = row
@@ -187,6 +193,25 @@ impl<'a> BatchState<'a> {
         if let Some(rules) = changes.rules {
             Arc::make_mut(&mut self.registry).rules = rules;
             self.registry_changed = true;
+        }
+        Ok(())
+    }
+
+    fn delete_history(&mut self, exam: &ExamKey) -> Result<(), ViewsError> {
+        let prefix = keys::exam(exam);
+        let mut lines = Vec::new();
+        self.views.scan(View::History, &prefix, &[], |key, _| {
+            lines.push(key.to_vec());
+            Ok(super::Walk::On)
+        })?;
+        let of_batch = self.rows.keys();
+        lines.extend(
+            of_batch
+                .filter(|(view, key)| *view == View::History && key.starts_with(&prefix))
+                .map(|(_, key)| key.clone()),
+        );
+        for key in lines {
+            self.delete(View::History, key);
         }
         Ok(())
     }

@@ -34,6 +34,28 @@ impl Views {
         Ok(rows)
     }
 
+    /// Marks of used signs whose time is past, among the `looked_at` that follow a digest.
+    pub fn expired_signs(
+        &self,
+        from: &[u8; 16],
+        now_ms: i64,
+        looked_at: usize,
+    ) -> Result<Vec<[u8; 16]>, ViewsError> {
+        let mut expired = Vec::new();
+        let mut left = looked_at;
+        self.scan(View::Signs, &[], from, |key, value| {
+            let expires_ms: i64 = decode(View::Signs, value)?;
+            if expires_ms < now_ms
+                && let Ok(digest) = key.try_into()
+            {
+                expired.push(digest);
+            }
+            left = left.saturating_sub(1);
+            Ok(if left == 0 { Walk::Stop } else { Walk::On })
+        })?;
+        Ok(expired)
+    }
+
     pub fn correction(&self, position: Position) -> Result<Option<CorrectionRow>, ViewsError> {
         self.get(View::Corrections, &keys::position(position))
     }

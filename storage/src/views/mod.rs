@@ -8,6 +8,11 @@ mod bulk;
 pub mod exams;
 pub mod keys;
 pub mod lists;
+pub mod reconcile;
+#[cfg(test)]
+mod recount;
+#[cfg(test)]
+mod recount_tests;
 mod rows;
 pub mod studies;
 
@@ -47,6 +52,8 @@ pub enum ViewsError {
     },
     #[error("the question covers more than {limit} rows; narrow it by date, hospital or number")]
     TooMany { limit: usize },
+    #[error("the question ends before it begins, or covers more than {limit} days")]
+    Days { limit: usize },
 }
 
 impl From<ViewsError> for StateError {

@@ -20,14 +20,6 @@ fn read_large(packs: &Packs, placed: Placed) -> Result<Vec<u8>, PackError> {
     Ok(data)
 }
 
-/// Every lease that was in use before is given back when this resolves.
-async fn all_given_back(packs: &Packs) {
-    let mut leases = Vec::new();
-    for _ in 0..MAX_LEASES {
-        leases.push(packs.lease().await.unwrap());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_instance_streams_in_and_out() {
     let dir = tempfile::TempDir::new().unwrap();
@@ -76,7 +68,7 @@ async fn a_large_instance_that_does_not_come_to_its_end_leaves_nothing() {
     };
     let (packs, _) = Packs::open(dir.path(), large_packs).unwrap();
     let before = store_large(&packs, 0).await;
-    all_given_back(&packs).await;
+    packs.inner.pool.idle().await;
     let length = |p: Placed| {
         fs::metadata(file_of(dir.path(), p.pack, "open"))
             .unwrap()
@@ -87,7 +79,7 @@ async fn a_large_instance_that_does_not_come_to_its_end_leaves_nothing() {
     let mut lease = packs.lease().await.unwrap();
     lease.write(sample(1, LARGE)).await.unwrap();
     drop(lease);
-    all_given_back(&packs).await;
+    packs.inner.pool.idle().await;
 
     assert_eq!(length(before), whole);
     let report = packs.verify(|_| ()).unwrap();
@@ -106,7 +98,7 @@ async fn a_crash_amid_a_large_instance_keeps_those_before_it() {
     };
     let (packs, _) = Packs::open(&live, large_packs).unwrap();
     let before = store_large(&packs, 0).await;
-    all_given_back(&packs).await;
+    packs.inner.pool.idle().await;
     let written = *disk.written.borrow();
     let mut lease = packs.lease().await.unwrap();
     lease.write(sample(1, LARGE)).await.unwrap();
@@ -181,7 +173,7 @@ async fn a_full_disk_ends_a_large_instance_with_a_reason() {
     };
     assert!(matches!(stored.await, Err(PackError::Full(_))));
     disk.order(|o| o.write_limit = None);
-    all_given_back(&packs).await;
+    packs.inner.pool.idle().await;
     let placed = store_large(&packs, 1).await;
     assert_eq!(read_large(&packs, placed).unwrap(), sample(1, LARGE));
 }

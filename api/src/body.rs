@@ -1,0 +1,110 @@
+//! Reading a request's body: never more than the limit in memory, never longer than the time it is given.
+
+use std::sync::Arc;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use yingku_core::outcome::ErrorKind;
+
+use crate::call::Api;
+use crate::error::Failure;
+
+/// Bytes of a refused body that are read and thrown away, as a multiple of the limit: clients that send their whole
+/// body before they read must find the answer, not a reset.
+const DISCARDED: usize = 8;
+
+/// The charset that a Content-Type names.
+pub fn charset(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    value.split(';').skip(1).find_map(|parameter| {
+        let (name, charset) = parameter.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("charset")
+            .then(|| charset.trim().trim_matches('"').to_owned())
+    })
+}
+
+/// Reads a body up to the limit.
+pub async fn read(api: &Arc<Api>, body: Body, declared: Option<usize>) -> Result<Bytes, Failure> {
+    let limit = api.config.max_body_bytes;
+    let mut stream = body.into_data_stream();
+    if declared.is_some_and(|bytes| bytes > limit) {
+        discard(api, stream);
+        return Err(too_large(limit));
+    }
+    let deadline = tokio::time::Instant::now() + api.config.body_timeout;
+    // Most bodies come in one piece, which is then not copied.
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    loop {
+        let piece = match tokio::time::timeout_at(deadline, stream.next()).await {
+            Err(_) => return Err(too_slow()),
+            Ok(None) => break,
+            Ok(Some(Err(error))) => return Err(broken(&error)),
+            Ok(Some(Ok(piece))) => piece,
+        };
+        if first.len() + whole.len() + piece.len() > limit {
+            discard(api, stream);
+            return Err(too_large(limit));
+        }
+        if whole.is_empty() && first.is_empty() {
+            first = piece;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&piece);
+        }
+    }
+    Ok(if whole.is_empty() {
+        first
+    } else {
+        whole.freeze()
+    })
+}
+
+/// Throws away the rest of a body while the answer is on its way.
+pub fn discard(api: &Arc<Api>, mut stream: BodyDataStream) {
+    let (time, bytes) = (
+        api.config.body_timeout,
+        api.config.max_body_bytes.saturating_mul(DISCARDED),
+    );
+    tokio::spawn(async move {
+        let drained = async {
+            let mut left = bytes;
+            while let Some(Ok(piece)) = stream.next().await {
+                left = match left.checked_sub(piece.len()) {
+                    Some(left) => left,
+                    None => break,
+                };
+            }
+        };
+        // Whether it ended by itself or by time does not matter: the stream is dropped.
+        let _ = tokio::time::timeout(time, drained).await;
+    });
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure::new(
+        ErrorKind::TooLarge,
+        "body-size",
+        format!("请求内容过大，最多 {limit} 字节 (the body has more than {limit} bytes)"),
+    )
+}
+
+fn too_slow() -> Failure {
+    Failure::new(
+        ErrorKind::Invalid,
+        "body-time",
+        "请求内容未在规定时间内传完 (the body did not arrive in time)",
+    )
+}
+
+fn broken(error: &axum::Error) -> Failure {
+    Failure::new(
+        ErrorKind::Invalid,
+        "body-broken",
+        "请求内容传输中断 (the body broke off)",
+    )
+    .because(error.to_string())
+}

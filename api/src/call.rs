@@ -1,0 +1,138 @@
+//! One request as an operation sees it: who calls, from where, with which body.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use yingku_core::ids::{AppId, HospitalCode};
+use yingku_core::outcome::ErrorKind;
+use yingku_core::registry::{App, Registry, Scope};
+use yingku_core::time::{LocalDateTime, Zone};
+use yingku_storage::archive::Archive;
+
+use crate::auth::sign::PrivateKeys;
+use crate::error::Failure;
+use crate::limits::{ApiConfig, Places, SignFailures};
+
+/// What all requests share.
+pub struct Api {
+    pub archive: Archive,
+    pub config: ApiConfig,
+    pub places: Places,
+    pub sign_failures: SignFailures,
+    pub private_keys: Arc<PrivateKeys>,
+    /// Decryptions at once: they take whole cores.
+    pub decrypting: Arc<tokio::sync::Semaphore>,
+}
+
+/// Decryptions of signs at once; more wait, so that a flood of signs leaves cores to the rest.
+const DECRYPTING: usize = 2;
+
+impl Api {
+    pub fn new(archive: Archive, config: ApiConfig) -> Self {
+        Self {
+            archive,
+            places: Places::new(&config),
+            sign_failures: SignFailures::new(&config),
+            private_keys: Arc::default(),
+            decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
+            config,
+        }
+    }
+}
+
+/// The app of a request's token, as registered when the request came.
+#[derive(Clone)]
+pub struct Caller {
+    pub registry: Arc<Registry>,
+    pub id: AppId,
+}
+
+impl Caller {
+    pub fn app(&self) -> Result<&App, Failure> {
+        self.registry
+            .apps
+            .get(&self.id)
+            .ok_or_else(|| Failure::new(ErrorKind::Unauthenticated, "token-ended", INVALID_TOKEN))
+    }
+
+    /// The actor of events that this app causes.
+    pub fn actor(&self) -> String {
+        format!("app:{}", self.id)
+    }
+}
+
+/// R2's own words.
+pub const INVALID_TOKEN: &str =
+    "token无效或已过期，请重新获取 (the token is missing, wrong or expired: get a new one)";
+
+/// One request.
+pub struct Call {
+    pub api: Arc<Api>,
+    /// Absent for operations that need no token.
+    pub caller: Option<Caller>,
+    pub address: IpAddr,
+    pub body: Bytes,
+    /// Of the Content-Type.
+    pub charset: Option<String>,
+    /// `appId` of the query or a header: narrows whose key a sign is tried with.
+    pub app_hint: Option<String>,
+    pub registry: Arc<Registry>,
+}
+
+impl Call {
+    pub fn archive(&self) -> &Archive {
+        &self.api.archive
+    }
+
+    pub fn caller(&self) -> Result<&Caller, Failure> {
+        self.caller
+            .as_ref()
+            .ok_or_else(|| Failure::new(ErrorKind::Unauthenticated, "token-missing", INVALID_TOKEN))
+    }
+
+    /// Refuses a hospital that the app has nothing to do with.
+    pub fn allow(&self, hospital: &HospitalCode) -> Result<(), Failure> {
+        allow(&self.caller()?.app()?.hospitals, hospital)
+    }
+
+    pub fn zone(&self) -> Zone {
+        Zone::named(&self.registry.settings.time_zone).unwrap_or_default()
+    }
+}
+
+/// Refuses a hospital outside a scope.
+pub fn allow(scope: &Scope, hospital: &HospitalCode) -> Result<(), Failure> {
+    if scope.has(hospital) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorKind::Forbidden,
+        "hospital-forbidden",
+        format!("无权限：该应用不能访问医院 {hospital} (no right for hospital {hospital})"),
+    )
+    .at("hospitalCode")
+    .about(hospital.as_str(), ""))
+}
+
+/// A moment as local time, as the contract writes it.
+pub fn local_time(moment_ms: i64, zone: &Zone) -> String {
+    LocalDateTime::from_unix_ms(moment_ms, zone)
+        .map(|time| time.to_string())
+        .unwrap_or_default()
+}
+
+/// Now, in unix milliseconds.
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Runs what computes or reads disks apart from the threads that serve connections.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Failure::internal(&error)),
+    }
+}

@@ -1,0 +1,31 @@
+//! Whether the node lives, and whether it may be sent work.
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+
+use crate::call::Api;
+use crate::envelope::json_response;
+
+pub fn alive() -> Response<Body> {
+    json_response(StatusCode::OK, br#"{"alive":true}"#.to_vec())
+}
+
+/// Ready: the log takes records and the views follow it. Words say why not.
+pub fn ready(api: &Api) -> Response<Body> {
+    let health = api.archive.health();
+    let http = if health.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = serde_json::json!({
+        "ready": health.is_ready(),
+        "end": health.end.0,
+        "projected": health.projected.0,
+        "stopped": health.stopped,
+        "logLatched": health.log_latched,
+        "packsLatched": health.packs_latched,
+        "full": health.full,
+    });
+    json_response(http, body.to_string().into_bytes())
+}

@@ -1,0 +1,181 @@
+//! How much of the node the interfaces may take, and for how long: each limit with its reason.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use yingku_core::ids::AppId;
+
+/// How the interfaces are served.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// R1: `http://host:port/<context>/v1/…`; every address answers without it as well.
+    pub context: String,
+    /// A push fits the log in 1 MiB; pretty-printed GBK with everything unknown may be some times that.
+    pub max_body_bytes: usize,
+    /// A city's hospitals keep some connections each; every idle one costs some 10 KiB.
+    pub max_connections: usize,
+    /// Time for a request's head. A peer that sends a byte every ten seconds is cut off here.
+    pub header_timeout: Duration,
+    /// Time for a request's body.
+    pub body_timeout: Duration,
+    /// Requests at work at once. Bodies are held in memory, so this bounds memory too.
+    pub max_requests: usize,
+    /// Requests of one app at work at once: one vendor cannot starve the others (design §5).
+    pub max_requests_per_app: usize,
+    /// Signs of one address that may fail within [`ApiConfig::sign_failure_window`] before it is told to wait (R3).
+    pub max_sign_failures: u32,
+    pub sign_failure_window: Duration,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            context: "openapi".to_owned(),
+            max_body_bytes: 16 << 20,
+            max_connections: 4_096,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            max_requests: 512,
+            max_requests_per_app: 128,
+            max_sign_failures: 30,
+            sign_failure_window: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Apps and addresses remembered at most; beyond it those at rest are forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// Places for requests at work, in all and for each app.
+pub struct Places {
+    all: Arc<Semaphore>,
+    per_app: usize,
+    apps: Mutex<HashMap<AppId, Arc<Semaphore>>>,
+}
+
+impl Places {
+    pub fn new(config: &ApiConfig) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(config.max_requests)),
+            per_app: config.max_requests_per_app,
+            apps: Mutex::default(),
+        }
+    }
+
+    /// A place among all requests; `None`: there is none.
+    pub fn any(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.all).try_acquire_owned().ok()
+    }
+
+    /// A place among the app's requests.
+    pub fn of(&self, app: &AppId) -> Option<OwnedSemaphorePermit> {
+        let places = {
+            let mut apps = self.apps.lock();
+            if apps.len() >= REMEMBERED && !apps.contains_key(app) {
+                apps.retain(|_, places| places.available_permits() < self.per_app);
+            }
+            match apps.get(app) {
+                Some(places) => Arc::clone(places),
+                None => {
+                    let places = Arc::new(Semaphore::new(self.per_app));
+                    apps.insert(app.clone(), Arc::clone(&places));
+                    places
+                }
+            }
+        };
+        places.try_acquire_owned().ok()
+    }
+}
+
+/// Failed signs by caller address.
+pub struct SignFailures {
+    limit: u32,
+    window: Duration,
+    addresses: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+}
+
+impl SignFailures {
+    pub fn new(config: &ApiConfig) -> Self {
+        Self {
+            limit: config.max_sign_failures,
+            window: config.sign_failure_window,
+            addresses: Mutex::default(),
+        }
+    }
+
+    /// Whether the address has failed too often to be heard now.
+    pub fn is_blocked(&self, address: IpAddr) -> bool {
+        self.addresses
+            .lock()
+            .get(&network(address))
+            .is_some_and(|(since, count)| since.elapsed() < self.window && *count >= self.limit)
+    }
+
+    pub fn count(&self, address: IpAddr) {
+        let mut addresses = self.addresses.lock();
+        if addresses.len() >= REMEMBERED {
+            addresses.retain(|_, (since, _)| since.elapsed() < self.window);
+            if addresses.len() >= REMEMBERED {
+                addresses.clear();
+            }
+        }
+        let entry = addresses
+            .entry(network(address))
+            .or_insert((Instant::now(), 0));
+        if entry.0.elapsed() >= self.window {
+            *entry = (Instant::now(), 0);
+        }
+        entry.1 = entry.1.saturating_add(1);
+    }
+}
+
+/// One caller: an IPv4 address, or an IPv6 /64, which is what one customer is given.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_address_is_heard_until_it_failed_too_often() {
+        let failures = SignFailures::new(&ApiConfig {
+            max_sign_failures: 2,
+            ..ApiConfig::default()
+        });
+        let (near, far): (IpAddr, IpAddr) =
+            ("2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        failures.count(near);
+        assert!(!failures.is_blocked(near));
+        failures.count("2001:db8::2".parse().unwrap());
+        assert!(failures.is_blocked(near));
+        assert!(!failures.is_blocked(far));
+    }
+
+    #[test]
+    fn one_app_does_not_take_the_places_of_another() {
+        let places = Places::new(&ApiConfig {
+            max_requests_per_app: 1,
+            ..ApiConfig::default()
+        });
+        let (a, b) = (AppId::new("a").unwrap(), AppId::new("b").unwrap());
+        let held = places.of(&a);
+        assert!(held.is_some());
+        assert!(places.of(&a).is_none());
+        assert!(places.of(&b).is_some());
+        drop(held);
+        assert!(places.of(&a).is_some());
+    }
+}

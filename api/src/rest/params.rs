@@ -1,0 +1,177 @@
+//! Reading the flat requests of our own operations, as leniently as a push (R5) and with every fault named (R2).
+
+use std::fmt::Display;
+
+use yingku_core::contract::json::{self, Json};
+use yingku_core::contract::{Fault, Refused, Rule};
+use yingku_core::ids::{ExamNo, HospitalCode};
+
+use crate::error::Failure;
+
+/// Fields of one request, read one by one; [`Params::finish`] answers with all that is wrong.
+pub struct Params<'a> {
+    fields: Json<'a>,
+    faults: Vec<Fault>,
+}
+
+/// Makes text of a request's bytes.
+pub fn text<'a>(
+    bytes: &'a [u8],
+    charset: Option<&str>,
+) -> Result<std::borrow::Cow<'a, str>, Failure> {
+    json::decode(bytes, charset).map_err(|error| one_fault("", Rule::Json, error.to_string()))
+}
+
+pub fn one_fault(path: &str, rule: Rule, message: String) -> Failure {
+    Failure::of_faults(&refused(vec![fault(path, rule, message)]))
+}
+
+pub fn fault(path: &str, rule: Rule, message: String) -> Fault {
+    Fault {
+        path: path.to_owned(),
+        rule,
+        message,
+        limit: None,
+    }
+}
+
+fn refused(faults: Vec<Fault>) -> Refused {
+    Refused {
+        faults,
+        more: 0,
+        warnings: Vec::new(),
+        hospital: None,
+        exam_no: None,
+    }
+}
+
+impl<'a> Params<'a> {
+    pub fn read(text: &'a str) -> Result<Self, Failure> {
+        let fields =
+            Json::parse(text).map_err(|error| one_fault("", Rule::Json, error.to_string()))?;
+        if !matches!(fields, Json::Object(_)) {
+            let found = fields.kind();
+            let message =
+                format!("应为 JSON 对象 {{…}}，实为 {found} (must be an object, found {found})");
+            return Err(one_fault("", Rule::Type, message));
+        }
+        Ok(Self {
+            fields,
+            faults: Vec::new(),
+        })
+    }
+
+    /// Text of a field, trimmed; empty and null mean absent, a number is its digits.
+    pub fn text(&mut self, key: &str, limit: usize) -> Option<String> {
+        let text = match self.fields.get(key)? {
+            Json::Null => return None,
+            Json::Text(text) | Json::Number(text) => text.trim().to_owned(),
+            Json::Bool(true) => "true".to_owned(),
+            Json::Bool(false) => "false".to_owned(),
+            other => {
+                let found = other.kind();
+                self.fault(
+                    key,
+                    Rule::Type,
+                    format!("应为文本，实为 {found} (must be text, found {found})"),
+                );
+                return None;
+            }
+        };
+        if text.is_empty() {
+            return None;
+        }
+        let found = text.chars().count();
+        if found > limit {
+            self.fault(
+                key,
+                Rule::Length,
+                format!("过长：最多 {limit} 字，实为 {found} 字 (at most {limit} characters, found {found})"),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    pub fn required_text(&mut self, key: &str, limit: usize) -> Option<String> {
+        let faults = self.faults.len();
+        let text = self.text(key, limit);
+        if text.is_none() && self.faults.len() == faults {
+            self.fault(key, Rule::Required, "必填 (required)".to_owned());
+        }
+        text
+    }
+
+    /// A field as its type; a text that is none is a fault.
+    pub fn parsed<T, E: Display>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        /// No typed field is longer; a longer text says so instead of what its parser makes of it.
+        const LIMIT: usize = 256;
+        let text = self.text(key, LIMIT)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fault(key, Rule::Format, format!("格式错误：{error}"));
+                None
+            }
+        }
+    }
+
+    pub fn required<T, E: Display>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let faults = self.faults.len();
+        let value = self.parsed(key, parse);
+        if value.is_none() && self.faults.len() == faults {
+            self.fault(key, Rule::Required, "必填 (required)".to_owned());
+        }
+        value
+    }
+
+    pub fn hospital(&mut self) -> Option<HospitalCode> {
+        self.parsed("hospitalCode", |text| HospitalCode::new(text))
+    }
+
+    /// Hospital and exam number, both required.
+    pub fn exam(&mut self) -> Option<(HospitalCode, ExamNo)> {
+        let hospital = self.required("hospitalCode", |text| HospitalCode::new(text));
+        let exam_no = self.required("examNo", |text| ExamNo::new(text));
+        hospital.zip(exam_no)
+    }
+
+    /// A field that is true or false, however written.
+    pub fn flag(&mut self, key: &str) -> bool {
+        self.parsed(key, |text| match text {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err("true / false"),
+        })
+        .unwrap_or(false)
+    }
+
+    pub fn fault(&mut self, key: &str, rule: Rule, message: String) {
+        self.faults.push(fault(key, rule, message));
+    }
+
+    /// All that was wrong, if anything was.
+    pub fn finish(self) -> Result<(), Failure> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::of_faults(&refused(self.faults)))
+    }
+}
+
+/// What a request lacks is among its faults, so this is not reached with a value missing; it keeps that from panicking.
+pub fn incomplete() -> Failure {
+    one_fault(
+        "",
+        Rule::Required,
+        "缺少必填字段 (a required field is absent)".to_owned(),
+    )
+}

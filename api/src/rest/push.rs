@@ -1,0 +1,213 @@
+//! `POST /v1/exam/push` (§2.3): one examination with its patient, reports and images.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use yingku_core::contract::fields::EXAM_PUSH;
+use yingku_core::contract::push::{Parsed, PushContext, Unchecked};
+use yingku_core::contract::{Refused, ValidationPolicy};
+use yingku_core::event::Event;
+use yingku_core::exam::ExamFlag;
+use yingku_core::ids::HospitalCode;
+use yingku_core::outcome::{Outcome, PushOutcome, PushStep};
+use yingku_core::registry::Registry;
+use yingku_storage::archive::Submission;
+
+use super::params::text;
+use super::schema;
+use crate::call::{Call, Caller, allow, blocking};
+use crate::envelope::Answer;
+use crate::error::{Failure, fault_json};
+
+/// Bodies up to this are checked on the thread that serves the connection; larger ones would hold it up.
+const INLINE_BYTES: usize = 128 << 10;
+
+pub const EXAMPLE: &str = include_str!("../../../tests/fixtures/contract/exam_push.json");
+
+pub fn request_schema() -> Value {
+    schema::of_table(&EXAM_PUSH)
+}
+
+pub fn result_schema() -> Value {
+    schema::object(&[
+        ("hospitalCode", true, schema::text(32, "医院代码")),
+        ("examNo", true, schema::text(32, "检查唯一流水号")),
+        (
+            "version",
+            true,
+            schema::integer("版本号 (versions received so far)"),
+        ),
+        (
+            "step",
+            true,
+            schema::text(
+                16,
+                "registered 首次归档, changed 新版本, repeated 内容相同, late 迟到的状态",
+            ),
+        ),
+        (
+            "flags",
+            true,
+            schema::array(schema::text(32, "标记 (flags)")),
+        ),
+        (
+            "adopted",
+            true,
+            schema::integer("由暂存转入的影像数 (held instances that are shown now)"),
+        ),
+        (
+            "hidden",
+            true,
+            schema::boolean("检查已被平台撤回，内容保留但不可见 (withdrawn by an operator)"),
+        ),
+        ("warnings", true, schema::array(schema::fault())),
+    ])
+}
+
+pub async fn handle(call: Call) -> Result<Answer, Failure> {
+    let caller = call.caller()?.clone();
+    let parsed = check(&caller, call.body.clone(), call.charset.clone()).await?;
+    let (hospital, parsed) = (parsed.hospital, parsed.parsed);
+    let (exam_no, warnings) = (parsed.push.exam_no.clone(), parsed.warnings);
+    let decided = call
+        .archive()
+        .submit(Submission {
+            hospital: Some(hospital.clone()),
+            actor: caller.actor(),
+            event: Event::ExamPushed(parsed.body),
+        })
+        .await
+        .map_err(|error| Failure::from(error).about(hospital.as_str(), exam_no.as_str()))?;
+    match decided.outcome {
+        Outcome::Push(outcome) => {
+            let warnings: Vec<Value> = warnings.iter().map(fault_json).collect();
+            Ok(Answer::new(message(&outcome, warnings.len()))
+                .with_result(result(&outcome, &warnings)))
+        }
+        Outcome::Refused(refusal) => {
+            Err(Failure::from(refusal).about(hospital.as_str(), exam_no.as_str()))
+        }
+        Outcome::Done => Ok(Answer::new("成功 (done)")),
+    }
+}
+
+/// A push that passed the contract's rules, and whose it is.
+pub struct Checked {
+    pub hospital: HospitalCode,
+    pub parsed: Parsed,
+}
+
+/// Checks a push by the rules of its hospital. The app must have that hospital.
+pub async fn check(
+    caller: &Caller,
+    body: Bytes,
+    charset: Option<String>,
+) -> Result<Checked, Failure> {
+    if body.len() <= INLINE_BYTES {
+        return check_bytes(caller, &body, charset.as_deref());
+    }
+    let caller = caller.clone();
+    blocking(move || check_bytes(&caller, &body, charset.as_deref())).await
+}
+
+fn check_bytes(caller: &Caller, body: &[u8], charset: Option<&str>) -> Result<Checked, Failure> {
+    let scope = &caller.app()?.hospitals;
+    let text = text(body, charset)?;
+    let unchecked = Unchecked::read(&text).map_err(|refused| Failure::of_faults(&refused))?;
+    let peeked = unchecked.peek();
+    if let Some(hospital) = &peeked.hospital {
+        let example = peeked.exam_no.as_ref().map_or("", |number| number.as_str());
+        allow(scope, hospital).map_err(|failure| failure.about(hospital.as_str(), example))?;
+    }
+    let default = ValidationPolicy::default();
+    let context = context(&caller.registry, peeked.hospital.as_ref(), &default);
+    let parsed = unchecked
+        .check(context)
+        .map_err(|refused: Box<Refused>| Failure::of_faults(&refused))?;
+    let hospital = parsed.push.hospital_code.clone();
+    allow(scope, &hospital)?;
+    Ok(Checked { hospital, parsed })
+}
+
+fn context<'c>(
+    registry: &'c Registry,
+    hospital: Option<&HospitalCode>,
+    default: &'c ValidationPolicy,
+) -> PushContext<'c> {
+    let hospital = hospital.and_then(|code| registry.hospitals.get(code));
+    PushContext {
+        policy: hospital.map_or(default, |hospital| &hospital.validation),
+        aliases: &registry.settings.class_aliases,
+        placeholders: &registry.settings.placeholder_apply_nos,
+    }
+}
+
+/// What a push came to, in words.
+pub fn message(outcome: &PushOutcome, warnings: usize) -> String {
+    let version = outcome.version;
+    let mut text = match outcome.step {
+        PushStep::Registered => {
+            format!("成功，已归档，版本 {version} (registered, version {version})")
+        }
+        PushStep::Changed => format!("成功，已更新为版本 {version} (changed, version {version})"),
+        PushStep::Repeated => format!(
+            "成功，内容与当前版本 {version} 相同，未产生新版本 (repeated, still version {version})"
+        ),
+        PushStep::Late => format!(
+            "成功，报告已确认，此状态迟到，仅记入历史，版本 {version} (late status, kept in the history as version {version})"
+        ),
+    };
+    for (flag, words) in [
+        (
+            ExamFlag::StudyConflict,
+            "；检查UID已被其他医院或患者登记，影像暂归先登记者，已列入冲突清单 (the study UID is claimed by another hospital or patient: listed as a conflict)",
+        ),
+        (
+            ExamFlag::IdentityDoubt,
+            "；患者信息与影像不一致，已列入核对清单 (identity differs from the images: listed)",
+        ),
+        (
+            ExamFlag::PlaceholderApplyNo,
+            "；申请单号为占位值，不计入统计 (applyNo stands for no form: not counted)",
+        ),
+        (
+            ExamFlag::UnknownClass,
+            "；检查类别不在字典中 (examClass is in no dictionary)",
+        ),
+        (
+            ExamFlag::Test,
+            "；医院处于测试模式，数据仅供测试 (test mode: marked and uncounted)",
+        ),
+    ] {
+        if outcome.flags.contains(&flag) {
+            text.push_str(words);
+        }
+    }
+    if outcome.adopted > 0 {
+        let adopted = outcome.adopted;
+        text.push_str(&format!(
+            "；{adopted} 幅暂存影像已归入 ({adopted} held instances adopted)"
+        ));
+    }
+    if outcome.hidden {
+        text.push_str("；此检查已被平台撤回，暂不可见 (withdrawn by an operator: not shown)");
+    }
+    if warnings > 0 {
+        text.push_str(&format!(
+            "；{warnings} 处提醒见 result.warnings ({warnings} warnings)"
+        ));
+    }
+    text
+}
+
+pub fn result(outcome: &PushOutcome, warnings: &[Value]) -> Value {
+    json!({
+        "hospitalCode": outcome.exam.hospital,
+        "examNo": outcome.exam.exam_no,
+        "version": outcome.version,
+        "step": outcome.step,
+        "flags": outcome.flags,
+        "adopted": outcome.adopted,
+        "hidden": outcome.hidden,
+        "warnings": warnings,
+    })
+}

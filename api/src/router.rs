@@ -1,0 +1,304 @@
+//! From an address to an operation and back: the way that every request takes.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use futures::FutureExt;
+use yingku_core::outcome::ErrorKind;
+use yingku_core::registry::Registry;
+use yingku_storage::archive::{Archive, RefusedRequest};
+
+use crate::auth::token;
+use crate::body;
+use crate::call::{Api, Call, Caller, INVALID_TOKEN, now_ms};
+use crate::envelope::{Answer, DONE, REFUSED, Reply, Shape};
+use crate::error::Failure;
+use crate::limits::{ApiConfig, network};
+use crate::operations::{Access, OPERATIONS, Operation};
+use crate::{health, openapi, pages};
+
+/// All interfaces of the archive over HTTP.
+pub fn router(archive: Archive, config: ApiConfig) -> Router {
+    let api = Arc::new(Api::new(archive, config));
+    Router::new().fallback(move |request: Request<Body>| {
+        let api = Arc::clone(&api);
+        async move { dispatch(&api, request).await }
+    })
+}
+
+/// R1: with and without the context, and with doubled slashes.
+fn plain_path(context: &str, path: &str) -> String {
+    let mut steps = path.split('/').filter(|step| !step.is_empty()).peekable();
+    let mut contexts = context
+        .split('/')
+        .filter(|step| !step.is_empty())
+        .peekable();
+    if contexts.peek().is_some() {
+        let mut rest = steps.clone();
+        if contexts.all(|step| rest.next() == Some(step)) {
+            steps = rest;
+        }
+    }
+    let mut plain = String::with_capacity(path.len());
+    for step in steps {
+        plain.push('/');
+        plain.push_str(step);
+    }
+    if plain.is_empty() {
+        plain.push('/');
+    }
+    plain
+}
+
+async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
+    let path = plain_path(&api.config.context, request.uri().path());
+    if let Some(operation) = OPERATIONS.iter().find(|one| one.path == path) {
+        if request.method() != Method::POST {
+            return words(
+                StatusCode::OK,
+                format!(
+                    "请使用 POST 方法，内容为 JSON；说明见 /docs (send {path} a POST with JSON; see /docs)"
+                ),
+            );
+        }
+        return perform(api, operation, request).await;
+    }
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    match path.as_str() {
+        "/" if is_read => pages::start(api),
+        "/docs" if is_read => pages::docs(api),
+        "/openapi.json" if is_read => openapi::document_response(api),
+        "/healthz" if is_read => health::alive(),
+        "/readyz" if is_read => health::ready(api),
+        _ => words(
+            StatusCode::NOT_FOUND,
+            "没有此地址，接口列表见 /docs (no such address; see /docs)".to_owned(),
+        ),
+    }
+}
+
+fn words(http: StatusCode, message: String) -> Response<Body> {
+    Reply {
+        http,
+        status: REFUSED,
+        message,
+        page: None,
+        result: None,
+    }
+    .into_response(Shape::default())
+}
+
+/// One operation: token, place, body, handler; then the answer in the app's shape.
+async fn perform(
+    api: &Arc<Api>,
+    operation: &'static Operation,
+    request: Request<Body>,
+) -> Response<Body> {
+    let address = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
+    let (parts, body) = request.into_parts();
+    let registry = api.archive.registry();
+    let mut shape = Shape::default();
+    let mut source = format!("address:{}", network(address));
+    let caller = match admit(
+        api,
+        operation,
+        &registry,
+        &parts.headers,
+        &mut shape,
+        &mut source,
+    ) {
+        Ok(caller) => caller,
+        Err(failure) => {
+            body::discard(api, body.into_data_stream());
+            return refuse(api, operation, failure, shape, source).await;
+        }
+    };
+    let (Some(_place), Some(_app_place)) = (
+        api.places.any(),
+        caller
+            .as_ref()
+            .map_or(Some(None), |caller| api.places.of(&caller.id).map(Some)),
+    ) else {
+        body::discard(api, body.into_data_stream());
+        return refuse(api, operation, too_many(), shape, source).await;
+    };
+    let declared = parts
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let result = match body::read(api, body, declared).await {
+        Ok(body) => {
+            let call = Call {
+                api: Arc::clone(api),
+                caller,
+                address,
+                body,
+                charset: body::charset(&parts.headers),
+                app_hint: app_hint(&parts.headers, parts.uri.query()),
+                registry,
+            };
+            // A handler that panics answers 500 like any other failure of ours, and the node goes on serving.
+            AssertUnwindSafe((operation.handler)(call))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(panicked(operation)))
+        }
+        Err(failure) => Err(failure),
+    };
+    match result {
+        Ok(answer) => done(answer, shape),
+        Err(failure) => refuse(api, operation, failure, shape, source).await,
+    }
+}
+
+fn done(answer: Answer, shape: Shape) -> Response<Body> {
+    let shape = answer.shape.unwrap_or(shape);
+    Reply {
+        http: StatusCode::OK,
+        status: answer.status.unwrap_or(DONE),
+        message: answer.message,
+        page: answer.page,
+        result: answer.result,
+    }
+    .into_response(shape)
+}
+
+/// Answers a failure and leaves it in the error digest with its true reason.
+async fn refuse(
+    api: &Arc<Api>,
+    operation: &'static Operation,
+    mut failure: Failure,
+    shape: Shape,
+    source: String,
+) -> Response<Body> {
+    let shape = failure.shape.unwrap_or(shape);
+    let reply = failure.reply(shape);
+    let source = failure.source.take().unwrap_or(source);
+    let notes = std::mem::take(&mut failure.notes);
+    let archive = api.archive.clone();
+    let recorded = tokio::task::spawn_blocking(move || {
+        for note in notes {
+            let refused = RefusedRequest {
+                source: source.clone(),
+                hospital: note.hospital,
+                example: note.example,
+                path: if note.path.is_empty() {
+                    operation.path.to_owned()
+                } else {
+                    note.path
+                },
+                rule: note.rule,
+                reason: note.reason,
+            };
+            archive.errors().record(&refused, now_ms());
+        }
+    });
+    if let Err(error) = recorded.await {
+        tracing::error!(%error, "a refusal is missing from the error digest");
+    }
+    reply.into_response(shape)
+}
+
+/// Lets in whoever has a token of an app with the operation's right.
+fn admit(
+    api: &Api,
+    operation: &Operation,
+    registry: &Arc<Registry>,
+    headers: &HeaderMap,
+    shape: &mut Shape,
+    source: &mut String,
+) -> Result<Option<Caller>, Failure> {
+    let Access::Token(right) = operation.access else {
+        return Ok(None);
+    };
+    let checked = token::check(
+        api.archive.key(),
+        registry,
+        token::of_headers(headers),
+        now_ms(),
+    );
+    let id = match &checked {
+        Ok(id) => Some(id),
+        Err(fault) => fault.app(),
+    };
+    if let Some(app) = id.and_then(|id| registry.apps.get(id)) {
+        *shape = Shape::of(app);
+        *source = format!("app:{}", app.id);
+    }
+    let id = checked.map_err(|fault| {
+        Failure::new(ErrorKind::Unauthenticated, fault.rule(), INVALID_TOKEN)
+            .because(fault.to_string())
+    })?;
+    let caller = Caller {
+        registry: Arc::clone(registry),
+        id,
+    };
+    if !caller.app()?.rights.contains(&right) {
+        let message = format!(
+            "无权限：该应用不能使用 {} (no right for this interface)",
+            operation.path
+        );
+        return Err(Failure::new(ErrorKind::Forbidden, "right", message));
+    }
+    Ok(Some(caller))
+}
+
+fn app_hint(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let header = headers.get("appId").and_then(|value| value.to_str().ok());
+    let query = query.and_then(|query| {
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("appId="))
+    });
+    header.or(query).map(str::to_owned)
+}
+
+fn too_many() -> Failure {
+    Failure::new(
+        ErrorKind::TooMany,
+        "concurrency",
+        "同时请求过多，请稍后重发 (too many requests at once: send again later)",
+    )
+}
+
+fn panicked(operation: &Operation) -> Failure {
+    tracing::error!(path = operation.path, "a handler panicked");
+    Failure::new(
+        ErrorKind::Internal,
+        "internal",
+        "内部错误，请稍后重试并告知平台管理员 (internal error: try again, tell the operator)",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_answers_with_and_without_context_and_with_doubled_slashes() {
+        for (context, path, plain) in [
+            ("openapi", "/openapi/v1/auth/getToken", "/v1/auth/getToken"),
+            ("openapi", "/v1/auth/getToken", "/v1/auth/getToken"),
+            (
+                "openapi",
+                "//openapi//v1/auth//getToken/",
+                "/v1/auth/getToken",
+            ),
+            ("a/b", "/a/b/v1/x", "/v1/x"),
+            ("a/b", "/a/v1/x", "/a/v1/x"),
+            ("", "//v1/x", "/v1/x"),
+            ("openapi", "/openapi", "/"),
+            ("openapi", "/openapi.json", "/openapi.json"),
+        ] {
+            assert_eq!(plain_path(context, path), plain, "{context} {path}");
+        }
+    }
+}

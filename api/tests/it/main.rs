@@ -1,0 +1,6 @@
+//! The interfaces as a client meets them: requests against the router of an archive in a directory of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod house;
+mod push;
+mod token;

@@ -1,0 +1,106 @@
+//! R7, R8: whose images they are, what is held, what is in doubt.
+
+use super::*;
+
+fn e1() -> Push {
+    Push::new("350006", "E1", "王一", 70, "1.2.1")
+}
+
+#[test]
+fn held_instances_are_shown_when_their_exam_is_pushed() {
+    let mut house = House::new();
+    house.store(&Images::new("1.2.1", "C-E1", 0..3));
+    assert_eq!(
+        (house.held("1.2.1"), house.shown("350006", "1.2.1")),
+        (1, 0)
+    );
+    let Outcome::Push(push) = house.push(&e1()) else {
+        panic!("refused")
+    };
+    assert_eq!(push.adopted, 3);
+    assert_eq!(
+        (house.held("1.2.1"), house.shown("350006", "1.2.1")),
+        (0, 3)
+    );
+}
+
+#[test]
+fn an_instance_comes_once_and_other_bytes_are_a_further_version() {
+    let mut house = House::new();
+    house.push(&e1());
+    for _ in 0..10 {
+        house.store(&Images::new("1.2.1", "C-E1", 0..200));
+    }
+    assert_eq!(house.shown("350006", "1.2.1"), 200);
+    assert_eq!(house.listed(FindingKind::FurtherVersion), 0);
+    house.store(&Images {
+        bytes: 1,
+        ..Images::new("1.2.1", "C-E1", 7..8)
+    });
+    assert_eq!(house.shown("350006", "1.2.1"), 200);
+    assert_eq!(house.listed(FindingKind::FurtherVersion), 1);
+}
+
+#[test]
+fn an_instance_twice_in_one_record_is_one_also_across_chunks() {
+    let mut house = House::new();
+    house.push(&e1());
+    let mut event = Images::new("1.2.1", "C-E1", 0..200).event();
+    if let Event::InstancesStored(body) = &mut event {
+        let group = &mut body.groups[0];
+        group.instances.extend(group.instances.clone());
+    }
+    house.take("ae:PACS", event);
+    assert_eq!(house.shown("350006", "1.2.1"), 200);
+    assert_eq!(house.listed(FindingKind::FurtherVersion), 0);
+}
+
+#[test]
+fn a_doubt_is_listed_and_leaves_with_the_push_that_corrects_it() {
+    let mut house = House::new();
+    house.push(&e1());
+    house.store(&Images {
+        name: "王二",
+        ..Images::new("1.2.1", "C-E1", 0..1)
+    });
+    assert!(house.row("350006", "E1").has(ExamFlag::IdentityDoubt));
+    house.push(&e1().with("/patientInfo/name", "王二"));
+    assert!(!house.row("350006", "E1").has(ExamFlag::IdentityDoubt));
+    assert_eq!(house.listed(FindingKind::IdentityDoubt), 0);
+}
+
+#[test]
+fn two_claimants_are_both_flagged_and_the_images_are_the_firsts() {
+    let mut house = House::new();
+    house.push(&e1());
+    house.push(&Push::new("350007", "E9", "李四", 70, "1.2.1"));
+    for (hospital, exam) in [("350006", "E1"), ("350007", "E9")] {
+        assert!(house.row(hospital, exam).has(ExamFlag::StudyConflict));
+    }
+    // Each hospital sees the conflict on its list
+    assert_eq!(house.listed(FindingKind::StudyConflict), 2);
+    let foreign = |house: &House, hospital, exam| house.row(hospital, exam).studies[0].foreign;
+    assert!(!foreign(&house, "350006", "E1") && foreign(&house, "350007", "E9"));
+    // When the first gives the study up, the other's is it, and its held images come
+    house.store(&Images::new("1.2.1", "C-E9", 0..2));
+    assert_eq!(house.held("1.2.1"), 1);
+    house.push(&e1().with("/imageList/0/studyUID", "1.2.5"));
+    assert_eq!(
+        (house.held("1.2.1"), house.shown("350007", "1.2.1")),
+        (0, 2)
+    );
+    assert!(!foreign(&house, "350007", "E9"));
+    assert!(!house.row("350007", "E9").has(ExamFlag::StudyConflict));
+    assert_eq!(house.listed(FindingKind::StudyConflict), 0);
+}
+
+#[test]
+fn exams_of_one_person_share_a_study_without_conflict() {
+    let mut house = House::new();
+    house.push(&e1());
+    house.push(&Push::new("350006", "E2", "王一", 70, "1.2.1"));
+    house.store(&Images::new("1.2.1", "C-E2", 0..1));
+    assert_eq!(house.shown("350006", "1.2.1"), 1);
+    assert_eq!(house.listed(FindingKind::StudyConflict), 0);
+    assert!(!house.row("350006", "E2").studies[0].foreign);
+}

@@ -1,0 +1,186 @@
+//! R6: repetition, order and reuse of numbers.
+
+use super::*;
+
+fn e1(status: u8) -> Push {
+    Push::new("350006", "E1", "王一", status, "1.2.1")
+}
+
+#[test]
+fn the_same_push_again_is_one_version() {
+    let mut house = House::new();
+    assert_eq!(step(&house.push(&e1(70))), PushStep::Registered);
+    for _ in 0..10 {
+        assert_eq!(step(&house.push(&e1(70))), PushStep::Repeated);
+    }
+    assert_eq!(house.row("350006", "E1").version, 1);
+}
+
+#[test]
+fn a_b_a_are_three_versions() {
+    let mut house = House::new();
+    let b = e1(70).with("/examInfo/applyNo", "F2");
+    for (push, expected) in [
+        (&e1(70), PushStep::Registered),
+        (&b, PushStep::Changed),
+        (&e1(70), PushStep::Changed),
+    ] {
+        assert_eq!(step(&house.push(push)), expected);
+    }
+    let row = house.row("350006", "E1");
+    assert_eq!((row.version, row.report), (3, ReportState::Revised));
+}
+
+#[test]
+fn a_late_status_stays_in_the_history() {
+    // Given a confirmed exam
+    let mut house = House::new();
+    house.push(&e1(70));
+    // When a preliminary report comes late, twice
+    assert_eq!(step(&house.push(&e1(60))), PushStep::Late);
+    assert_eq!(step(&house.push(&e1(60))), PushStep::Repeated);
+    // Then the exam is as it was, but marked
+    let row = house.row("350006", "E1");
+    assert_eq!(
+        (row.status, row.report, row.version),
+        (70, ReportState::Confirmed, 2)
+    );
+    assert!(row.has(ExamFlag::LateStatus));
+    assert_eq!(step(&house.push(&e1(70))), PushStep::Repeated);
+}
+
+#[test]
+fn sent_back_takes_the_report_back_and_a_new_one_is_revised() {
+    let mut house = House::new();
+    house.push(&e1(70));
+    let confirmed_ms = house.row("350006", "E1").confirmed_ms;
+    house.push(&e1(65));
+    assert_eq!(house.row("350006", "E1").report, ReportState::Returned);
+    assert!(!house.row("350006", "E1").is_accordant());
+    house.push(&e1(70));
+    let row = house.row("350006", "E1");
+    assert_eq!(
+        (row.report, row.confirmed_ms),
+        (ReportState::Revised, confirmed_ms)
+    );
+}
+
+#[test]
+fn another_person_with_other_studies_is_suspected_reuse() {
+    let mut house = House::new();
+    house.push(&e1(70));
+    let other = Push::new("350006", "E1", "李四", 70, "1.2.9");
+    assert_eq!(rule(&house.push(&other)), "number-reuse");
+    assert_eq!(house.listed(FindingKind::NumberReuse), 1);
+    assert_eq!(house.row("350006", "E1").name, "王一");
+    // A changed name alone, or a changed study alone, is a correction.
+    assert_eq!(
+        step(&house.push(&e1(70).with("/patientInfo/name", "王壹"))),
+        PushStep::Changed
+    );
+}
+
+#[test]
+fn a_ruling_makes_the_suspected_push_the_next_version() {
+    let mut house = House::new();
+    house.push(&e1(70));
+    let refused = Position(house.next);
+    house.push(&Push::new("350006", "E1", "李四", 70, "1.2.9"));
+    let ruling = ReuseRuling::Correction;
+    assert_eq!(
+        house
+            .correct(CorrectionAction::RuleReuse { refused, ruling })
+            .0,
+        Outcome::Done
+    );
+    let row = house.row("350006", "E1");
+    assert_eq!((row.name.as_str(), row.version), ("李四", 2));
+    assert_eq!(house.listed(FindingKind::NumberReuse), 0);
+    assert!(house.refused_pushes.is_empty());
+    // And only once.
+    let again = house
+        .correct(CorrectionAction::RuleReuse { refused, ruling })
+        .0;
+    assert_eq!(rule(&again), "not-found");
+}
+
+#[test]
+fn a_new_generation_serves_all_reused_numbers_and_old_exams_are_still_found() {
+    // Given two exams and two pushes that use their numbers for others
+    let mut house = House::new();
+    let old = |n: u32| {
+        Push::new(
+            "350006",
+            &format!("E{n}"),
+            &format!("王{n}"),
+            70,
+            &format!("1.2.{n}"),
+        )
+    };
+    let new = |n: u32| {
+        Push::new(
+            "350006",
+            &format!("E{n}"),
+            &format!("李{n}"),
+            70,
+            &format!("1.3.{n}"),
+        )
+    };
+    let mut refused = Vec::new();
+    for n in [1, 2] {
+        house.push(&old(n));
+        refused.push(Position(house.next));
+        assert_eq!(rule(&house.push(&new(n))), "number-reuse");
+    }
+    // When both are ruled to be of a new generation
+    for refused in refused {
+        let ruling = ReuseRuling::NewGeneration;
+        house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    }
+    // Then one generation was opened, not two
+    assert_eq!(house.registry.hospitals[&code("350006")].generation, 1);
+    assert_eq!(house.exams[&key("350006", "E2", 1)].name, "李2");
+    // And pushes find the exam that they are of
+    assert_eq!(step(&house.push(&new(1))), PushStep::Repeated);
+    assert_eq!(step(&house.push(&old(1))), PushStep::Repeated);
+    assert_eq!(step(&house.push(&old(2).status(65))), PushStep::Changed);
+    assert_eq!(
+        house.exams[&key("350006", "E2", 0)].report,
+        ReportState::Returned
+    );
+}
+
+#[test]
+fn what_was_pushed_in_test_counts_when_it_is_pushed_again_live() {
+    let mut house = House::new();
+    house.put_hospital("350006", HospitalMode::Test);
+    house.push(&e1(70));
+    assert!(!house.row("350006", "E1").is_counted());
+    house.put_hospital("350006", HospitalMode::Live);
+    assert_eq!(step(&house.push(&e1(70))), PushStep::Changed);
+    assert!(house.row("350006", "E1").is_counted());
+    assert_eq!(step(&house.push(&e1(70))), PushStep::Repeated);
+}
+
+#[test]
+fn unknown_and_suspended_hospitals_push_nothing() {
+    let mut house = House::new();
+    house.put_hospital("350007", HospitalMode::Suspended);
+    let other = |hospital| Push::new(hospital, "E1", "王一", 70, "1.2.1");
+    assert_eq!(rule(&house.push(&other("999999"))), "hospital-unknown");
+    assert_eq!(rule(&house.push(&other("350007"))), "hospital-suspended");
+    assert!(house.exams.is_empty());
+}
+
+#[test]
+fn unknown_classes_and_placeholders_are_flagged() {
+    let mut house = House::new();
+    house.push(
+        &e1(70)
+            .with("/examInfo/examClass", "骨密度")
+            .with("/examInfo/applyNo", "无"),
+    );
+    let row = house.row("350006", "E1");
+    assert!(row.has(ExamFlag::UnknownClass) && row.has(ExamFlag::PlaceholderApplyNo));
+    assert!(!row.is_accordant());
+}

@@ -1,0 +1,229 @@
+//! Reconciliation 对账: what hospitals declared against what the archive holds, for each hospital, date and class
+//! (contract §2.6, R8–R10). Here is the answer and how it is added up; where the facts come from is the views' matter.
+
+mod book;
+mod images;
+mod table;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::ids::{AeTitle, Position};
+use crate::instance::HoldReason;
+use crate::refusal::RefusalReason;
+
+pub use book::{Book, Marks, Place};
+pub use images::{ImageState, StudyState, image_state, images_of};
+pub use table::table;
+
+/// Days that one question may cover: a year and a month, so that years can be compared.
+pub const DAYS_LIMIT: usize = 400;
+
+/// Names listed for each hospital, date and class; how many more there are is said.
+pub const NAMES_LIMIT: usize = 500;
+
+/// Senders and reasons listed for each hospital, date and class; the counts hold all.
+pub const SENDERS_LIMIT: usize = 100;
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reconciliation {
+    /// `YYYY-MM-DD`, both included.
+    pub from: String,
+    pub to: String,
+    /// Records before this position are counted; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Position>,
+    /// The moment asked for, unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of_ms: Option<i64>,
+    /// By hospital, date, class.
+    pub cells: Vec<Cell>,
+    pub totals: Counts,
+}
+
+/// One hospital, date and class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cell {
+    /// Empty for refusals whose hospital nobody knows.
+    pub hospital_code: String,
+    pub hospital_name: String,
+    /// `YYYY-MM-DD`
+    pub date: String,
+    /// Dictionary code, or the text itself if no table has it.
+    pub class: String,
+    pub class_known: bool,
+    /// When the declarations that count came, unix milliseconds; of several the earliest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declared_ms: Option<i64>,
+    #[serde(flatten)]
+    pub counts: Counts,
+    pub refusals: Vec<RefusedFrom>,
+    pub holds: Vec<HeldFrom>,
+    /// What is known and unfinished.
+    pub unfinished: Vec<Unfinished>,
+    /// Unfinished ones beyond the limit of names.
+    pub more_unfinished: u32,
+}
+
+/// Numbers of a cell, or of all cells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// 应上传: the latest declaration; absent if there is none.
+    pub declared: Option<u32>,
+    /// 已登记: pushed exams, neither withdrawn nor test data.
+    pub registered: u32,
+    /// 已确认: of those with a completed report and a real apply form.
+    pub confirmed: u32,
+    pub images: ImageTally,
+    /// Refused instances.
+    pub refused: u32,
+    /// Instances kept aside.
+    pub held: u32,
+    /// Exams whose images tell of another person.
+    pub identity_doubts: u32,
+    /// Exams with a study that another hospital or patient claims.
+    pub conflicts: u32,
+    /// Pushes refused as suspected reuse of a number, not ruled on.
+    pub suspected_reuse: u32,
+    /// SOP instances that came again with other bytes.
+    pub further_versions: u32,
+    /// Exams with a status that came late.
+    pub late: u32,
+    pub unknown_class: u32,
+    pub placeholder_apply_no: u32,
+    /// Exams whose push broke a rule that the hospital only warns of.
+    pub warned: u32,
+    pub withdrawn: u32,
+    /// Exams of a hospital in mode `test`; in no other number.
+    pub test_exams: u32,
+    /// 缺口: declared less confirmed, never below 0; absent without a declaration.
+    pub deficit: Option<u32>,
+    /// Of the deficit what no name explains.
+    pub unnamed: Option<u32>,
+    /// Exams confirmed before the declaration beyond what it declares; reports finished later are none (R10).
+    pub surplus: u32,
+}
+
+/// Registered exams by the state of their images (R9).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageTally {
+    pub complete: u32,
+    pub partly: u32,
+    pub missing: u32,
+    pub none_declared: u32,
+    /// Linked, not verified.
+    pub linked: u32,
+    /// Of the complete ones those with more images than declared.
+    pub surplus: u32,
+}
+
+/// Refused instances from one sender for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedFrom {
+    pub sender: AeTitle,
+    pub reason: RefusalReason,
+    pub count: u32,
+}
+
+/// Held instances from one sender for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldFrom {
+    pub sender: AeTitle,
+    pub reason: HoldReason,
+    pub count: u32,
+}
+
+/// Something known that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unfinished {
+    /// Empty where only the study is known.
+    pub exam_no: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub study_uid: String,
+    pub why: Vec<Why>,
+}
+
+/// Why something is unfinished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Why {
+    /// Named by `uploadDetail`, never pushed.
+    NotRegistered,
+    NoReport,
+    ReportReturned,
+    /// The apply-form number is a placeholder.
+    NoApplyForm,
+    Withdrawn,
+    ImagesMissing,
+    ImagesPartly,
+    /// Images without a pushed exam, or with other identifiers, are kept aside.
+    ImagesHeld,
+}
+
+impl Why {
+    /// 中文, as tables show it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::NotRegistered => "未登记",
+            Self::NoReport => "报告未完成",
+            Self::ReportReturned => "报告已撤回",
+            Self::NoApplyForm => "无申请单",
+            Self::Withdrawn => "检查已撤回",
+            Self::ImagesMissing => "缺影像",
+            Self::ImagesPartly => "影像不全",
+            Self::ImagesHeld => "影像暂存",
+        }
+    }
+
+    /// Whether it tells why an exam that was declared is not confirmed.
+    fn explains_deficit(self) -> bool {
+        !matches!(self, Self::ImagesMissing | Self::ImagesPartly)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        let add = |a: &mut u32, b: u32| *a = a.saturating_add(b);
+        let add_some = |a: &mut Option<u32>, b: Option<u32>| {
+            if let Some(b) = b {
+                *a = Some(a.unwrap_or(0).saturating_add(b));
+            }
+        };
+        add_some(&mut self.declared, other.declared);
+        add_some(&mut self.deficit, other.deficit);
+        add_some(&mut self.unnamed, other.unnamed);
+        add(&mut self.registered, other.registered);
+        add(&mut self.confirmed, other.confirmed);
+        add(&mut self.images.complete, other.images.complete);
+        add(&mut self.images.partly, other.images.partly);
+        add(&mut self.images.missing, other.images.missing);
+        add(&mut self.images.none_declared, other.images.none_declared);
+        add(&mut self.images.linked, other.images.linked);
+        add(&mut self.images.surplus, other.images.surplus);
+        add(&mut self.refused, other.refused);
+        add(&mut self.held, other.held);
+        add(&mut self.identity_doubts, other.identity_doubts);
+        add(&mut self.conflicts, other.conflicts);
+        add(&mut self.suspected_reuse, other.suspected_reuse);
+        add(&mut self.further_versions, other.further_versions);
+        add(&mut self.late, other.late);
+        add(&mut self.unknown_class, other.unknown_class);
+        add(&mut self.placeholder_apply_no, other.placeholder_apply_no);
+        add(&mut self.warned, other.warned);
+        add(&mut self.withdrawn, other.withdrawn);
+        add(&mut self.test_exams, other.test_exams);
+        add(&mut self.surplus, other.surplus);
+    }
+}
+
+/// Refusals and holds are added up by sender and reason before they are listed.
+type BySender<R> = BTreeMap<(AeTitle, R), u32>;

@@ -1,0 +1,269 @@
+//! The answer as text for a terminal: a table, and below it what is unfinished by name.
+
+use std::fmt::Write as _;
+
+use super::{Cell, Counts, Reconciliation, Why};
+use crate::instance::HoldReason;
+use crate::refusal::RefusalReason;
+
+/// Blanks between columns.
+const GAP: usize = 2;
+
+const HEADINGS: [&str; 16] = [
+    "医院",
+    "日期",
+    "类别",
+    "应上传",
+    "登记",
+    "确认",
+    "缺口",
+    "未明",
+    "齐全",
+    "不全",
+    "缺失",
+    "未声明",
+    "链接",
+    "拒收",
+    "暂存",
+    "备注",
+];
+
+/// Columns on the left that hold text; the others hold numbers, set to the right, but the last.
+const TEXT_COLUMNS: usize = 3;
+
+/// The table, ending with a line break.
+pub fn table(answer: &Reconciliation) -> String {
+    let mut rows: Vec<[String; 16]> = vec![HEADINGS.map(str::to_owned)];
+    for cell in &answer.cells {
+        let class = if cell.class_known || cell.class.is_empty() {
+            cell.class.clone()
+        } else {
+            format!("{}?", cell.class)
+        };
+        let date = cell.date.clone();
+        rows.push(row([hospital(cell), date, class], &cell.counts));
+    }
+    rows.push(row(
+        ["合计".to_owned(), String::new(), String::new()],
+        &answer.totals,
+    ));
+    let widths: Vec<usize> = (0..HEADINGS.len())
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|text| width(text))
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut out = format!("对账 {} 至 {}", answer.from, answer.to);
+    if let Some(position) = answer.as_of {
+        let _ = write!(out, "，截至日志位置 {position}");
+    }
+    out.push('\n');
+    let rule = widths.iter().map(|width| width + GAP).sum::<usize>();
+    for (index, row) in rows.iter().enumerate() {
+        if index == 1 || index + 1 == rows.len() {
+            out.push_str(&"-".repeat(rule));
+            out.push('\n');
+        }
+        line(&mut out, row, &widths);
+    }
+    for cell in &answer.cells {
+        names(&mut out, cell);
+    }
+    out
+}
+
+fn hospital(cell: &Cell) -> String {
+    match (cell.hospital_code.as_str(), cell.hospital_name.as_str()) {
+        ("", _) => "未知医院".to_owned(),
+        (code, "") => code.to_owned(),
+        (code, name) => format!("{code} {name}"),
+    }
+}
+
+fn row(left: [String; TEXT_COLUMNS], counts: &Counts) -> [String; 16] {
+    let some = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let [hospital, date, class] = left;
+    [
+        hospital,
+        date,
+        class,
+        some(counts.declared),
+        counts.registered.to_string(),
+        counts.confirmed.to_string(),
+        some(counts.deficit),
+        some(counts.unnamed),
+        counts.images.complete.to_string(),
+        counts.images.partly.to_string(),
+        counts.images.missing.to_string(),
+        counts.images.none_declared.to_string(),
+        counts.images.linked.to_string(),
+        counts.refused.to_string(),
+        counts.held.to_string(),
+        remarks(counts),
+    ]
+}
+
+/// Numbers that are mostly 0.
+fn remarks(counts: &Counts) -> String {
+    [
+        ("超报", counts.surplus),
+        ("影像多出", counts.images.surplus),
+        ("身份存疑", counts.identity_doubts),
+        ("UID冲突", counts.conflicts),
+        ("疑似重号", counts.suspected_reuse),
+        ("影像异版", counts.further_versions),
+        ("迟到状态", counts.late),
+        ("未知类别", counts.unknown_class),
+        ("无申请单", counts.placeholder_apply_no),
+        ("校验警告", counts.warned),
+        ("已撤回", counts.withdrawn),
+        ("测试", counts.test_exams),
+    ]
+    .into_iter()
+    .filter(|(_, count)| *count > 0)
+    .map(|(title, count)| format!("{title}{count}"))
+    .collect::<Vec<_>>()
+    .join(" ")
+}
+
+fn line(out: &mut String, row: &[String], widths: &[usize]) {
+    let start = out.len();
+    for (column, (text, width_of_column)) in row.iter().zip(widths).enumerate() {
+        let blanks = width_of_column.saturating_sub(width(text));
+        let left = column < TEXT_COLUMNS || column + 1 == HEADINGS.len();
+        if !left {
+            out.push_str(&" ".repeat(blanks));
+        }
+        out.push_str(text);
+        if left {
+            out.push_str(&" ".repeat(blanks));
+        }
+        out.push_str(&" ".repeat(GAP));
+    }
+    let kept = out.get(start..).map_or(0, |line| line.trim_end().len());
+    out.truncate(start + kept);
+    out.push('\n');
+}
+
+fn names(out: &mut String, cell: &Cell) {
+    let unnamed = cell.counts.unnamed.unwrap_or(0);
+    if cell.unfinished.is_empty()
+        && cell.refusals.is_empty()
+        && cell.holds.is_empty()
+        && unnamed == 0
+    {
+        return;
+    }
+    let _ = writeln!(out, "\n{} {} {}", hospital(cell), cell.date, cell.class);
+    for named in &cell.unfinished {
+        let why: Vec<&str> = named.why.iter().copied().map(Why::title).collect();
+        let subject = match named.exam_no.as_str() {
+            "" => format!("检查UID {}", named.study_uid),
+            exam_no => exam_no.to_owned(),
+        };
+        let _ = writeln!(out, "  {subject}  {}", why.join("、"));
+    }
+    if cell.more_unfinished > 0 {
+        let _ = writeln!(out, "  另有 {} 项未列出", cell.more_unfinished);
+    }
+    for refused in &cell.refusals {
+        let (sender, reason) = (&refused.sender, refusal_title(refused.reason));
+        let _ = writeln!(out, "  拒收 {sender}  {reason}  {} 幅", refused.count);
+    }
+    for held in &cell.holds {
+        let (sender, reason) = (&held.sender, hold_title(held.reason));
+        let _ = writeln!(out, "  暂存 {sender}  {reason}  {} 幅", held.count);
+    }
+    if unnamed > 0 {
+        let _ = writeln!(out, "  未明缺口 {unnamed} 例：已申报，平台无任何记录");
+    }
+}
+
+fn refusal_title(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Unregistered => "检查未推送",
+        RefusalReason::PatientIdDiffers => "PatientID不符",
+        RefusalReason::AccessionNumberDiffers => "AccessionNumber不符",
+        RefusalReason::Malformed => "DICOM格式错误",
+        RefusalReason::HospitalSuspended => "医院已暂停接入",
+    }
+}
+
+fn hold_title(reason: HoldReason) -> &'static str {
+    match reason {
+        HoldReason::Unregistered => "检查未推送",
+        HoldReason::Mismatch => "标识不符",
+    }
+}
+
+/// Columns that a text takes in a terminal: East Asian wide and fullwidth characters take two (UAX #11).
+fn width(text: &str) -> usize {
+    text.chars()
+        .map(|c| match u32::from(c) {
+            0x1100..=0x115F
+            | 0x2E80..=0x303E
+            | 0x3041..=0xA4CF
+            | 0xAC00..=0xD7A3
+            | 0xF900..=0xFAFF
+            | 0xFE30..=0xFE6F
+            | 0xFF00..=0xFF60
+            | 0xFFE0..=0xFFE6
+            | 0x20000..=0x3FFFD => 2,
+            _ => 1,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::dictionaries::ClassCode;
+    use crate::ids::AeTitle;
+    use crate::reconcile::{Book, Place};
+
+    #[test]
+    fn columns_stand_under_each_other_and_the_shortfall_is_told() {
+        // Given five declared exams, none here, and two refused images
+        let mut book = Book::default();
+        let place = Place {
+            hospital: "350006".to_owned(),
+            date: "2026-07-04".to_owned(),
+            class: ClassCode {
+                code: "CT".to_owned(),
+                known: true,
+            },
+        };
+        book.declare(&place, 5, 1);
+        book.not_registered(&place, "E1");
+        let sender = AeTitle::new("PACS").unwrap();
+        book.refuse(&place, &sender, RefusalReason::Unregistered, 2);
+        let (cells, totals) = book.finish(|_| "示例医院".to_owned());
+        let answer = Reconciliation {
+            from: "2026-07-04".to_owned(),
+            to: "2026-07-04".to_owned(),
+            as_of: None,
+            as_of_ms: None,
+            cells,
+            totals,
+        };
+        // When it is printed
+        let text = table(&answer);
+        // Then the numbers end where their headings end, counted in terminal columns
+        let lines: Vec<&str> = text.lines().collect();
+        let end_of = |line: &str, what: &str| width(&line[..line.find(what).unwrap() + what.len()]);
+        assert_eq!(end_of(lines[1], "应上传"), end_of(lines[3], "CT         5"));
+        assert!(text.contains("350006 示例医院  2026-07-04  CT"));
+        assert!(text.contains("  E1  未登记\n"));
+        assert!(text.contains("  拒收 PACS  检查未推送  2 幅\n"));
+        assert!(text.contains("  未明缺口 4 例"));
+    }
+
+    #[test]
+    fn chinese_takes_two_columns() {
+        assert_eq!((width("医院A"), width("（）"), width("-")), (5, 4, 1));
+    }
+}

@@ -1,0 +1,185 @@
+//! `yingku correct …`: every ruling has a reason and a person, and can be undone.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use yingku_core::correction::{CorrectionAction, CorrectionMade, HIDE_LIMIT, ReuseRuling};
+use yingku_core::ids::{
+    ExamKey, ExamNo, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid,
+};
+
+use super::Place;
+use crate::operate::Operation;
+
+#[derive(Debug, Args)]
+pub struct Correct {
+    /// 理由，记入检查历史 (shown in the exam's history)
+    #[arg(long, global = true, required = false, value_name = "理由")]
+    reason: Option<String>,
+    /// 裁定人 (who rules)
+    #[arg(long, global = true, required = false, value_name = "姓名")]
+    author: Option<String>,
+    /// 数据目录 (data directory)
+    #[arg(long, global = true, env = "YINGKU_DATA", value_name = "目录")]
+    data: Option<std::path::PathBuf>,
+    /// 服务的配置文件 (the server's settings)
+    #[arg(long, global = true, env = "YINGKU_CONFIG", value_name = "文件")]
+    config: Option<std::path::PathBuf>,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// 撤回一次检查 (hide an exam)；检查写作 医院代码/流水号[#代]
+    Withdraw {
+        #[arg(value_parser = exam)]
+        exam: ExamKey,
+    },
+    /// 隐藏影像：不列 SOP UID 则隐藏整个检查号 (hide instances of a study)
+    Hide {
+        #[arg(value_parser = study)]
+        study: StudyKey,
+        #[arg(value_parser = instance)]
+        instances: Vec<SopInstanceUid>,
+    },
+    /// 把影像归到另一次检查 (give a study's images to another exam)
+    MoveStudy {
+        #[arg(value_parser = study)]
+        study: StudyKey,
+        #[arg(value_parser = exam)]
+        to: ExamKey,
+    },
+    /// 解除一次检查对 Study UID 的占用 (end an exam's claim)
+    ReleaseUid {
+        #[arg(value_parser = study_uid)]
+        study: StudyUid,
+        #[arg(value_parser = exam)]
+        exam: ExamKey,
+    },
+    /// 裁定有争议的 Study UID 归谁 (say whose a contested study is)
+    RuleConflict {
+        #[arg(value_parser = study_uid)]
+        study: StudyUid,
+        #[arg(value_parser = exam)]
+        exam: ExamKey,
+    },
+    /// 裁定疑似复用流水号的推送 (say what a refused push was)
+    RuleReuse {
+        /// 被拒推送的位置 (position of the refused push)
+        refused: u64,
+        #[arg(value_enum)]
+        ruling: Ruling,
+    },
+    /// 撤销一次更正 (take a correction back)
+    Undo {
+        /// 更正的位置 (its position)
+        correction: u64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Ruling {
+    /// 是同一次检查的修正
+    Correction,
+    /// 医院重新编号，是新检查
+    NewGeneration,
+}
+
+impl Correct {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let missing = |name: &str| anyhow::anyhow!("须给出 {name} (is required)");
+        let made = CorrectionMade {
+            reason: self.reason.ok_or_else(|| missing("--reason"))?,
+            author: self.author.ok_or_else(|| missing("--author"))?,
+            action: self.action.correction()?,
+        };
+        let place = Place {
+            data: self.data.ok_or_else(|| missing("--data"))?,
+            config: self.config,
+        };
+        place.run(Operation::Correct { made }).await
+    }
+}
+
+impl Action {
+    fn correction(self) -> anyhow::Result<CorrectionAction> {
+        Ok(match self {
+            Self::Withdraw { exam } => CorrectionAction::WithdrawExam { exam },
+            Self::Hide { study, instances } => {
+                anyhow::ensure!(
+                    instances.len() <= HIDE_LIMIT,
+                    "一次至多隐藏 {HIDE_LIMIT} 份影像 (instances at once)"
+                );
+                CorrectionAction::HideInstances { study, instances }
+            }
+            Self::MoveStudy { study, to } => CorrectionAction::MoveStudy { study, to },
+            Self::ReleaseUid { study, exam } => CorrectionAction::ReleaseUid { study, exam },
+            Self::RuleConflict { study, exam } => CorrectionAction::RuleConflict { study, exam },
+            Self::RuleReuse { refused, ruling } => CorrectionAction::RuleReuse {
+                refused: Position(refused),
+                ruling: match ruling {
+                    Ruling::Correction => ReuseRuling::Correction,
+                    Ruling::NewGeneration => ReuseRuling::NewGeneration,
+                },
+            },
+            Self::Undo { correction } => CorrectionAction::Undo {
+                correction: Position(correction),
+            },
+        })
+    }
+}
+
+/// `350006/E0001`, or `350006/E0001#1` of a later generation, as exams are printed.
+fn exam(text: &str) -> Result<ExamKey, String> {
+    let (hospital, number) = text
+        .split_once('/')
+        .ok_or("写作 医院代码/流水号 (hospital/examNo)")?;
+    let (number, generation) = match number.rsplit_once('#') {
+        Some((number, generation)) => match generation.parse() {
+            Ok(generation) => (number, generation),
+            Err(_) => return Err(format!("#{generation}: 不是代数 (no generation)")),
+        },
+        None => (number, 0),
+    };
+    Ok(ExamKey {
+        hospital: HospitalCode::new(hospital).map_err(|e| e.to_string())?,
+        exam_no: ExamNo::new(number).map_err(|e| e.to_string())?,
+        generation,
+    })
+}
+
+/// `350006/1.2.3`
+fn study(text: &str) -> Result<StudyKey, String> {
+    let (hospital, uid) = text
+        .split_once('/')
+        .ok_or("写作 医院代码/StudyInstanceUID (hospital/UID)")?;
+    Ok(StudyKey {
+        hospital: HospitalCode::new(hospital).map_err(|e| e.to_string())?,
+        study: study_uid(uid)?,
+    })
+}
+
+fn study_uid(text: &str) -> Result<StudyUid, String> {
+    StudyUid::new(text).map_err(|e| e.to_string())
+}
+
+fn instance(text: &str) -> Result<SopInstanceUid, String> {
+    SopInstanceUid::new(text).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_exam_is_read_as_it_is_printed() {
+        for text in ["350006/E1", "350006/E1#2"] {
+            assert_eq!(exam(text).unwrap().to_string(), text);
+        }
+        for wrong in ["E1", "350006/", "350006/E1#x"] {
+            assert!(exam(wrong).is_err(), "{wrong}");
+        }
+    }
+}

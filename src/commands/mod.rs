@@ -1,0 +1,155 @@
+//! The command line.
+
+mod app;
+mod correct;
+mod log;
+mod registry;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use yingku_core::finding::FindingKind;
+use yingku_core::ids::HospitalCode;
+
+use crate::config::Config;
+use crate::control;
+use crate::operate::Operation;
+use crate::serve::{self, Serve};
+
+/// 影库：区域医学影像归档 (a regional medical imaging archive)
+#[derive(Debug, Parser)]
+#[command(name = "yingku", version, disable_help_subcommand = true)]
+pub struct Yingku {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// 运行归档 (run the archive)
+    Serve(Serve),
+    /// 医院、应用、DICOM 节点的登记 (hospitals, apps, peers)
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
+    /// 应用：列表与被拒请求 (apps and why their requests were refused)
+    #[command(subcommand)]
+    App(app::AppCommand),
+    /// 更正：撤回、隐藏、移动、释放、裁定、撤销 (corrections)
+    Correct(correct::Correct),
+    /// 事件日志 (the event log)
+    #[command(subcommand)]
+    Log(log::LogCommand),
+    /// 待处理清单 (what an operator should look at)
+    Findings {
+        #[arg(value_enum)]
+        kind: Option<Kind>,
+        /// 只看一家医院 (of one hospital)
+        #[arg(long, value_parser = hospital, value_name = "医院代码")]
+        hospital: Option<HospitalCode>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// 清除一家医院的测试检查 (purge a hospital's test exams)
+    PurgeTestData {
+        #[arg(value_parser = hospital, value_name = "医院代码")]
+        hospital: HospitalCode,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// 运行状况 (where the archive stands)
+    Status(Place),
+    /// 逐字节复核；有损坏时退出码 1 (read every byte again; exit status 1 if damaged)
+    Verify(Place),
+    /// 重建全部视图，不停服务 (make all views anew, while serving)
+    Rebuild(Place),
+}
+
+/// Where the archive is.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// 数据目录 (data directory)
+    #[arg(long, env = "YINGKU_DATA", value_name = "目录")]
+    data: PathBuf,
+    /// 服务的配置文件；服务未运行时用 (the server's settings, used when it does not run)
+    #[arg(long, env = "YINGKU_CONFIG", value_name = "文件")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    StudyConflict,
+    NumberReuse,
+    IdentityDoubt,
+    FurtherVersion,
+    Overflow,
+}
+
+impl Kind {
+    fn finding(self) -> FindingKind {
+        match self {
+            Self::StudyConflict => FindingKind::StudyConflict,
+            Self::NumberReuse => FindingKind::NumberReuse,
+            Self::IdentityDoubt => FindingKind::IdentityDoubt,
+            Self::FurtherVersion => FindingKind::FurtherVersion,
+            Self::Overflow => FindingKind::Overflow,
+        }
+    }
+}
+
+impl Place {
+    /// Has the operation done, by the server that runs here or by this process.
+    pub async fn run(&self, operation: Operation) -> anyhow::Result<ExitCode> {
+        let config = Config::load(self.config.as_deref())?;
+        control::run(&config, &self.data, operation).await
+    }
+}
+
+impl Yingku {
+    /// Commands say what they have to say on standard output; a server tells what it does.
+    pub fn log_level(&self) -> &'static str {
+        match self.command {
+            Command::Serve(_) => "info",
+            _ => "warn",
+        }
+    }
+
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(arguments) => serve::serve(arguments).await,
+            Command::Registry(command) => command.run().await,
+            Command::App(command) => command.run().await,
+            Command::Correct(command) => command.run().await,
+            Command::Log(command) => command.run().await,
+            Command::Findings {
+                kind,
+                hospital,
+                place,
+            } => {
+                let kind = kind.map(Kind::finding);
+                place.run(Operation::Findings { kind, hospital }).await
+            }
+            Command::PurgeTestData { hospital, place } => {
+                place.run(Operation::PurgeTestData { hospital }).await
+            }
+            Command::Status(place) => place.run(Operation::Status).await,
+            Command::Verify(place) => place.run(Operation::Verify).await,
+            Command::Rebuild(place) => place.run(Operation::Rebuild).await,
+        }
+    }
+}
+
+fn hospital(text: &str) -> Result<HospitalCode, String> {
+    HospitalCode::new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Yingku::command().debug_assert();
+    }
+}

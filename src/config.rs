@@ -1,0 +1,202 @@
+//! `yingku.toml`: what one node is told. Every key is documented in `deploy/yingku.toml`, and unknown ones are refused.
+//!
+//! Hospitals, apps, peers and the settings that rules read are not here but in the registry, since all nodes and every
+//! replay must agree on them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Deserialize;
+use yingku_core::ids::AeTitle;
+use yingku_storage::archive::ArchiveOptions;
+use yingku_storage::keys::ClusterKey;
+use yingku_storage::log::EmbeddedLogOptions;
+use yingku_storage::packs::PackOptions;
+
+/// The smallest pack: smaller ones would be files of single instances.
+const SMALLEST_PACK_BYTES: u64 = 1 << 20;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub http: Http,
+    pub dicom: Dicom,
+    pub storage: Storage,
+    pub keys: Keys,
+    pub registry: Bootstrap,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    pub listen: String,
+    pub context: String,
+    pub max_body_bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dicom {
+    pub listen: String,
+    pub ae_title: String,
+    pub accept_any_calling_ae: bool,
+    pub max_associations: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    pub reserve_bytes: u64,
+    pub pack_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// Relative to the data directory.
+    pub cluster_key_file: PathBuf,
+    pub generate: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bootstrap {
+    /// Relative to the settings file.
+    pub bootstrap: Option<PathBuf>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: "0.0.0.0:8080".to_owned(),
+            context: "openapi".to_owned(),
+            max_body_bytes: 4 << 20,
+        }
+    }
+}
+
+impl Default for Dicom {
+    fn default() -> Self {
+        Self {
+            listen: "0.0.0.0:11112".to_owned(),
+            ae_title: "YINGKU".to_owned(),
+            accept_any_calling_ae: false,
+            max_associations: 600,
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        let packs = PackOptions::default();
+        Self {
+            reserve_bytes: packs.reserve_bytes,
+            pack_bytes: packs.seal_bytes,
+        }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            cluster_key_file: PathBuf::from("keys/cluster.key"),
+            generate: false,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a settings file; without one, the defaults.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(file) = file else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("配置文件 {} 读不到 (cannot be read)", file.display()))?;
+        let mut config = Self::parse(&text)
+            .with_context(|| format!("配置文件 {} 有误 (is not valid)", file.display()))?;
+        if let Some(bootstrap) = &mut config.registry.bootstrap {
+            let beside = file.parent().unwrap_or(Path::new("."));
+            *bootstrap = beside.join(&bootstrap);
+        }
+        Ok(config)
+    }
+
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let config: Self = toml::from_str(text)?;
+        AeTitle::new(&config.dicom.ae_title).context("dicom.ae_title")?;
+        anyhow::ensure!(
+            config.storage.pack_bytes >= SMALLEST_PACK_BYTES,
+            "storage.pack_bytes: 至少 {SMALLEST_PACK_BYTES} 字节 (at least {SMALLEST_PACK_BYTES} bytes)"
+        );
+        anyhow::ensure!(
+            config.dicom.max_associations > 0,
+            "dicom.max_associations: 至少 1 (at least 1)"
+        );
+        Ok(config)
+    }
+
+    /// The log keeps half the reserve that the packs keep, so that on a shared disk it still takes the facts of what
+    /// was stored.
+    pub fn archive_options(&self) -> ArchiveOptions {
+        ArchiveOptions {
+            log: EmbeddedLogOptions {
+                reserve_bytes: self.storage.reserve_bytes / 2,
+                ..EmbeddedLogOptions::default()
+            },
+            packs: PackOptions {
+                reserve_bytes: self.storage.reserve_bytes,
+                seal_bytes: self.storage.pack_bytes,
+                ..PackOptions::default()
+            },
+        }
+    }
+
+    pub fn cluster_key(&self, data: &Path) -> anyhow::Result<ClusterKey> {
+        let file = data.join(&self.keys.cluster_key_file);
+        ClusterKey::load(&file, self.keys.generate)
+            .with_context(|| format!("集群密钥 {} 不可用 (cluster key)", file.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let error = Config::parse("[http]\nlisten_on = \"x\"\n").unwrap_err();
+        assert!(format!("{error:#}").contains("listen_on"), "{error:#}");
+    }
+
+    #[test]
+    fn the_documented_settings_are_the_defaults() {
+        let documented = Config::parse(include_str!("../deploy/yingku.toml")).unwrap();
+        assert_eq!(documented, Config::default());
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let text = include_str!("../deploy/yingku.toml");
+        for key in [
+            "listen",
+            "context",
+            "max_body_bytes",
+            "ae_title",
+            "accept_any_calling_ae",
+            "max_associations",
+            "reserve_bytes",
+            "pack_bytes",
+            "cluster_key_file",
+            "generate",
+            "bootstrap",
+        ] {
+            let named = |line: &str| {
+                line.trim_start_matches("# ")
+                    .starts_with(&format!("{key} = "))
+            };
+            assert!(text.lines().any(named), "{key}");
+        }
+    }
+}

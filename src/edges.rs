@@ -1,0 +1,57 @@
+//! The edges: HTTP and DICOM, each handed its listener and the archive. Here their settings are told to them.
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use yingku_api::ApiConfig;
+use yingku_dicom_node::pdu::Timeouts;
+use yingku_dicom_node::scp::{self, ScpSettings};
+use yingku_dicom_node::server::NodeConfig;
+use yingku_dicom_node::text::Undeclared;
+use yingku_storage::archive::Archive;
+
+use crate::config::Config;
+
+/// Of all associations, those that one calling AE may have at a time: half, so that one cannot starve the others.
+const SHARE_OF_ONE_AE: usize = 2;
+
+pub struct Listeners {
+    pub http: TcpListener,
+    pub dicom: TcpListener,
+}
+
+/// Starts both; each ends after `stop`, once what it works on is done.
+pub fn start(
+    archive: &Archive,
+    config: &Config,
+    listeners: Listeners,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let api = ApiConfig {
+        context: config.http.context.clone(),
+        max_body_bytes: config.http.max_body_bytes,
+        ..ApiConfig::default()
+    };
+    let router = yingku_api::router(archive.clone(), api.clone());
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        let until = async move { stopped.cancelled().await };
+        if let Err(error) = yingku_api::serve(listeners.http, router, api, until).await {
+            tracing::error!(%error, "HTTP ended");
+        }
+    });
+    let node = NodeConfig {
+        max_associations: config.dicom.max_associations,
+        ..NodeConfig::default()
+    };
+    let settings = ScpSettings {
+        ae_title: config.dicom.ae_title.trim().to_owned(),
+        accept_any_calling_ae: config.dicom.accept_any_calling_ae,
+        max_associations_per_ae: config.dicom.max_associations.div_ceil(SHARE_OF_ONE_AE),
+        undeclared: Undeclared::default(),
+        timeouts: Timeouts::default(),
+    };
+    let (archive, stop) = (archive.clone(), stop.clone());
+    tasks.spawn(scp::serve(listeners.dicom, archive, node, settings, stop));
+}

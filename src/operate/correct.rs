@@ -1,0 +1,47 @@
+//! Rulings of a person about exams and images.
+
+use yingku_core::correction::{CorrectionMade, REASON_LIMIT};
+use yingku_core::event::Event;
+use yingku_core::outcome::Outcome;
+use yingku_storage::archive::{Archive, Submission};
+
+use crate::control::Output;
+
+/// Longest name of a person, in bytes: with its prefix it is the record's actor (255 bytes).
+const AUTHOR_LIMIT_BYTES: usize = 200;
+
+pub async fn correct(
+    archive: &Archive,
+    made: CorrectionMade,
+    output: &Output,
+) -> anyhow::Result<bool> {
+    let author = made.author.trim();
+    anyhow::ensure!(
+        !author.is_empty() && author.len() <= AUTHOR_LIMIT_BYTES,
+        "--author: 1 至 {AUTHOR_LIMIT_BYTES} 字节 (bytes)"
+    );
+    anyhow::ensure!(
+        !made.reason.trim().is_empty() && made.reason.chars().count() <= REASON_LIMIT,
+        "--reason: 1 至 {REASON_LIMIT} 字 (characters)"
+    );
+    // Images that came a moment ago are part of what is corrected.
+    archive.settle().await?;
+    let submission = Submission {
+        hospital: None,
+        actor: format!("operator:{author}"),
+        event: Event::CorrectionMade(made),
+    };
+    let decided = archive.submit(submission).await?;
+    match decided.outcome {
+        Outcome::Refused(refusal) => anyhow::bail!(refusal.message),
+        Outcome::Done | Outcome::Push(_) => {
+            output
+                .line(format!(
+                    "已更正 (corrected): 位置 (position) {}; 撤销 (undo): yingku correct undo {}",
+                    decided.position, decided.position
+                ))
+                .await?;
+            Ok(true)
+        }
+    }
+}

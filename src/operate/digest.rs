@@ -1,0 +1,41 @@
+//! The vendor's error digest: what an app's requests were refused for, the last 30 days.
+
+use yingku_core::time::{LocalDateTime, Zone};
+use yingku_storage::archive::Archive;
+
+use crate::control::Output;
+use crate::table::Table;
+
+pub async fn errors(archive: &Archive, app: &str, output: &Output) -> anyhow::Result<bool> {
+    // A DICOM peer's are asked for as `ae:TITLE`.
+    let source = if app.contains(':') {
+        app.to_owned()
+    } else {
+        format!("app:{app}")
+    };
+    let lines = archive.errors().lines(&source)?;
+    if lines.is_empty() {
+        output
+            .line(format!(
+                "{source}: 30 天内没有被拒的请求 (no refused requests within 30 days)"
+            ))
+            .await?;
+        return Ok(true);
+    }
+    let zone = Zone::named(&archive.registry().settings.time_zone).unwrap_or_default();
+    let mut table = Table::new(["最近", "次数", "医院", "规则", "字段", "例", "原因"]);
+    for line in lines {
+        let last = LocalDateTime::from_unix_ms(line.last_ms, &zone);
+        table.row([
+            last.map(|time| time.to_string()).unwrap_or_default(),
+            line.count.to_string(),
+            line.hospital,
+            line.key.rule,
+            line.key.path,
+            line.example,
+            line.reason,
+        ]);
+    }
+    output.line(table.render()).await?;
+    Ok(true)
+}

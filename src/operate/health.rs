@@ -1,0 +1,204 @@
+//! Where the archive stands, whether every byte is as it was written, and making the views anew.
+
+use std::ops::Range;
+
+use yingku_core::ids::{PackId, Position};
+use yingku_storage::archive::Archive;
+use yingku_storage::packs::VerifyReport;
+
+use crate::control::Output;
+
+/// Records and bytes that are read at once.
+const READ_RECORDS: usize = 1_024;
+const READ_BYTES: usize = 8 << 20;
+
+pub async fn status(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    let health = archive.health();
+    let usage = archive.packs().usage()?;
+    let registry = archive.registry();
+    let state = |name: &str, problem: &Option<String>| match problem {
+        Some(problem) => format!("{name}: {problem}"),
+        None => format!("{name}: 正常 (ok)"),
+    };
+    let lines = [
+        format!(
+            "日志 (log): {} 条 (records); 视图至 (views at): {}",
+            health.end, health.projected
+        ),
+        state("视图 (views)", &health.stopped),
+        state("日志写入 (log writes)", &health.log_latched),
+        state("影像写入 (pack writes)", &health.packs_latched),
+        state("空间 (space)", &health.full),
+        format!(
+            "影像包 (packs): {}; {} 字节 (bytes)",
+            usage.packs, usage.bytes
+        ),
+        format!(
+            "视图文件 (view files): {} 字节 (bytes)",
+            archive.views().file_bytes()
+        ),
+        format!(
+            "登记 (registry): 医院 {} 应用 {} DICOM 节点 {} 规则版本 {}",
+            registry.hospitals.len(),
+            registry.apps.len(),
+            registry.peers.len(),
+            registry.rules
+        ),
+    ];
+    for line in lines {
+        output.line(line).await?;
+    }
+    Ok(health.is_ready() && health.full.is_none())
+}
+
+pub async fn rebuild(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    output
+        .note("正在重建视图，服务不停 (making new views while serving) …")
+        .await?;
+    let archive = archive.clone();
+    let report = tokio::task::spawn_blocking(move || archive.rebuild()).await??;
+    let hex = |digest: &[u8; 32]| {
+        digest
+            .iter()
+            .take(8)
+            .map(|b| format!("{b:02x}"))
+            .collect::<String>()
+    };
+    output
+        .line(format!(
+            "已重建 (rebuilt): {} 条 (records), {:.1} s, 摘要 (digest) {}",
+            report.records,
+            report.took.as_secs_f64(),
+            hex(&report.digest)
+        ))
+        .await?;
+    let same = match &report.replaced_digest {
+        Some(replaced) if *replaced != report.digest => {
+            output
+                .line(format!(
+                    "旧视图与新视图不同 (the old views differed): {}",
+                    hex(replaced)
+                ))
+                .await?;
+            false
+        }
+        _ => true,
+    };
+    Ok(same)
+}
+
+/// Reads everything again: log, views, packs.
+pub async fn verify(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    // What is on its way into the log is verified, too.
+    archive.settle().await?;
+    let (archive, output) = (archive.clone(), output.clone());
+    tokio::task::spawn_blocking(move || {
+        let log = verify_log(&archive, &output)?;
+        let views = verify_views(&archive, &output)?;
+        let packs = verify_packs(&archive, &output)?;
+        Ok(log && views && packs)
+    })
+    .await?
+}
+
+fn verify_log(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    let log = archive.log();
+    let end = log.end()?;
+    let mut next = Position(0);
+    let mut bytes = 0u64;
+    while next < end {
+        match log.read(next, READ_RECORDS, READ_BYTES) {
+            Ok(records) => {
+                for record in records {
+                    bytes += record.bytes.len() as u64;
+                    next = record.position.next();
+                }
+            }
+            Err(error) => {
+                output.blocking_line(format!("日志 (log): 损坏 (damaged): {error}"))?;
+                return Ok(false);
+            }
+        }
+    }
+    output.blocking_line(format!(
+        "日志 (log): {end} 条 (records), {bytes} 字节 (bytes), 完好 (intact)"
+    ))?;
+    Ok(true)
+}
+
+fn verify_views(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    match archive.views().verify() {
+        Ok(rows) => {
+            output.blocking_line(format!("视图 (views): {rows} 行 (rows), 完好 (intact)"))?;
+            Ok(true)
+        }
+        Err(error) => {
+            output.blocking_line(format!(
+                "视图 (views): 损坏 (damaged): {error}; 用 yingku rebuild 重建 (make them anew)"
+            ))?;
+            Ok(false)
+        }
+    }
+}
+
+fn verify_packs(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    let mut gone = false;
+    let report = archive.packs().verify(|progress| {
+        let note = format!(
+            "影像包 (pack) {} {}/{}",
+            progress.pack, progress.packs_done, progress.packs
+        );
+        gone = gone || output.blocking_note(note).is_err();
+    })?;
+    let counts = format!(
+        "影像包 (packs): {} 包, {} 份影像 (instances), {} 字节 (bytes)",
+        report.packs, report.records, report.bytes
+    );
+    if report.damaged == 0 {
+        output.blocking_line(format!("{counts}, 完好 (intact)"))?;
+        return Ok(true);
+    }
+    output.blocking_line(format!(
+        "{counts}, 损坏 (damaged): {} 处 (places)",
+        report.damaged
+    ))?;
+    for damage in &report.damage {
+        output.blocking_line(format!(
+            "  {} {}..{}: {}",
+            damage.pack, damage.range.start, damage.range.end, damage.reason
+        ))?;
+    }
+    name_damaged(archive, &report, output)?;
+    Ok(false)
+}
+
+/// Which instances lie where the damage is.
+fn name_damaged(archive: &Archive, report: &VerifyReport, output: &Output) -> anyhow::Result<()> {
+    let views = archive.views();
+    let hit = |pack: PackId, at: Range<u64>| {
+        let overlaps = |range: &Range<u64>| range.start < at.end && at.start < range.end;
+        report
+            .damage
+            .iter()
+            .any(|damage| damage.pack == pack && overlaps(&damage.range))
+    };
+    let mut studies = Vec::new();
+    views.visit_all_studies(&mut |study| studies.push(study.key))?;
+    for key in studies {
+        let Some(study) = views.study(&key)? else {
+            continue;
+        };
+        for series in 0..study.series.len() {
+            for entry in views.all_instances(&study, series)? {
+                let end = entry.stored.offset.saturating_add(entry.stored.length);
+                if hit(entry.pack, entry.stored.offset..end) {
+                    output.blocking_line(format!(
+                        "  受损影像 (damaged instance): {} {key}",
+                        entry.stored.image.sop_instance
+                    ))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Exams of a hospital's trial run go before it goes live.
+
+use yingku_core::event::{Event, TestDataPurged};
+use yingku_core::exam::ExamFlag;
+use yingku_core::ids::HospitalCode;
+use yingku_core::outcome::Outcome;
+use yingku_storage::archive::{Archive, Submission};
+use yingku_storage::views::Walk;
+
+use super::ACTOR;
+use crate::control::Output;
+
+/// Exams of one record: their keys take at most some 100 KB of the log's 1 MiB.
+const EXAMS_OF_RECORD: usize = 1_000;
+
+pub async fn purge(
+    archive: &Archive,
+    hospital: HospitalCode,
+    output: &Output,
+) -> anyhow::Result<bool> {
+    anyhow::ensure!(
+        archive.registry().hospitals.contains_key(&hospital),
+        "没有登记医院 {hospital} (is not registered)"
+    );
+    archive.settle().await?;
+    let mut exams = Vec::new();
+    archive.views().visit_all_exams(&mut |row| {
+        if row.key.hospital == hospital && row.has(ExamFlag::Test) {
+            exams.push(row.key);
+        }
+        Walk::On
+    })?;
+    for part in exams.chunks(EXAMS_OF_RECORD) {
+        let submission = Submission {
+            hospital: Some(hospital.clone()),
+            actor: ACTOR.to_owned(),
+            event: Event::TestDataPurged(TestDataPurged {
+                exams: part.to_vec(),
+            }),
+        };
+        if let Outcome::Refused(refusal) = archive.submit(submission).await?.outcome {
+            anyhow::bail!(refusal.message);
+        }
+    }
+    output
+        .line(format!(
+            "{hospital}: 已清除测试检查 (test exams purged): {}",
+            exams.len()
+        ))
+        .await?;
+    Ok(true)
+}

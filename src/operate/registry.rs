@@ -1,0 +1,135 @@
+//! Hospitals, apps and peers.
+
+use yingku_core::registry::{Registry, Right, Scope};
+use yingku_storage::archive::Archive;
+
+use super::ACTOR;
+use crate::control::Output;
+use crate::registry::{self, RegistryFile};
+use crate::table::Table;
+
+pub async fn import_file(archive: &Archive, toml: &str, output: &Output) -> anyhow::Result<bool> {
+    let file = RegistryFile::parse(toml)?;
+    let report = registry::import(archive, file, ACTOR).await?;
+    registry::write_public_keys(archive)?;
+    for name in &report.changed {
+        output.line(format!("已更新 (changed): {name}")).await?;
+    }
+    output
+        .line(format!("未变 (unchanged): {}", report.unchanged))
+        .await?;
+    Ok(true)
+}
+
+pub async fn export(archive: &Archive, sealed: bool, output: &Output) -> anyhow::Result<bool> {
+    output
+        .line(registry::export(&archive.registry(), sealed)?)
+        .await?;
+    Ok(true)
+}
+
+pub async fn remove_entry(
+    archive: &Archive,
+    kind: &str,
+    name: &str,
+    output: &Output,
+) -> anyhow::Result<bool> {
+    registry::remove(archive, kind, name, ACTOR).await?;
+    output
+        .line(format!("已移除 (removed): {kind} {name}"))
+        .await?;
+    Ok(true)
+}
+
+pub async fn show(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    let registry = archive.registry();
+    output.line(hospitals(&registry).render()).await?;
+    output.line(app_table(&registry).render()).await?;
+    output.line(peers(&registry).render()).await?;
+    let settings = &registry.settings;
+    output
+        .line(format!(
+            "时区 (time zone): {}   检查类型别名 (class aliases): {}   申请单占位 (placeholders): {}",
+            settings.time_zone,
+            settings.class_aliases.iter().count(),
+            settings.placeholder_apply_nos.iter().count(),
+        ))
+        .await?;
+    Ok(true)
+}
+
+pub async fn apps(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    output.line(app_table(&archive.registry()).render()).await?;
+    Ok(true)
+}
+
+fn hospitals(registry: &Registry) -> Table {
+    let mut table = Table::new([
+        "医院代码",
+        "名称",
+        "医院ID",
+        "基卫",
+        "状态",
+        "比对",
+        "暂存天数",
+    ]);
+    for it in registry.hospitals.values() {
+        table.row([
+            it.code.to_string(),
+            it.name.clone(),
+            it.prefix.clone().unwrap_or_default(),
+            it.yyid00.clone().unwrap_or_default(),
+            word(&it.mode),
+            word(&it.matching),
+            it.hold_days
+                .map(|days| days.to_string())
+                .unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn app_table(registry: &Registry) -> Table {
+    let mut table = Table::new(["应用", "机构", "权限", "医院", "启用", "令牌代"]);
+    for it in registry.apps.values() {
+        let rights: Vec<String> = it.rights.iter().map(word::<Right>).collect();
+        table.row([
+            it.id.to_string(),
+            it.org.to_string(),
+            rights.join(" "),
+            scope(&it.hospitals),
+            if it.enabled { "是" } else { "否" }.to_owned(),
+            it.epoch.to_string(),
+        ]);
+    }
+    table
+}
+
+fn peers(registry: &Registry) -> Table {
+    let mut table = Table::new(["AE", "主机", "端口", "可来自", "服务", "医院"]);
+    for it in registry.peers.values() {
+        let services: Vec<String> = it.services.iter().map(word).collect();
+        let addresses: Vec<String> = it.addresses.iter().map(ToString::to_string).collect();
+        table.row([
+            it.ae.to_string(),
+            it.host.clone(),
+            it.port.to_string(),
+            addresses.join(" "),
+            services.join(" "),
+            scope(&it.hospitals),
+        ]);
+    }
+    table
+}
+
+fn scope(scope: &Scope) -> String {
+    scope.codes().collect::<Vec<_>>().join(" ")
+}
+
+/// The word that a registry file has for it.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,269 @@
+//! Brings a registry file into the log: what differs from the registry in force becomes events.
+
+use anyhow::{Context, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use yingku_core::event::{Event, RegistryChanged};
+use yingku_core::ids::{AeTitle, AppId, HospitalCode};
+use yingku_core::outcome::Outcome;
+use yingku_core::registry::{App, Registry, RegistryChange};
+use yingku_storage::archive::{Archive, Submission};
+use yingku_storage::keys::{ClusterKey, Purpose, generate_app_keys};
+
+use super::file::{AppEntry, RegistryFile, SealedSecrets};
+
+/// Changes of one record: an app with its sealed keys takes some 6 KB of the log's 1 MiB.
+const CHANGES_OF_RECORD: usize = 50;
+
+/// What an import did, by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    pub changed: Vec<String>,
+    pub unchanged: usize,
+}
+
+/// Puts what the file names; what it does not name stays.
+pub async fn import(
+    archive: &Archive,
+    file: RegistryFile,
+    actor: &str,
+) -> anyhow::Result<ImportReport> {
+    let registry = archive.registry();
+    let key = archive.key().clone();
+    // RSA keys are made here: seconds for a large file.
+    let (changes, report) =
+        tokio::task::spawn_blocking(move || plan(&registry, &key, file)).await??;
+    submit(archive, changes, actor).await?;
+    Ok(report)
+}
+
+/// Takes an entry out of the registry.
+pub async fn remove(archive: &Archive, kind: &str, name: &str, actor: &str) -> anyhow::Result<()> {
+    let registry = archive.registry();
+    let (known, change) = match kind {
+        "hospital" => {
+            let code = HospitalCode::new(name)?;
+            (
+                registry.hospitals.contains_key(&code),
+                RegistryChange::RemoveHospital(code),
+            )
+        }
+        "app" => {
+            let id = AppId::new(name)?;
+            (
+                registry.apps.contains_key(&id),
+                RegistryChange::RemoveApp(id),
+            )
+        }
+        "peer" => {
+            let ae = AeTitle::new(name)?;
+            (
+                registry.peers.contains_key(&ae),
+                RegistryChange::RemovePeer(ae),
+            )
+        }
+        _ => bail!("{kind}: 只有 hospital、app、peer (one of hospital, app, peer)"),
+    };
+    anyhow::ensure!(known, "没有登记 {kind} {name} (is not registered)");
+    submit(archive, vec![change], actor).await
+}
+
+async fn submit(
+    archive: &Archive,
+    mut changes: Vec<RegistryChange>,
+    actor: &str,
+) -> anyhow::Result<()> {
+    while !changes.is_empty() {
+        let rest = changes.split_off(changes.len().min(CHANGES_OF_RECORD));
+        let event = Event::RegistryChanged(RegistryChanged { changes });
+        let submission = Submission {
+            hospital: None,
+            actor: actor.to_owned(),
+            event,
+        };
+        if let Outcome::Refused(refusal) = archive.submit(submission).await?.outcome {
+            bail!("{}", refusal.message);
+        }
+        changes = rest;
+    }
+    Ok(())
+}
+
+fn plan(
+    registry: &Registry,
+    key: &ClusterKey,
+    file: RegistryFile,
+) -> anyhow::Result<(Vec<RegistryChange>, ImportReport)> {
+    let mut changes = Vec::new();
+    let mut report = ImportReport::default();
+    let mut put = |same: bool, name: String, change: RegistryChange| {
+        if same {
+            report.unchanged += 1;
+        } else {
+            report.changed.push(name);
+            changes.push(change);
+        }
+    };
+    if let Some(settings) = file.settings {
+        let same = registry.settings == settings;
+        put(
+            same,
+            "settings".to_owned(),
+            RegistryChange::PutSettings(settings),
+        );
+    }
+    for hospital in file.hospitals {
+        let same = registry.hospitals.get(&hospital.code) == Some(&hospital);
+        let name = format!("hospital {}", hospital.code);
+        put(same, name, RegistryChange::PutHospital(hospital));
+    }
+    for entry in file.apps {
+        let known = registry.apps.get(&entry.id);
+        let name = format!("app {}", entry.id);
+        let app = app_of(entry, known, key).with_context(|| name.clone())?;
+        put(known == Some(&app), name, RegistryChange::PutApp(app));
+    }
+    for peer in file.peers {
+        let same = registry.peers.get(&peer.ae) == Some(&peer);
+        let name = format!("peer {}", peer.ae);
+        put(same, name, RegistryChange::PutPeer(peer));
+    }
+    Ok((changes, report))
+}
+
+/// The app as it will be: without a new license it keeps its own, and it always keeps its keys, since its vendor has
+/// the public one. A new license, and disabling, end its tokens (R4).
+fn app_of(entry: AppEntry, known: Option<&App>, key: &ClusterKey) -> anyhow::Result<App> {
+    let secrets = secrets_of(&entry, known, key)?;
+    let epoch = known.map_or(0, |known| {
+        let new_license = known.license != secrets.license;
+        let disabled = known.enabled && !entry.enabled;
+        known
+            .epoch
+            .saturating_add(u32::from(new_license || disabled))
+    });
+    Ok(App {
+        id: entry.id,
+        org: entry.org,
+        hospitals: entry.hospitals,
+        rights: entry.rights,
+        enabled: entry.enabled,
+        epoch,
+        license: secrets.license,
+        private_key: secrets.private_key,
+        public_key: secrets.public_key,
+        envelope: entry.envelope,
+        status_type: entry.status_type,
+        http_status: entry.http_status,
+        result_shape: entry.result_shape,
+        require_time: entry.require_time,
+        time_window_minutes: entry.time_window_minutes,
+    })
+}
+
+fn secrets_of(
+    entry: &AppEntry,
+    known: Option<&App>,
+    key: &ClusterKey,
+) -> anyhow::Result<SealedSecrets> {
+    if let Some(sealed) = &entry.sealed {
+        key.open(Purpose::License, &sealed.license)?;
+        key.open(Purpose::PrivateKey, &sealed.private_key)?;
+        return Ok(sealed.clone());
+    }
+    let license = match (&entry.license, known) {
+        (None, Some(known)) => known.license.clone(),
+        (None, None) => bail!("新应用须给出 license (a new app needs a license)"),
+        (Some(license), known) => match known {
+            // Sealing differs each time: the same license must not look like a new one.
+            Some(known) if opens_to(key, known, license)? => known.license.clone(),
+            _ => key.seal(Purpose::License, license.as_bytes())?,
+        },
+    };
+    let (private_key, public_key) = match known {
+        Some(known) => (known.private_key.clone(), known.public_key.clone()),
+        None => {
+            let pair = generate_app_keys()?;
+            (
+                key.seal(Purpose::PrivateKey, &pair.private_der)?,
+                STANDARD.encode(&pair.public_der),
+            )
+        }
+    };
+    Ok(SealedSecrets {
+        license,
+        private_key,
+        public_key,
+    })
+}
+
+fn opens_to(key: &ClusterKey, known: &App, license: &str) -> anyhow::Result<bool> {
+    let opened = key.open(Purpose::License, &known.license)?;
+    Ok(opened.as_slice() == license.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::registry::export;
+
+    fn key() -> ClusterKey {
+        ClusterKey::from_hex(&"ab".repeat(32)).unwrap()
+    }
+
+    fn file(license: &str, enabled: bool) -> RegistryFile {
+        RegistryFile::parse(&format!(
+            "[[app]]\nid = \"a\"\norg = \"1\"\nrights = [\"push\"]\nhospitals = [\"1\"]\n{license}\nenabled = {enabled}"
+        ))
+        .unwrap()
+    }
+
+    fn imported(registry: &Registry, file: RegistryFile) -> (Registry, ImportReport) {
+        let (changes, report) = plan(registry, &key(), file).unwrap();
+        let mut next = registry.clone();
+        changes.into_iter().for_each(|change| next.apply(change));
+        (next, report)
+    }
+
+    fn app(registry: &Registry) -> &App {
+        &registry.apps[&AppId::new("a").unwrap()]
+    }
+
+    #[test]
+    fn tokens_end_with_a_new_license_and_with_disabling_only() {
+        let (first, _) = imported(&Registry::default(), file("license = \"x\"", true));
+        assert_eq!(app(&first).epoch, 0);
+        // the same license, or none, changes nothing
+        for same in ["license = \"x\"", ""] {
+            let (again, report) = imported(&first, file(same, true));
+            assert_eq!((again, report.unchanged), (first.clone(), 1));
+        }
+        let (renewed, _) = imported(&first, file("license = \"y\"", true));
+        assert_eq!(app(&renewed).epoch, 1);
+        assert_eq!(app(&renewed).public_key, app(&first).public_key);
+        let (disabled, _) = imported(&renewed, file("", false));
+        assert_eq!(app(&disabled).epoch, 2);
+    }
+
+    #[test]
+    fn a_new_app_needs_a_license() {
+        let error = plan(&Registry::default(), &key(), file("", true))
+            .err()
+            .unwrap();
+        assert!(format!("{error:#}").contains("license"));
+    }
+
+    #[test]
+    fn an_export_shows_no_secret_and_comes_back_sealed() {
+        let (registry, _) = imported(&Registry::default(), file("license = \"secret-x\"", true));
+        let open = export(&registry, false).unwrap();
+        assert!(
+            !open.contains("secret-x") && !open.contains("sealed"),
+            "{open}"
+        );
+        let sealed = export(&registry, true).unwrap();
+        let (copy, _) = imported(&Registry::default(), RegistryFile::parse(&sealed).unwrap());
+        assert_eq!(app(&copy), app(&registry));
+    }
+}

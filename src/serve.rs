@@ -1,0 +1,156 @@
+//! `yingku serve`: opens the archive, brings the registry in, and hands it to the edges until a signal ends it.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use yingku_core::event::{Event, NodeStarted};
+use yingku_core::registry::Registry;
+use yingku_storage::archive::{Archive, Submission};
+
+use crate::config::Config;
+use crate::control::ControlServer;
+use crate::registry::{self, RegistryFile};
+use crate::{duties, edges, shutdown};
+
+/// How long associations and requests have to end after a signal; then they are broken off. What was answered is
+/// durable at any moment.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// 配置文件 (settings)；省略则用默认值
+    #[arg(long, value_name = "文件")]
+    config: Option<PathBuf>,
+    /// 数据目录 (data directory)
+    #[arg(long, value_name = "目录")]
+    data: PathBuf,
+    /// HTTP 监听地址，覆盖配置 (overrides http.listen)；端口 0 为任意空闲端口
+    #[arg(long, value_name = "地址")]
+    http: Option<String>,
+    /// DICOM 监听地址，覆盖配置 (overrides dicom.listen)；端口 0 为任意空闲端口
+    #[arg(long, value_name = "地址")]
+    dicom: Option<String>,
+}
+
+pub async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
+    // Before anything else, so that a signal during a long start ends it.
+    let signal = shutdown::signal()?;
+    let mut config = Config::load(arguments.config.as_deref())?;
+    config.http.listen = arguments.http.unwrap_or(config.http.listen);
+    config.dicom.listen = arguments.dicom.unwrap_or(config.dicom.listen);
+    let archive = tokio::select! {
+        opened = open(&config, &arguments.data) => opened?,
+        () = signal.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
+    let served = run(&archive, &config, &signal).await;
+    archive.close().await;
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+async fn open(config: &Config, data: &Path) -> anyhow::Result<Archive> {
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("数据目录 {} 无法建立 (data directory)", data.display()))?;
+    let data = data.canonicalize()?;
+    let key = config.cluster_key(&data)?;
+    let archive = Archive::open(&data, config.archive_options(), key)
+        .await
+        .with_context(|| {
+            format!(
+                "归档 {} 打不开 (the archive cannot be opened)",
+                data.display()
+            )
+        })?;
+    bootstrap(&archive, config).await?;
+    registry::write_public_keys(&archive)?;
+    Ok(archive)
+}
+
+/// An empty registry is filled from a file; later it is changed by `yingku registry` only.
+async fn bootstrap(archive: &Archive, config: &Config) -> anyhow::Result<()> {
+    let Some(file) = &config.registry.bootstrap else {
+        return Ok(());
+    };
+    if !is_empty(&archive.registry()) {
+        return Ok(());
+    }
+    let named = || format!("登记文件 {} (registry.bootstrap)", file.display());
+    let text = std::fs::read_to_string(file).with_context(named)?;
+    let parsed = RegistryFile::parse(&text).with_context(named)?;
+    let report = registry::import(archive, parsed, &archive.node_actor())
+        .await
+        .with_context(named)?;
+    tracing::info!(entries = report.changed.len(), file = %file.display(), "the registry was filled");
+    Ok(())
+}
+
+fn is_empty(registry: &Registry) -> bool {
+    registry.hospitals.is_empty() && registry.apps.is_empty() && registry.peers.is_empty()
+}
+
+async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> anyhow::Result<()> {
+    let http = listen(&config.http.listen, "HTTP").await?;
+    let dicom = listen(&config.dicom.listen, "DICOM").await?;
+    let addresses = (http.local_addr()?, dicom.local_addr()?);
+    let control = ControlServer::bind(archive).context("control.sock")?;
+    let tasks = TaskTracker::new();
+    edges::start(
+        archive,
+        config,
+        edges::Listeners { http, dicom },
+        signal,
+        &tasks,
+    );
+    tasks.spawn(control.run(archive.clone(), signal.clone()));
+    tasks.spawn(duties::run(archive.clone(), signal.clone()));
+    tasks.close();
+    say_started(archive, addresses).await?;
+    signal.cancelled().await;
+    tracing::info!("stopping: associations and requests end");
+    if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("some did not end in {DRAIN_TIMEOUT:?} and are broken off");
+    }
+    Ok(())
+}
+
+async fn listen(address: &str, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{what} 无法监听 {address} (cannot listen); 换地址或停掉占用者"))
+}
+
+/// The log learns of it, then whoever waits on standard output.
+async fn say_started(
+    archive: &Archive,
+    (http, dicom): (SocketAddr, SocketAddr),
+) -> anyhow::Result<()> {
+    let started = NodeStarted {
+        node: archive.node(),
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        http: http.to_string(),
+        dicom: dicom.to_string(),
+    };
+    let submission = Submission {
+        hospital: None,
+        actor: archive.node_actor(),
+        event: Event::NodeStarted(started),
+    };
+    // A full disk must not keep readers from what is there.
+    if let Err(error) = archive.submit(submission).await {
+        tracing::warn!(%error, "the start is not recorded");
+    }
+    let line = serde_json::json!({ "http": http.to_string(), "dicom": dicom.to_string() });
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(())
+}
