@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use yingku_core::decide::{Context, DecideError, decide};
+use yingku_core::decide::{Context, DecideError, Prepared, decide_prepared, prepare};
 use yingku_core::envelope::{Cipher, Envelope, EnvelopeError};
 use yingku_core::event::{Event, EventError};
 use yingku_core::ids::Position;
@@ -13,20 +13,20 @@ use yingku_core::outcome::Decided;
 use yingku_core::registry::Registry;
 
 use crate::log::{EventLog, LogError, LogRecord};
-use crate::views::{BatchState, Cursor, Durability, Views, ViewsError};
+use crate::views::{BatchState, Cursor, Views, ViewsError};
 
 /// Records of one batch at most: what one write to the views takes in.
 pub const BATCH_RECORDS: usize = 1_024;
 /// Bytes of one batch at most (one record more may go over).
 pub const BATCH_BYTES: usize = 4 << 20;
 
-/// A record, decoded.
+/// A record, decoded, with what rules need of it read already.
 pub struct Decoded {
     pub position: Position,
     pub time_ms: i64,
     pub id: [u8; 16],
     pub actor: String,
-    pub event: Event,
+    pub event: Prepared,
 }
 
 /// Why the projector stopped.
@@ -70,6 +70,10 @@ pub fn decode(record: &LogRecord) -> Result<Decoded, ProjectError> {
         return Err(at(RecordError::Cipher(envelope.key_id)));
     }
     let event = Event::decode(&envelope).map_err(|e| at(e.into()))?;
+    let position = record.position;
+    let event = catch_unwind(AssertUnwindSafe(|| prepare(event)))
+        .map_err(|_| ProjectError::Panic { position })?
+        .map_err(|source| ProjectError::Decide { position, source })?;
     Ok(Decoded {
         position: record.position,
         time_ms: record.time_ms,
@@ -116,56 +120,56 @@ pub struct Applied {
 pub fn apply_batch(
     views: &Views,
     registry: &Arc<Registry>,
-    cursor: Cursor,
+    mut cursor: Cursor,
     batch: Batch,
-    durability: Durability,
 ) -> Result<Applied, ProjectError> {
     let mut state = BatchState::new(views, Arc::clone(registry));
-    let mut cursor = cursor;
     let mut outcomes = Vec::with_capacity(batch.records.len());
-    let mut failure = batch.failure;
-    for record in batch.records {
-        let context = Context {
-            position: record.position,
-            time_ms: record.time_ms,
-            actor: &record.actor,
-        };
-        // A panic in a rule must not take the node down: it stops here and stays readable.
-        let decided = catch_unwind(AssertUnwindSafe(|| decide(&state, context, &record.event)));
-        let (outcome, changes) = match decided {
-            Ok(Ok(decided)) => decided,
-            Ok(Err(source)) => {
-                failure = Some(ProjectError::Decide {
-                    position: record.position,
-                    source,
-                });
-                break;
-            }
-            Err(_) => {
-                failure = Some(ProjectError::Panic {
-                    position: record.position,
-                });
-                break;
-            }
-        };
-        state.apply(changes)?;
-        cursor.next = record.position.next();
-        cursor.last_id = record.id;
-        cursor.last_time_ms = record.time_ms;
-        outcomes.push((
-            record.id,
-            Decided {
-                position: record.position,
-                time_ms: record.time_ms,
-                outcome,
-            },
-        ));
-    }
-    let (registry, changed) = state.commit(&cursor, durability)?;
+    let failure = decide_batch(&mut state, &mut cursor, batch, |id, decided| {
+        outcomes.push((id, decided));
+    })?;
+    let (registry, changed) = state.commit(&cursor)?;
     Ok(Applied {
         cursor,
         registry: changed.then_some(registry),
         outcomes,
         failure,
     })
+}
+
+/// Decides the records in order; the state takes their changes in. `Ok(Some)`: the record at which it stops.
+pub fn decide_batch(
+    state: &mut BatchState<'_>,
+    cursor: &mut Cursor,
+    batch: Batch,
+    mut outcome_of: impl FnMut([u8; 16], Decided),
+) -> Result<Option<ProjectError>, ProjectError> {
+    for record in batch.records {
+        let position = record.position;
+        let context = Context {
+            position,
+            time_ms: record.time_ms,
+            actor: &record.actor,
+        };
+        // A panic in a rule must not take the node down: it stops here and stays readable.
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            decide_prepared(&*state, context, record.event)
+        }));
+        let (outcome, changes) = match decided {
+            Ok(Ok(decided)) => decided,
+            Ok(Err(source)) => return Ok(Some(ProjectError::Decide { position, source })),
+            Err(_) => return Ok(Some(ProjectError::Panic { position })),
+        };
+        state.apply(changes)?;
+        cursor.next = position.next();
+        cursor.last_id = record.id;
+        cursor.last_time_ms = record.time_ms;
+        let decided = Decided {
+            position,
+            time_ms: record.time_ms,
+            outcome,
+        };
+        outcome_of(record.id, decided);
+    }
+    Ok(batch.failure)
 }

@@ -16,12 +16,12 @@ use crate::outcome::{ErrorKind, Outcome, PushOutcome, PushStep, Refusal};
 use crate::registry::{Hospital, HospitalMode, Settings};
 use crate::state::{State, StateError, Work};
 
-pub fn pushed<S: State>(
+pub(super) fn pushed<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     body: &ExamPushedBody<'_>,
+    content: Content,
 ) -> Result<Outcome, DecideError> {
-    let content = Content::read(body)?;
     let Some(hospital) = work.registry().hospitals.get(&content.hospital) else {
         return Ok(unknown_hospital());
     };
@@ -99,18 +99,18 @@ fn unknown_hospital() -> Outcome {
     ))
 }
 
-/// What rules read of a push.
-struct Content<'a> {
+/// What rules read of a push, on its own: it needs no state, so a replay reads it ahead.
+pub(super) struct Content {
     hospital: HospitalCode,
     exam_no: ExamNo,
     digest: [u8; 16],
     warned: bool,
     studies: Vec<DeclaredStudy>,
-    summary: ExamSummary<'a>,
+    summary: ExamSummary<'static>,
 }
 
-impl<'a> Content<'a> {
-    fn read(body: &'a ExamPushedBody<'_>) -> Result<Self, DecideError> {
+impl Content {
+    pub(super) fn read(body: &ExamPushedBody<'_>) -> Result<Self, DecideError> {
         let unreadable = |what: &str| DecideError::Content(what.to_owned());
         let summary =
             ExamSummary::from_json(&body.json).map_err(|e| DecideError::Content(e.to_string()))?;
@@ -124,7 +124,7 @@ impl<'a> Content<'a> {
             digest: body.digest,
             warned: !body.warnings.is_empty(),
             studies,
-            summary,
+            summary: summary.into_owned(),
         })
     }
 
@@ -180,7 +180,7 @@ fn declared_studies(summary: &ExamSummary<'_>) -> Result<Vec<DeclaredStudy>, cra
 fn find<S: State>(
     work: &Work<'_, S>,
     hospital: &Hospital,
-    content: &Content<'_>,
+    content: &Content,
 ) -> Result<(ExamKey, Option<ExamRow>), StateError> {
     let current = content.key(hospital.generation);
     let row = work.exam(&current)?;
@@ -200,7 +200,7 @@ fn find<S: State>(
 }
 
 /// R6: the person (sickId and name) and every study UID differ.
-fn reuses_number(existing: &ExamRow, content: &Content<'_>) -> bool {
+fn reuses_number(existing: &ExamRow, content: &Content) -> bool {
     existing.sick_id != content.summary.sick_id
         && existing.name != content.summary.name
         && !content.shares_study(existing)
@@ -246,7 +246,7 @@ fn register<S: State>(
     context: Context<'_>,
     hospital: &Hospital,
     key: ExamKey,
-    content: Content<'_>,
+    content: Content,
 ) -> Result<Outcome, DecideError> {
     let row = row_of(
         &work.registry().settings,
@@ -271,7 +271,7 @@ fn next_version<S: State>(
     context: Context<'_>,
     hospital: &Hospital,
     existing: ExamRow,
-    content: Content<'_>,
+    content: Content,
 ) -> Result<Outcome, DecideError> {
     let late =
         existing.report.is_final() && matches!(status_number(content.summary.exam_status), 50 | 60);
@@ -328,7 +328,7 @@ fn row_of(
     hospital: &Hospital,
     key: ExamKey,
     before: Option<&ExamRow>,
-    content: Content<'_>,
+    content: Content,
 ) -> ExamRow {
     let status = status_number(content.summary.exam_status);
     let report = report_state(before, status);

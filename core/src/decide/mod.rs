@@ -36,15 +36,54 @@ pub enum DecideError {
     Rules(u32),
 }
 
+/// An event of which everything is read that needs no state: a replay does that ahead, on another core.
+pub struct Prepared {
+    event: Event,
+    push: Option<exam::Content>,
+}
+
+/// Reads what the rules need of an event.
+pub fn prepare(event: Event) -> Result<Prepared, DecideError> {
+    let push = match &event {
+        Event::ExamPushed(body) => Some(exam::Content::read(body)?),
+        _ => None,
+    };
+    Ok(Prepared { event, push })
+}
+
 /// Decides one record.
 pub fn decide<S: State>(
     state: &S,
     context: Context<'_>,
     event: &Event,
 ) -> Result<(Outcome, Changes), DecideError> {
+    decide_read(state, context, event, None)
+}
+
+/// As [`decide`], for an event that was prepared.
+pub fn decide_prepared<S: State>(
+    state: &S,
+    context: Context<'_>,
+    prepared: Prepared,
+) -> Result<(Outcome, Changes), DecideError> {
+    decide_read(state, context, &prepared.event, prepared.push)
+}
+
+fn decide_read<S: State>(
+    state: &S,
+    context: Context<'_>,
+    event: &Event,
+    push: Option<exam::Content>,
+) -> Result<(Outcome, Changes), DecideError> {
     let mut work = Work::new(state);
     let outcome = match event {
-        Event::ExamPushed(body) => exam::pushed(&mut work, context, body)?,
+        Event::ExamPushed(body) => {
+            let content = match push {
+                Some(content) => content,
+                None => exam::Content::read(body)?,
+            };
+            exam::pushed(&mut work, context, body, content)?
+        }
         Event::InstancesStored(body) => instances::stored(&mut work, context, body)?,
         Event::StatisticsDeclared(body) => statistics::declared(&mut work, context, body)?,
         Event::DetailDeclared(body) => statistics::detailed(&mut work, context, body)?,

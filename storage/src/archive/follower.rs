@@ -12,15 +12,16 @@ use tokio::sync::{oneshot, watch};
 use yingku_core::ids::Position;
 use yingku_core::registry::Registry;
 
+use super::replay::replay;
 use super::{RebuildError, Shared};
 use crate::log::EventLog;
-use crate::projector::{Applied, Batch, ProjectError, apply_batch, read_batch};
-use crate::views::{Cursor, Durability, Views, ViewsError};
+use crate::projector::{Applied, ProjectError, apply_batch, read_batch};
+use crate::views::{Cursor, Views, ViewsError};
 
 /// File that names the views in use.
 const CURRENT: &str = "current";
-/// Decoded batches that wait for the rules while a rebuild reads on.
-const DECODED_AHEAD: usize = 4;
+/// A log of which at least this many records are to be followed into empty views is replayed in pieces.
+const REPLAY_RECORDS: u64 = 10_000;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,6 +29,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Clone)]
 pub struct RebuildReport {
     pub records: u64,
+    /// Until the new views were whole and written.
+    pub replayed: Duration,
+    /// With both digests.
     pub took: Duration,
     pub digest: [u8; 32],
     /// Digest of the views that were replaced, at the same position: equal unless they were damaged.
@@ -176,8 +180,9 @@ impl Follower {
         let boxed = |error: BoxError| RebuildError::Project(error);
         let views = Views::open(&path).map_err(|e| boxed(e.into()))?;
         let end = log.end().map_err(|e| boxed(e.into()))?;
-        let (cursor, registry) = replay(&views, log, end).map_err(|e| boxed(e.into()))?;
-        views.flush().map_err(|e| boxed(e.into()))?;
+        let (cursor, registry) =
+            replay(&views, log, end, &self.stop).map_err(|e| boxed(e.into()))?;
+        let replayed = start.elapsed();
         let (done, outcome) = oneshot::channel();
         self.swaps
             .send(Swap {
@@ -194,6 +199,7 @@ impl Follower {
             .map_err(boxed)?;
         Ok(RebuildReport {
             records: end.0,
+            replayed,
             took: start.elapsed(),
             digest,
             replaced_digest,
@@ -226,47 +232,6 @@ fn check_cursor(log: &dyn EventLog, cursor: &Cursor) -> Result<(), BoxError> {
         .into());
     }
     Ok(())
-}
-
-/// Replays the log up to a position into empty views: one thread reads and decodes, this one decides and writes.
-fn replay(
-    views: &Views,
-    log: &dyn EventLog,
-    end: Position,
-) -> Result<(Cursor, Arc<Registry>), ProjectError> {
-    let mut cursor = Cursor::default();
-    let mut registry = Arc::new(Registry::default());
-    std::thread::scope(|scope| {
-        let (sender, batches) = mpsc::sync_channel(DECODED_AHEAD);
-        scope.spawn(move || {
-            let mut from = Position(0);
-            while from < end {
-                let batch = read_batch(log, from);
-                let next = match &batch {
-                    Ok(Batch {
-                        records,
-                        failure: None,
-                    }) => records.last().map_or(end, |last| last.position.next()),
-                    _ => end,
-                };
-                if sender.send(batch).is_err() {
-                    return;
-                }
-                from = next;
-            }
-        });
-        for batch in batches {
-            let applied = apply_batch(views, &registry, cursor, batch?, Durability::FlushedAtEnd)?;
-            cursor = applied.cursor;
-            if let Some(changed) = applied.registry {
-                registry = changed;
-            }
-            if let Some(failure) = applied.failure {
-                return Err(failure);
-            }
-        }
-        Ok((cursor, registry))
-    })
 }
 
 struct Thread {
@@ -312,6 +277,17 @@ impl Thread {
 
     /// Follows to the end of the log.
     fn step(&mut self) -> Result<(), ProjectError> {
+        let end = self.log.end()?;
+        if self.cursor.next == Position(0) && end.0 >= REPLAY_RECORDS {
+            let views = Arc::clone(&self.shared.views.read());
+            let (cursor, registry) = replay(&views, &*self.log, end, &self.stop)?;
+            self.publish(Applied {
+                cursor,
+                registry: Some(registry),
+                outcomes: Vec::new(),
+                failure: None,
+            })?;
+        }
         loop {
             let batch = read_batch(&*self.log, self.cursor.next)?;
             if batch.records.is_empty() && batch.failure.is_none() {
@@ -319,7 +295,7 @@ impl Thread {
             }
             let views = Arc::clone(&self.shared.views.read());
             let registry = Arc::clone(&self.shared.registry.read());
-            let applied = apply_batch(&views, &registry, self.cursor, batch, Durability::Logged)?;
+            let applied = apply_batch(&views, &registry, self.cursor, batch)?;
             self.publish(applied)?;
             if self.stop.load(Ordering::Acquire) {
                 return Ok(());
@@ -361,7 +337,7 @@ impl Thread {
                 batch
                     .records
                     .retain(|record| record.position < self.cursor.next);
-                let applied = apply_batch(&views, &registry, cursor, batch, Durability::Logged)?;
+                let applied = apply_batch(&views, &registry, cursor, batch)?;
                 cursor = applied.cursor;
                 if let Some(changed) = applied.registry {
                     registry = changed;

@@ -9,6 +9,7 @@ mod facts;
 mod follower;
 mod intake;
 mod open;
+mod replay;
 mod sign;
 
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! The state that one log batch is decided on: the views, and over them what the batch has changed so far.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rocksdb::WriteBatch;
@@ -15,14 +15,20 @@ use yingku_core::registry::Registry;
 use yingku_core::state::{Changes, ChunkKey, Replaced, State, StateError};
 use yingku_core::statistics::{DayKey, DeclarationRow};
 
-use super::{Cursor, Durability, View, Views, ViewsError, decode, encode, keys};
+use super::rows::Rows;
+use super::{Cursor, View, Views, ViewsError, decode, encode, keys};
 
-/// Collects the changes of one log batch; they are written in one piece, with the cursor.
+/// Collects the changes of one log batch; they are written in one piece, with the cursor. While empty views are loaded
+/// it collects those of many batches, and hands them over in large pieces.
 pub struct BatchState<'a> {
     views: &'a Views,
     registry: Arc<Registry>,
     registry_changed: bool,
-    rows: HashMap<(View, Vec<u8>), Option<Vec<u8>>>,
+    rows: Rows,
+    /// Pieces on their way to files, oldest first.
+    handed_over: VecDeque<Arc<Rows>>,
+    /// Views that have rows in files, where that is known.
+    in_files: Option<BTreeSet<View>>,
 }
 
 impl<'a> BatchState<'a> {
@@ -31,37 +37,85 @@ impl<'a> BatchState<'a> {
             views,
             registry,
             registry_changed: false,
-            rows: HashMap::new(),
+            rows: Rows::default(),
+            handed_over: VecDeque::new(),
+            in_files: None,
         }
     }
 
-    fn read<T: DeserializeOwned>(&self, view: View, key: Vec<u8>) -> Result<Option<T>, StateError> {
-        Ok(self
-            .raw(view, key)?
-            .map(|bytes| decode(view, &bytes))
-            .transpose()?)
+    /// The state of views that are empty.
+    pub fn of_empty(views: &'a Views) -> Self {
+        Self {
+            in_files: Some(BTreeSet::new()),
+            ..Self::new(views, Arc::new(Registry::default()))
+        }
     }
 
-    fn raw(&self, view: View, key: Vec<u8>) -> Result<Option<Vec<u8>>, ViewsError> {
-        let at = (view, key);
-        match self.rows.get(&at) {
-            Some(row) => Ok(row.clone()),
-            None => self.views.get_raw(view, &at.1),
+    /// Memory of the rows that are collected.
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    /// The rows collected so far, to be written as they are. They are still read here, until `written` of all pieces
+    /// are said to be in files.
+    pub fn hand_over(&mut self) -> Arc<Rows> {
+        let rows = Arc::new(std::mem::take(&mut self.rows));
+        if let Some(in_files) = &mut self.in_files {
+            in_files.extend(rows.views().map(|(view, _)| view));
+        }
+        self.handed_over.push_back(Arc::clone(&rows));
+        rows
+    }
+
+    /// All but the last `waiting` pieces are in files.
+    pub fn written_but(&mut self, waiting: usize) {
+        let written = self.handed_over.len().saturating_sub(waiting);
+        self.handed_over.drain(..written);
+    }
+
+    fn read<T: DeserializeOwned>(&self, view: View, key: Vec<u8>) -> Result<Option<T>, StateError> {
+        Ok(self.look(view, &key, |bytes| decode(view, bytes))?)
+    }
+
+    fn look<T>(
+        &self,
+        view: View,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> Result<T, ViewsError>,
+    ) -> Result<Option<T>, ViewsError> {
+        let earlier = || self.handed_over.iter().rev();
+        let changed = self
+            .rows
+            .get(view, key)
+            .or_else(|| earlier().find_map(|rows| rows.get(view, key)));
+        if let Some(row) = changed {
+            return row.as_deref().map(read).transpose();
+        }
+        if self
+            .in_files
+            .as_ref()
+            .is_some_and(|in_files| !in_files.contains(&view))
+        {
+            return Ok(None);
+        }
+        match self.views.db.get_pinned_cf(self.views.family(view)?, key)? {
+            Some(bytes) => read(&bytes).map(Some),
+            None => Ok(None),
         }
     }
 
     fn put<T: Serialize>(&mut self, view: View, key: Vec<u8>, row: &T) -> Result<(), ViewsError> {
         let bytes = encode(view, row)?;
-        self.rows.insert((view, key), Some(bytes));
+        self.rows.insert(view, key, Some(bytes));
         Ok(())
     }
 
     fn put_empty(&mut self, view: View, key: Vec<u8>) {
-        self.rows.insert((view, key), Some(Vec::new()));
+        self.rows.insert(view, key, Some(Vec::new()));
     }
 
     fn delete(&mut self, view: View, key: Vec<u8>) {
-        self.rows.insert((view, key), None);
+        self.rows.insert(view, key, None);
     }
 
     /// Takes in the changes of one record.
@@ -91,7 +145,7 @@ impl<'a> BatchState<'a> {
         }
         for (at, chunk) in changes.chunks {
             let row = chunk.map(|chunk| chunk.encode());
-            self.rows.insert((View::Chunks, keys::chunk(&at)), row);
+            self.rows.insert(View::Chunks, keys::chunk(&at), row);
         }
         for (study, held) in changes.held {
             if held.groups.is_empty() {
@@ -114,7 +168,7 @@ impl<'a> BatchState<'a> {
         }
         for (position, body) in changes.refused_pushes {
             self.rows
-                .insert((View::RefusedPushes, keys::position(position)), body);
+                .insert(View::RefusedPushes, keys::position(position), body);
         }
         for (digest, expires_ms) in changes.signs {
             match expires_ms {
@@ -220,17 +274,15 @@ impl<'a> BatchState<'a> {
     }
 
     /// Writes the batch with its cursor in one piece; the registry as it stands behind it.
-    pub fn commit(
-        self,
-        cursor: &Cursor,
-        durability: Durability,
-    ) -> Result<(Arc<Registry>, bool), ViewsError> {
+    pub fn commit(self, cursor: &Cursor) -> Result<(Arc<Registry>, bool), ViewsError> {
         let mut batch = WriteBatch::default();
-        for ((view, key), row) in &self.rows {
-            let family = self.views.family(*view)?;
-            match row {
-                Some(bytes) => batch.put_cf(family, key, bytes),
-                None => batch.delete_cf(family, key),
+        for (view, rows) in self.rows.views() {
+            let family = self.views.family(view)?;
+            for (key, row) in rows {
+                match row {
+                    Some(bytes) => batch.put_cf(family, key, bytes),
+                    None => batch.delete_cf(family, key),
+                }
             }
         }
         let meta = self.views.family(View::Meta)?;
@@ -242,7 +294,7 @@ impl<'a> BatchState<'a> {
             })?;
             batch.put_cf(meta, keys::REGISTRY, bytes);
         }
-        self.views.write(batch, durability)?;
+        self.views.db.write(batch)?;
         Ok((self.registry, self.registry_changed))
     }
 }
@@ -265,10 +317,12 @@ impl State for BatchState<'_> {
     }
 
     fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, StateError> {
-        self.raw(View::Chunks, keys::chunk(at))?
-            .map(|bytes| Chunk::decode(&bytes))
-            .transpose()
-            .map_err(|error| StateError(Box::new(error)))
+        Ok(self.look(View::Chunks, &keys::chunk(at), |bytes| {
+            Chunk::decode(bytes).map_err(|source| ViewsError::Row {
+                view: View::Chunks.name(),
+                source: Box::new(source),
+            })
+        })?)
     }
 
     fn held(&self, study: &StudyUid) -> Result<Option<HeldStudy>, StateError> {
@@ -288,7 +342,8 @@ impl State for BatchState<'_> {
     }
 
     fn refused_push(&self, position: Position) -> Result<Option<Vec<u8>>, StateError> {
-        Ok(self.raw(View::RefusedPushes, keys::position(position))?)
+        let key = keys::position(position);
+        Ok(self.look(View::RefusedPushes, &key, |bytes| Ok(bytes.to_vec()))?)
     }
 
     fn sign(&self, digest: &[u8; 16]) -> Result<Option<i64>, StateError> {

@@ -4,6 +4,7 @@
 //! batch. A view that cannot be read is thrown away and made anew, never repaired.
 
 mod batch;
+mod bulk;
 pub mod exams;
 pub mod keys;
 pub mod lists;
@@ -12,13 +13,14 @@ pub mod reconcile;
 mod recount;
 #[cfg(test)]
 mod recount_tests;
+mod rows;
 pub mod studies;
 
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use yingku_core::ids::Position;
@@ -26,7 +28,9 @@ use yingku_core::registry::Registry;
 use yingku_core::state::StateError;
 
 pub use batch::BatchState;
+pub use bulk::SEGMENT_BYTES;
 pub use keys::View;
+pub use rows::Rows;
 
 /// Memory for blocks that were read, all views together.
 const BLOCK_CACHE_BYTES: usize = 64 << 20;
@@ -90,9 +94,9 @@ impl Views {
     /// Opens the views in a directory, empty ones if there are none.
     pub fn open(path: &Path) -> Result<Self, ViewsError> {
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-        let families = View::ALL
-            .iter()
-            .map(|view| ColumnFamilyDescriptor::new(view.name(), family_options(*view, &cache)));
+        let families = View::ALL.iter().map(|view| {
+            ColumnFamilyDescriptor::new(view.name(), family_options(*view, &cache, true))
+        });
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -177,12 +181,6 @@ impl Views {
         }
     }
 
-    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), ViewsError> {
-        let mut options = WriteOptions::default();
-        options.disable_wal(matches!(durability, Durability::FlushedAtEnd));
-        Ok(self.db.write_opt(batch, &options)?)
-    }
-
     /// Writes everything in memory to files; ends a rebuild.
     pub fn flush(&self) -> Result<(), ViewsError> {
         for view in View::ALL {
@@ -237,13 +235,6 @@ impl Views {
     }
 }
 
-/// Whether a batch survives the process, or only the flush that ends a rebuild.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    Logged,
-    FlushedAtEnd,
-}
-
 /// Whether a walk over rows goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walk {
@@ -251,7 +242,8 @@ pub enum Walk {
     Stop,
 }
 
-fn family_options(view: View, cache: &Cache) -> Options {
+/// `settled`: rows at rest, which are worth the time that zstd takes.
+fn family_options(view: View, cache: &Cache, settled: bool) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_block_size(16 << 10);
@@ -266,7 +258,9 @@ fn family_options(view: View, cache: &Cache) -> Options {
         _ => WRITE_BUFFER_BYTES,
     });
     options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    if settled {
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    }
     options.set_level_compaction_dynamic_level_bytes(true);
     options
 }

@@ -99,6 +99,33 @@ impl<'a> ExamSummary<'a> {
     }
 }
 
+impl ExamSummary<'_> {
+    /// The exam's own fields, apart from the event's bytes; without reports and images.
+    pub fn into_owned(self) -> ExamSummary<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        ExamSummary {
+            hospital_code: own(self.hospital_code),
+            exam_no: own(self.exam_no),
+            sick_id: own(self.sick_id),
+            card_no: own(self.card_no),
+            inpatient_no: own(self.inpatient_no),
+            out_patient_no: own(self.out_patient_no),
+            name: own(self.name),
+            sex: own(self.sex),
+            birth_date: self.birth_date,
+            apply_no: own(self.apply_no),
+            patient_id: own(self.patient_id),
+            exam_status: self.exam_status,
+            exam_time: self.exam_time,
+            exam_class: own(self.exam_class),
+            req_hospital_code: own(self.req_hospital_code),
+            device: own(self.device),
+            reports: Vec::new(),
+            images: Vec::new(),
+        }
+    }
+}
+
 impl fmt::Debug for ExamSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExamSummary")
