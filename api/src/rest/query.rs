@@ -312,7 +312,7 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
             && scope.has(&row.key.hospital)
             && asked.matches(row, class_of)
     });
-    rows.sort_by(|a, b| b.first_position.cmp(&a.first_position));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.first_position));
     let total = rows.len() as u64;
     let (skip, page_no) = match asked.token {
         Some(token) => (

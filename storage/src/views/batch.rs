@@ -204,11 +204,11 @@ impl<'a> BatchState<'a> {
             lines.push(key.to_vec());
             Ok(super::Walk::On)
         })?;
-        let of_batch = self.rows.keys();
+        let of_batch = self.rows.keys(View::History);
         lines.extend(
             of_batch
-                .filter(|(view, key)| *view == View::History && key.starts_with(&prefix))
-                .map(|(_, key)| key.clone()),
+                .filter(|key| key.starts_with(&prefix))
+                .map(<[u8]>::to_vec),
         );
         for key in lines {
             self.delete(View::History, key);

@@ -43,6 +43,14 @@ impl Rows {
         }
     }
 
+    /// Keys of one view's changed rows, in no order.
+    pub fn keys(&self, view: View) -> impl Iterator<Item = &[u8]> {
+        self.views
+            .get(view as usize)
+            .into_iter()
+            .flat_map(|rows| rows.keys().map(Vec::as_slice))
+    }
+
     /// Memory that they take; rows that were changed again count twice.
     pub fn bytes(&self) -> usize {
         self.bytes
