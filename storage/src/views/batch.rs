@@ -204,9 +204,11 @@ impl<'a> BatchState<'a> {
             lines.push(key.to_vec());
             Ok(super::Walk::On)
         })?;
-        let of_batch = self.rows.keys(View::History);
+        let handed_over = self.handed_over.iter().map(AsRef::as_ref);
         lines.extend(
-            of_batch
+            handed_over
+                .chain([&self.rows])
+                .flat_map(|rows: &Rows| rows.keys(View::History))
                 .filter(|key| key.starts_with(&prefix))
                 .map(<[u8]>::to_vec),
         );
