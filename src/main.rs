@@ -1,6 +1,7 @@
 //! Yingku 影库: a regional medical imaging archive. One binary: the archive, its operator's commands, and a client of
 //! its interfaces.
 
+mod client;
 mod commands;
 mod config;
 mod control;
@@ -12,6 +13,7 @@ mod serve;
 mod shutdown;
 mod table;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let command = commands::Yingku::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(
             EnvFilter::try_from_env("YINGKU_LOG")
                 .unwrap_or_else(|_| EnvFilter::new(command.log_level())),

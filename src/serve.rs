@@ -148,9 +148,9 @@ async fn say_started(
     if let Err(error) = archive.submit(submission).await {
         tracing::warn!(%error, "the start is not recorded");
     }
-    let line = serde_json::json!({ "http": http.to_string(), "dicom": dicom.to_string() });
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
+    // Socket addresses need no escaping.
+    writeln!(out, r#"{{"http":"{http}","dicom":"{dicom}"}}"#)?;
     out.flush()?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use tokio::sync::OwnedSemaphorePermit;
 use yingku_core::outcome::ErrorKind;
 
 use crate::call::Api;
@@ -26,9 +27,19 @@ pub fn charset(headers: &HeaderMap) -> Option<String> {
     })
 }
 
+/// A body, and the room that it takes for as long as it is held.
+pub struct Held {
+    pub bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 /// Reads a body up to the limit.
-pub async fn read(api: &Arc<Api>, body: Body, declared: Option<usize>) -> Result<Bytes, Failure> {
-    let limit = api.config.max_body_bytes;
+pub async fn read(
+    api: &Arc<Api>,
+    body: Body,
+    declared: Option<usize>,
+    limit: usize,
+) -> Result<Held, Failure> {
     let mut stream = body.into_data_stream();
     if declared.is_some_and(|bytes| bytes > limit) {
         discard(api, stream);
@@ -38,6 +49,7 @@ pub async fn read(api: &Arc<Api>, body: Body, declared: Option<usize>) -> Result
     // Most bodies come in one piece, which is then not copied.
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
+    let mut room: Option<OwnedSemaphorePermit> = None;
     loop {
         let piece = match tokio::time::timeout_at(deadline, stream.next()).await {
             Err(_) => return Err(too_slow()),
@@ -49,6 +61,14 @@ pub async fn read(api: &Arc<Api>, body: Body, declared: Option<usize>) -> Result
             discard(api, stream);
             return Err(too_large(limit));
         }
+        let Some(more) = api.places.bytes(piece.len()) else {
+            discard(api, stream);
+            return Err(no_room());
+        };
+        match &mut room {
+            Some(room) => room.merge(more),
+            None => room = Some(more),
+        }
         if whole.is_empty() && first.is_empty() {
             first = piece;
         } else {
@@ -56,11 +76,12 @@ pub async fn read(api: &Arc<Api>, body: Body, declared: Option<usize>) -> Result
             whole.extend_from_slice(&piece);
         }
     }
-    Ok(if whole.is_empty() {
+    let bytes = if whole.is_empty() {
         first
     } else {
         whole.freeze()
-    })
+    };
+    Ok(Held { bytes, _room: room })
 }
 
 /// Throws away the rest of a body while the answer is on its way.
@@ -89,6 +110,14 @@ fn too_large(limit: usize) -> Failure {
         ErrorKind::TooLarge,
         "body-size",
         format!("请求内容过大，最多 {limit} 字节 (the body has more than {limit} bytes)"),
+    )
+}
+
+fn no_room() -> Failure {
+    Failure::new(
+        ErrorKind::TooMany,
+        "body-memory",
+        "同时传输的内容过多，请稍后重发 (too much is being sent at once: send again later)",
     )
 }
 

@@ -254,6 +254,13 @@ impl From<ViewsError> for Failure {
                     "查询涉及超过 {limit} 个检查，请缩小日期、医院或号码范围 (more than {limit} exams: narrow it by date, hospital or number)"
                 ),
             ),
+            ViewsError::Days { limit } => Self::new(
+                ErrorKind::Invalid,
+                "days",
+                format!(
+                    "日期范围须从早到晚且不超过 {limit} 天 (the days must run forward and be {limit} at most)"
+                ),
+            ),
             other => Self::internal(&other),
         }
     }

@@ -22,8 +22,12 @@ pub struct ApiConfig {
     pub header_timeout: Duration,
     /// Time for a request's body.
     pub body_timeout: Duration,
-    /// Requests at work at once. Bodies are held in memory, so this bounds memory too.
+    /// Requests with a token at work at once.
     pub max_requests: usize,
+    /// Requests for a token at work at once: apart from the others, for anybody may send them.
+    pub max_token_requests: usize,
+    /// Bytes of bodies held in memory by all requests together.
+    pub max_held_bytes: usize,
     /// Requests of one app at work at once: one vendor cannot starve the others (design §5).
     pub max_requests_per_app: usize,
     /// Signs of one address that may fail within [`ApiConfig::sign_failure_window`] before it is told to wait (R3).
@@ -40,6 +44,8 @@ impl Default for ApiConfig {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             max_requests: 512,
+            max_token_requests: 64,
+            max_held_bytes: 256 << 20,
             max_requests_per_app: 128,
             max_sign_failures: 30,
             sign_failure_window: Duration::from_secs(60),
@@ -50,9 +56,14 @@ impl Default for ApiConfig {
 /// Apps and addresses remembered at most; beyond it those at rest are forgotten.
 const REMEMBERED: usize = 10_000;
 
-/// Places for requests at work, in all and for each app.
+/// Bytes that one permit of [`Places::bytes`] stands for.
+const PERMIT_BYTES: usize = 1 << 10;
+
+/// Places for requests at work, in all and for each app, and for the bodies that they hold.
 pub struct Places {
     all: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+    held: Arc<Semaphore>,
     per_app: usize,
     apps: Mutex<HashMap<AppId, Arc<Semaphore>>>,
 }
@@ -61,6 +72,8 @@ impl Places {
     pub fn new(config: &ApiConfig) -> Self {
         Self {
             all: Arc::new(Semaphore::new(config.max_requests)),
+            open: Arc::new(Semaphore::new(config.max_token_requests)),
+            held: Arc::new(Semaphore::new(config.max_held_bytes / PERMIT_BYTES)),
             per_app: config.max_requests_per_app,
             apps: Mutex::default(),
         }
@@ -69,6 +82,17 @@ impl Places {
     /// A place among all requests; `None`: there is none.
     pub fn any(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.all).try_acquire_owned().ok()
+    }
+
+    /// A place among the requests that need no token.
+    pub fn open(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.open).try_acquire_owned().ok()
+    }
+
+    /// Room for a piece of a body; `None`: there is none.
+    pub fn bytes(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
+        Arc::clone(&self.held).try_acquire_many_owned(permits).ok()
     }
 
     /// A place among the app's requests.

@@ -7,7 +7,10 @@ use yingku_core::registry::Right;
 use crate::call::Call;
 use crate::envelope::Answer;
 use crate::error::Failure;
-use crate::rest::{get_token, push, upload_detail, upload_statistics};
+use crate::rest::{
+    detail, get_token, history, push, query, reconcile, upload_detail, upload_statistics, validate,
+    withdraw,
+};
 
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,13 @@ pub static OPERATIONS: &[Operation] = &[
         "推送一个检查及其患者、报告、影像信息 (one examination with its patient, reports and images)"
     ),
     operation!(
+        "/v1/exam/validate",
+        "检查归档预校验",
+        Access::Token(Right::Push),
+        validate,
+        "只校验不归档，列出全部错误与提醒 (a push's dry run: every fault and warning named)"
+    ),
+    operation!(
         "/v1/exam/uploadStatistics",
         "应上传统计",
         Access::Token(Right::Push),
@@ -76,5 +86,40 @@ pub static OPERATIONS: &[Operation] = &[
         Access::Token(Right::Push),
         upload_detail,
         "申报统计所含的每个检查（扩展接口） (which exams a declaration counts; our extension)"
+    ),
+    operation!(
+        "/v1/exam/query",
+        "检查查询",
+        Access::Token(Right::Read),
+        query,
+        "按医院、检查号、申请单号、患者号、检查UID、日期、类别、状态分页查询 (exams by number, study, date, class, status; paged)"
+    ),
+    operation!(
+        "/v1/exam/detail",
+        "检查内容",
+        Access::Token(Right::Read),
+        detail,
+        "一个检查的当前内容与影像状态 (one exam's current content and images)"
+    ),
+    operation!(
+        "/v1/exam/history",
+        "检查历史",
+        Access::Token(Right::Read),
+        history,
+        "一个检查的全部版本、到达时间与变更位置；asOf 指定时刻 (every version, when it came and what changed)"
+    ),
+    operation!(
+        "/v1/statistics/reconcile",
+        "对账",
+        Access::Token(Right::Read),
+        reconcile,
+        "申报数与归档情况对比：按医院、日期、类别；asOf 指定时刻 (declared against archived, by hospital, date and class)"
+    ),
+    operation!(
+        "/v1/exam/withdraw",
+        "撤回检查",
+        Access::Token(Right::Push),
+        withdraw,
+        "撤回一个检查：立即不可见，历史保留 (hides an exam at once; nothing is destroyed)"
     ),
 ];

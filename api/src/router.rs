@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use futures::FutureExt;
 use yingku_core::outcome::ErrorKind;
@@ -21,6 +22,9 @@ use crate::error::Failure;
 use crate::limits::{ApiConfig, network};
 use crate::operations::{Access, OPERATIONS, Operation};
 use crate::{health, openapi, pages};
+
+/// The most that anybody without a token may send: a sign has 1,024 characters.
+const OPEN_BODY_BYTES: usize = 64 << 10;
 
 /// All interfaces of the archive over HTTP.
 pub fn router(archive: Archive, config: ApiConfig) -> Router {
@@ -121,42 +125,60 @@ async fn perform(
             return refuse(api, operation, failure, shape, source).await;
         }
     };
-    let (Some(_place), Some(_app_place)) = (
-        api.places.any(),
-        caller
-            .as_ref()
-            .map_or(Some(None), |caller| api.places.of(&caller.id).map(Some)),
-    ) else {
+    let places = match &caller {
+        Some(caller) => api
+            .places
+            .of(&caller.id)
+            .zip(api.places.any())
+            .map(|(own, any)| (own, Some(any))),
+        None => api.places.open().map(|place| (place, None)),
+    };
+    let Some(_places) = places else {
         body::discard(api, body.into_data_stream());
         return refuse(api, operation, too_many(), shape, source).await;
     };
+    match carry_out(api, operation, caller, address, &parts, body).await {
+        Ok(answer) => done(answer, shape),
+        Err(failure) => refuse(api, operation, failure, shape, source).await,
+    }
+}
+
+/// Reads the body and runs the handler.
+async fn carry_out(
+    api: &Arc<Api>,
+    operation: &'static Operation,
+    caller: Option<Caller>,
+    address: IpAddr,
+    parts: &Parts,
+    body: Body,
+) -> Result<Answer, Failure> {
     let declared = parts
         .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    let result = match body::read(api, body, declared).await {
-        Ok(body) => {
-            let call = Call {
-                api: Arc::clone(api),
-                caller,
-                address,
-                body,
-                charset: body::charset(&parts.headers),
-                app_hint: app_hint(&parts.headers, parts.uri.query()),
-                registry,
-            };
-            // A handler that panics answers 500 like any other failure of ours, and the node goes on serving.
-            AssertUnwindSafe((operation.handler)(call))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| Err(panicked(operation)))
-        }
-        Err(failure) => Err(failure),
+    let limit = match operation.access {
+        Access::Open => OPEN_BODY_BYTES.min(api.config.max_body_bytes),
+        Access::Token(_) => api.config.max_body_bytes,
     };
-    match result {
-        Ok(answer) => done(answer, shape),
-        Err(failure) => refuse(api, operation, failure, shape, source).await,
-    }
+    let held = body::read(api, body, declared, limit).await?;
+    let registry = match &caller {
+        Some(caller) => Arc::clone(&caller.registry),
+        None => api.archive.registry(),
+    };
+    let call = Call {
+        api: Arc::clone(api),
+        caller,
+        address,
+        body: held.bytes.clone(),
+        charset: body::charset(&parts.headers),
+        app_hint: app_hint(&parts.headers, parts.uri.query()),
+        registry,
+    };
+    // A handler that panics answers 500 like any other failure of ours, and the node goes on serving.
+    AssertUnwindSafe((operation.handler)(call))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(panicked(operation)))
 }
 
 fn done(answer: Answer, shape: Shape) -> Response<Body> {

@@ -96,6 +96,18 @@ pub fn vr_of(tag: Tag) -> VR {
         .map_or(VR::UN, |entry| entry.vr().relaxed())
 }
 
+/// The tag that the dictionary gives a keyword, `StudyInstanceUID`; also written `0020,000D`.
+pub fn tag_of(keyword: &str) -> Option<Tag> {
+    StandardDataDictionary.parse_tag(keyword)
+}
+
+/// The dictionary's keyword, or the tag's number where it knows none.
+pub fn keyword_of(tag: Tag) -> String {
+    StandardDataDictionary
+        .by_tag(tag)
+        .map_or_else(|| tag.to_string(), |entry| entry.alias.to_owned())
+}
+
 /// Writes an identifier or an answer: values as text, in ascending order of their tags.
 #[derive(Debug, Default, Clone)]
 pub struct DataSetWriter {

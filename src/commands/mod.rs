@@ -3,6 +3,7 @@
 mod app;
 mod correct;
 mod log;
+mod reconcile;
 mod registry;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use yingku_core::finding::FindingKind;
 use yingku_core::ids::HospitalCode;
 
+use crate::client::Client;
 use crate::config::Config;
 use crate::control;
 use crate::operate::Operation;
@@ -40,6 +42,10 @@ enum Command {
     /// 事件日志 (the event log)
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// 对账：应上传与已归档 (declared against what came)
+    Reconcile(reconcile::Reconcile),
+    /// 接口的对端，供厂商试接 (the other side of the interfaces)
+    Client(Client),
     /// 待处理清单 (what an operator should look at)
     Findings {
         #[arg(value_enum)]
@@ -121,6 +127,8 @@ impl Yingku {
             Command::App(command) => command.run().await,
             Command::Correct(command) => command.run().await,
             Command::Log(command) => command.run().await,
+            Command::Reconcile(command) => command.run().await,
+            Command::Client(command) => command.run().await,
             Command::Findings {
                 kind,
                 hospital,

@@ -6,6 +6,7 @@ mod findings;
 mod health;
 mod log;
 mod purge;
+mod reconcile;
 mod registry;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use yingku_storage::archive::Archive;
 use crate::control::Output;
 
 pub use log::Range;
+pub use reconcile::Reconciling;
 
 /// One operation, as it travels over the control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +63,9 @@ pub enum Operation {
         kind: Option<FindingKind>,
         hospital: Option<HospitalCode>,
     },
+    Reconcile {
+        asked: Reconciling,
+    },
     Status,
     Verify,
     Rebuild,
@@ -92,6 +97,7 @@ pub async fn execute(
         Operation::Findings { kind, hospital } => {
             findings::findings(archive, kind, hospital, output).await
         }
+        Operation::Reconcile { asked } => reconcile::reconcile(archive, asked, output).await,
         Operation::Status => health::status(archive, output).await,
         Operation::Verify => health::verify(archive, output).await,
         Operation::Rebuild => health::rebuild(archive, output).await,

@@ -112,8 +112,13 @@ fn plan(
             RegistryChange::PutSettings(settings),
         );
     }
-    for hospital in file.hospitals {
-        let same = registry.hospitals.get(&hospital.code) == Some(&hospital);
+    for mut hospital in file.hospitals {
+        let known = registry.hospitals.get(&hospital.code);
+        // A ruling may have opened a new generation of numbers (R6): a file that is older must not undo it.
+        hospital.generation = hospital
+            .generation
+            .max(known.map_or(0, |known| known.generation));
+        let same = known == Some(&hospital);
         let name = format!("hospital {}", hospital.code);
         put(same, name, RegistryChange::PutHospital(hospital));
     }

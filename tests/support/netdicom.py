@@ -79,6 +79,9 @@ def send_raw(association: Association, raw: RawInstance) -> Dataset | None:
         _, response = association.dimse.get_msg(block=True)
     finally:
         association._reactor_checkpoint.set()
+        # Until the reactor has noticed, the flag is stale: the next message would be taken for paused too early.
+        while association._is_paused and association.is_alive():
+            sleep(0.001)
     if response is None or response.Status is None:
         return None
     status = Dataset()

@@ -79,7 +79,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     if compact.is_empty() {
         return None;
     }
-    if compact.len() % 2 == 0 && compact.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if compact.len().is_multiple_of(2) && compact.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return compact
             .as_bytes()
             .chunks(2)
@@ -158,7 +158,11 @@ pub fn identify(
 
 fn decrypt(private: &RsaPrivateKey, sign: &[u8]) -> Option<Vec<u8>> {
     let block = private.size();
-    if block == 0 || sign.is_empty() || sign.len() % block != 0 || sign.len() / block > BLOCKS {
+    if block == 0
+        || sign.is_empty()
+        || !sign.len().is_multiple_of(block)
+        || sign.len() / block > BLOCKS
+    {
         return None;
     }
     let mut plaintext = Vec::new();

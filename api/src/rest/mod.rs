@@ -1,8 +1,16 @@
 //! The archive contract and the reading interfaces: one file an operation, each parse, call, encode.
 
+mod content;
+pub mod detail;
+mod exam_row;
 pub mod get_token;
+pub mod history;
 mod params;
 pub mod push;
+pub mod query;
+pub mod reconcile;
 pub mod schema;
 pub mod upload_detail;
 pub mod upload_statistics;
+pub mod validate;
+pub mod withdraw;

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use yingku_core::contract::json::{self, Json};
 use yingku_core::contract::{Fault, Refused, Rule};
 use yingku_core::ids::{ExamNo, HospitalCode};
+use yingku_core::time::{LocalDateTime, Zone};
 
 use crate::error::Failure;
 
@@ -152,6 +153,16 @@ impl<'a> Params<'a> {
             _ => Err("true / false"),
         })
         .unwrap_or(false)
+    }
+
+    /// A moment as unix milliseconds: local time, whose second is included to its end, or RFC 3339 with an offset.
+    pub fn moment(&mut self, key: &str, zone: &Zone) -> Option<i64> {
+        self.parsed(key, |text| {
+            if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+                return Ok(moment.as_millisecond());
+            }
+            LocalDateTime::parse(text).map(|time| time.unix_ms(zone) + 999)
+        })
     }
 
     pub fn fault(&mut self, key: &str, rule: Rule, message: String) {

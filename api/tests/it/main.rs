@@ -1,6 +1,9 @@
 //! The interfaces as a client meets them: requests against the router of an archive in a directory of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod documents;
 mod house;
 mod push;
+mod reading;
+mod serving;
 mod token;

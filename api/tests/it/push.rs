@@ -122,6 +122,23 @@ async fn hostile_bodies_are_refused_in_words() {
 }
 
 #[tokio::test]
+async fn bodies_beyond_the_memory_for_them_wait_their_turn() {
+    let house = House::with(ApiConfig {
+        max_held_bytes: 64 << 10,
+        ..ApiConfig::default()
+    })
+    .await;
+    let token = house.token("demo-pacs").await;
+    let large = house.post(PUSH, &token, vec![b' '; 100 << 10]).await;
+    assert_eq!(large.http, 429);
+    assert_eq!(house.post(PUSH, &token, SAMPLE).await.status(), 0);
+    let sign = house
+        .post("/v1/auth/getToken", "", vec![b' '; 65 << 10])
+        .await;
+    assert_eq!(sign.http, 413, "nobody sends much without a token");
+}
+
+#[tokio::test]
 async fn declarations_are_taken_or_refused_as_a_whole() {
     let house = House::open().await;
     let token = house.token("demo-pacs").await;

@@ -124,7 +124,8 @@ impl Archive {
                 self.held_or_refused(Some(hospital), reason, facts)?
             }
             Match::Unregistered => {
-                self.held_or_refused(scope.single(), RefusalReason::Unregistered, facts)?
+                let hospital = scope.single().or_else(|| self.only_holder(scope));
+                self.held_or_refused(hospital, RefusalReason::Unregistered, facts)?
             }
         })
     }
@@ -138,6 +139,19 @@ impl Archive {
             &facts.patient.id,
             &facts.study.accession_no,
         ))
+    }
+
+    /// The one hospital of the sender that holds images; which of several it would be nobody could say.
+    fn only_holder(&self, scope: &Scope) -> Option<HospitalCode> {
+        let registry = self.registry();
+        let mut holders = registry
+            .hospitals
+            .values()
+            .filter(|entry| entry.hold_days.is_some() && scope.has(&entry.code));
+        match (holders.next(), holders.next()) {
+            (Some(only), None) => Some(only.code.clone()),
+            _ => None,
+        }
     }
 
     fn held_or_refused(

@@ -1,0 +1,240 @@
+//! `POST /v1/exam/detail`: one exam's current content as it was pushed, and how its images stand.
+
+use serde_json::{Value, json};
+use yingku_core::exam::{ExamRow, ReportState};
+use yingku_core::ids::{ExamKey, StudyUid};
+use yingku_core::outcome::ErrorKind;
+use yingku_core::registry::Scope;
+use yingku_storage::archive::AuditEntry;
+use yingku_storage::views::exams::ExamSelector;
+
+use super::params::{Params, fault, text};
+use super::{content, exam_row, schema};
+use crate::call::{Call, allow, blocking};
+use crate::envelope::Answer;
+use crate::error::Failure;
+use yingku_core::contract::{Refused, Rule};
+
+/// Exams that share a study UID and are answered at once: one scan has a few forms.
+const SHARED_LIMIT: usize = 32;
+
+pub const EXAMPLE: &str = r#"{"hospitalCode":"350006","examNo":"CT20260704001"}"#;
+
+pub fn request_schema() -> Value {
+    schema::object(&[
+        (
+            "hospitalCode",
+            false,
+            schema::text(32, "医院代码，与 examNo 同用时必填"),
+        ),
+        ("examNo", false, schema::text(32, "检查唯一流水号")),
+        (
+            "generation",
+            false,
+            schema::integer("流水号代次，缺省为最近一代"),
+        ),
+        (
+            "studyUID",
+            false,
+            schema::text(
+                128,
+                "Study 唯一号，代替 examNo；可能有多个检查，result 为数组",
+            ),
+        ),
+    ])
+}
+
+pub fn result_schema() -> Value {
+    let mut row = exam_row::row_schema();
+    if let Some(properties) = row.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert(
+            "content".to_owned(),
+            json!({ "type": "object", "description": "推送的内容；报告被退回 (65) 时不含 reportList" }),
+        );
+        properties.insert(
+            "series".to_owned(),
+            schema::array(schema::object(&[
+                ("studyUID", true, schema::text(128, "Study 唯一号")),
+                ("seriesUID", true, schema::text(128, "Series 唯一号")),
+                ("modality", true, schema::text(16, "Modality")),
+                (
+                    "number",
+                    true,
+                    schema::text(16, "SeriesNumber，0 为扫描的申请单"),
+                ),
+                ("instances", true, schema::integer("实例数")),
+            ])),
+        );
+    }
+    row
+}
+
+/// Which exams a request means.
+enum Asked {
+    Exam(ExamKey),
+    Latest(ExamKey),
+    Study(StudyUid),
+}
+
+pub async fn handle(call: Call) -> Result<Answer, Failure> {
+    let asked = read(&call)?;
+    let scope = call.caller()?.app()?.hospitals.clone();
+    let (hospital, target) = match &asked {
+        Asked::Exam(key) | Asked::Latest(key) => {
+            allow(&scope, &key.hospital)?;
+            (
+                key.hospital.as_str().to_owned(),
+                format!("{}/{}", key.hospital, key.exam_no),
+            )
+        }
+        Asked::Study(uid) => (String::new(), uid.as_str().to_owned()),
+    };
+    call.archive()
+        .audit(AuditEntry {
+            reader: call.caller()?.actor(),
+            operation: "detail".to_owned(),
+            hospital,
+            target,
+        })
+        .await?;
+    call.archive().settle().await?;
+    blocking(move || answer(&call, &asked, &scope)).await
+}
+
+fn read(call: &Call) -> Result<Asked, Failure> {
+    let text = text(&call.body, call.charset.as_deref())?;
+    let mut params = Params::read(&text)?;
+    if let Some(uid) = params.parsed("studyUID", |text| StudyUid::new(text)) {
+        params.finish()?;
+        return Ok(Asked::Study(uid));
+    }
+    let exam = params.exam();
+    let generation = params.parsed("generation", str::parse::<u16>);
+    params.finish()?;
+    let (hospital, exam_no) = exam.ok_or_else(super::params::incomplete)?;
+    let key = ExamKey {
+        hospital,
+        exam_no,
+        generation: generation.unwrap_or_default(),
+    };
+    Ok(match generation {
+        Some(_) => Asked::Exam(key),
+        None => Asked::Latest(key),
+    })
+}
+
+fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> {
+    let views = call.archive().views();
+    let rows = match asked {
+        Asked::Exam(key) => views.exam(key)?.into_iter().collect(),
+        Asked::Latest(key) => views
+            .latest_exam(&key.hospital, &key.exam_no)?
+            .into_iter()
+            .collect(),
+        Asked::Study(uid) => {
+            let mut rows = views.exams(&ExamSelector::Study(uid.clone()))?;
+            rows.retain(|row| {
+                scope.has(&row.key.hospital)
+                    && row.withdrawn.is_none()
+                    && row.studies.iter().any(|study| study.uid == *uid)
+            });
+            rows.truncate(SHARED_LIMIT);
+            rows
+        }
+    };
+    let Some(first) = rows.first() else {
+        return Err(no_exam());
+    };
+    if first.withdrawn.is_some() {
+        return Err(withdrawn(first));
+    }
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        found.push(describe(call, &views, row)?);
+    }
+    let result = match (asked, found.pop()) {
+        (Asked::Exam(_) | Asked::Latest(_), Some(only)) => only,
+        (_, last) => {
+            found.extend(last);
+            Value::Array(found)
+        }
+    };
+    Ok(Answer::new("成功 (done)").with_result(result))
+}
+
+fn describe(
+    call: &Call,
+    views: &yingku_storage::views::Views,
+    row: &ExamRow,
+) -> Result<Value, Failure> {
+    let registry = call.archive().registry();
+    let rows = exam_row::Rows {
+        views,
+        registry: &registry,
+        zone: call.zone(),
+    };
+    let mut out = rows.whole(row)?;
+    let body = content::at(call.archive(), row.position)?;
+    let mut pushed: Value =
+        serde_json::from_slice(&body.json).map_err(|error| Failure::internal(&error))?;
+    // R6: a report that was taken back is never shown, not even as a draft.
+    if row.report == ReportState::Returned
+        && let Some(pushed) = pushed.as_object_mut()
+    {
+        pushed.remove("reportList");
+    }
+    let mut series = Vec::new();
+    for declared in &row.studies {
+        let Some(study) = rows.study(row, declared)? else {
+            continue;
+        };
+        for one in study.series.iter().filter(|one| one.instances > 0) {
+            series.push(json!({
+                "studyUID": declared.uid,
+                "seriesUID": one.uid,
+                "modality": one.facts.modality,
+                "number": one.facts.number,
+                "description": one.facts.description,
+                "instances": one.instances,
+            }));
+        }
+    }
+    if let Some(out) = out.as_object_mut() {
+        out.insert("series".to_owned(), Value::Array(series));
+        out.insert("content".to_owned(), pushed);
+    }
+    Ok(out)
+}
+
+pub fn no_exam() -> Failure {
+    let refused = Refused {
+        faults: vec![fault(
+            "examNo",
+            Rule::Consistency,
+            "没有此检查，请核对 hospitalCode 与 examNo 或 studyUID (no such exam)".to_owned(),
+        )],
+        more: 0,
+        warnings: Vec::new(),
+        hospital: None,
+        exam_no: None,
+    };
+    let mut failure = Failure::of_faults(&refused);
+    failure.kind = ErrorKind::NotFound;
+    "没有此检查 (no such exam)".clone_into(&mut failure.message);
+    failure
+}
+
+fn withdrawn(row: &ExamRow) -> Failure {
+    let mut failure = Failure::new(
+        ErrorKind::NotFound,
+        "withdrawn",
+        "此检查已撤回，内容不可调阅 (this exam is withdrawn)",
+    )
+    .about(row.key.hospital.as_str(), row.key.exam_no.as_str());
+    failure.result = Some(json!({
+        "hospitalCode": row.key.hospital,
+        "examNo": row.key.exam_no,
+        "withdrawn": row.withdrawn,
+    }));
+    failure
+}

@@ -1,0 +1,224 @@
+//! An exam's row as readers get it: numbers, states, and how its images stand (R6, R9).
+
+use serde_json::{Map, Value, json};
+use yingku_core::dictionaries::{EXAM_CLASS, canonical_class};
+use yingku_core::exam::{DeclaredStudy, ExamRow, ReportState};
+use yingku_core::ids::StudyKey;
+use yingku_core::instance::{ImageCounts, StudyRow};
+use yingku_core::reconcile::{ImageState, StudyState, image_state, images_of};
+use yingku_core::registry::Registry;
+use yingku_core::time::Zone;
+use yingku_storage::views::Views;
+
+use super::schema;
+use crate::call::local_time;
+use crate::error::Failure;
+
+/// What makes JSON of rows.
+pub struct Rows<'a> {
+    pub views: &'a Views,
+    pub registry: &'a Registry,
+    pub zone: Zone,
+}
+
+impl Rows<'_> {
+    /// Everything that a list shows of an exam.
+    pub fn whole(&self, row: &ExamRow) -> Result<Value, Failure> {
+        let mut out = self.brief(row)?;
+        out.extend(fields(json!({
+            "applyNo": row.apply_no,
+            "sickId": row.sick_id,
+            "patientID": row.patient_id,
+            "name": row.name,
+            "sex": row.sex,
+            "birthDate": row.birth_date,
+            "cardNo": row.card_no,
+            "inpatientNo": row.inpatient_no,
+            "outPatientNo": row.outpatient_no,
+        })));
+        out.retain(|_, value| *value != Value::String(String::new()));
+        Ok(Value::Object(out))
+    }
+
+    /// What may be shown of a withdrawn exam as well: no patient.
+    pub fn brief(&self, row: &ExamRow) -> Result<Map<String, Value>, Failure> {
+        let class = canonical_class(&self.registry.settings.class_aliases, &row.class);
+        let mut studies = Vec::with_capacity(row.studies.len());
+        let mut states = Vec::with_capacity(row.studies.len());
+        for declared in &row.studies {
+            let counts = self
+                .study(row, declared)?
+                .map_or(ImageCounts::default(), |study| study.counts());
+            let state = images_of(declared, counts);
+            states.push(state);
+            studies.push(json!({
+                "studyUID": declared.uid,
+                "accessionNo": declared.accession_no,
+                "declared": declared.image_count,
+                "received": counts,
+                "state": study_state(state),
+                "surplus": matches!(state, StudyState::Reached { surplus: true }),
+                "foreign": declared.foreign,
+            }));
+        }
+        let images = image_state(states);
+        let mut out = fields(json!({
+            "hospitalCode": row.key.hospital,
+            "examNo": row.key.exam_no,
+            "version": row.version,
+            "examTime": row.exam_time,
+            "examClass": row.class,
+            "examClassCode": class.code,
+            "examClassName": EXAM_CLASS.name(&class.code),
+            "examStatus": row.status.to_string(),
+            "reportState": row.report,
+            "reportStateName": report_name(row.report),
+            "imageState": exam_state(images),
+            "studies": studies,
+            "flags": row.flags,
+            "firstReceived": local_time(row.first_time_ms, &self.zone),
+            "lastReceived": local_time(row.time_ms, &self.zone),
+        }));
+        if row.key.generation > 0 {
+            out.insert("generation".to_owned(), row.key.generation.into());
+        }
+        if let Some(by) = row.withdrawn {
+            out.insert("withdrawn".to_owned(), json!(by));
+        }
+        Ok(out)
+    }
+
+    /// The study that counts for an exam, as its hospital holds it.
+    pub fn study(
+        &self,
+        row: &ExamRow,
+        declared: &DeclaredStudy,
+    ) -> Result<Option<StudyRow>, Failure> {
+        if declared.foreign || row.withdrawn.is_some() {
+            return Ok(None);
+        }
+        Ok(self.views.study(&StudyKey {
+            hospital: row.key.hospital.clone(),
+            study: declared.uid.clone(),
+        })?)
+    }
+}
+
+fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+fn study_state(state: StudyState) -> &'static str {
+    match state {
+        StudyState::Reached { .. } => "complete",
+        StudyState::Begun => "partly",
+        StudyState::Missing => "missing",
+        StudyState::Uncounted => "noneDeclared",
+        StudyState::Linked => "linked",
+    }
+}
+
+fn exam_state(state: ImageState) -> &'static str {
+    match state {
+        ImageState::Complete { .. } => "complete",
+        ImageState::Partly => "partly",
+        ImageState::Missing => "missing",
+        ImageState::NoneDeclared => "noneDeclared",
+        ImageState::Linked => "linked",
+    }
+}
+
+/// R6: what readers see of a report.
+pub fn report_name(report: ReportState) -> &'static str {
+    match report {
+        ReportState::None => "未出报告",
+        ReportState::Preliminary => "初步报告",
+        ReportState::Returned => "已撤回",
+        ReportState::Confirmed => "已确认",
+        ReportState::Revised => "已修订",
+    }
+}
+
+pub fn row_schema() -> Value {
+    let text = schema::text;
+    schema::object(&[
+        ("hospitalCode", true, text(32, "医院代码")),
+        ("examNo", true, text(32, "检查唯一流水号")),
+        (
+            "generation",
+            false,
+            schema::integer("流水号代次，首代不出现 (generation of numbers)"),
+        ),
+        ("version", true, schema::integer("版本号")),
+        ("applyNo", false, text(64, "申请单号")),
+        ("sickId", false, text(64, "院内患者id")),
+        ("patientID", false, text(64, "检查号，即 DICOM PatientID")),
+        ("name", false, text(64, "姓名")),
+        ("sex", false, text(16, "性别")),
+        ("birthDate", false, text(10, "出生日期")),
+        ("cardNo", false, text(64, "诊疗卡号")),
+        ("inpatientNo", false, text(64, "住院号")),
+        ("outPatientNo", false, text(64, "门诊号")),
+        ("examTime", true, text(19, "检查时间")),
+        ("examClass", true, text(32, "检查类别，原文")),
+        ("examClassCode", true, text(32, "检查类别，字典代码")),
+        (
+            "examStatus",
+            true,
+            text(2, "50 收到影像, 60 初步报告, 65 审核退回, 70 确认报告"),
+        ),
+        (
+            "reportState",
+            true,
+            text(
+                16,
+                "none, preliminary, returned 已撤回, confirmed, revised 已修订",
+            ),
+        ),
+        (
+            "imageState",
+            true,
+            text(
+                16,
+                "complete, partly, missing, noneDeclared 未声明, linked 链接",
+            ),
+        ),
+        (
+            "studies",
+            true,
+            schema::array(schema::object(&[
+                ("studyUID", true, text(128, "Study 唯一号")),
+                ("accessionNo", false, text(64, "AccessionNumber")),
+                ("declared", false, schema::integer("声明的图像数")),
+                (
+                    "received",
+                    true,
+                    schema::object(&[
+                        ("instances", true, schema::integer("实例数")),
+                        ("images", true, schema::integer("图像数，不含 SR、PR、KO")),
+                        ("imagesWithoutZero", true, schema::integer("不含 0 号序列")),
+                        ("frames", true, schema::integer("帧数")),
+                    ]),
+                ),
+                (
+                    "state",
+                    true,
+                    text(16, "complete, partly, missing, noneDeclared, linked"),
+                ),
+                ("surplus", true, schema::boolean("多于声明")),
+                (
+                    "foreign",
+                    true,
+                    schema::boolean("影像归其他检查 (images are another exam's)"),
+                ),
+            ])),
+        ),
+        ("flags", true, schema::array(text(32, "标记"))),
+        ("withdrawn", false, text(16, "app 或 operator，已撤回")),
+        ("firstReceived", true, text(19, "首次收到")),
+        ("lastReceived", true, text(19, "当前内容收到")),
+    ])
+}

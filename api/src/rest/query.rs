@@ -1,0 +1,393 @@
+//! `POST /v1/exam/query`: exams by number, study, date, class and status, newest first, page by page.
+//!
+//! A page token is (position, sort key of the last row): rows first seen after that position are left out, and the sort
+//! key never changes, so nothing that is there throughout is missed or repeated; rows show their current state
+//! (design §4).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use yingku_core::contract::Rule;
+use yingku_core::dictionaries::canonical_class;
+use yingku_core::exam::ExamRow;
+use yingku_core::ids::{ExamNo, HospitalCode, Position, StudyUid};
+use yingku_core::registry::Scope;
+use yingku_core::time::LocalDate;
+use yingku_storage::archive::AuditEntry;
+use yingku_storage::keys::{ClusterKey, Purpose};
+use yingku_storage::views::exams::ExamSelector;
+use yingku_storage::views::keys::NumberKind;
+
+use super::exam_row::{Rows, row_schema};
+use super::params::{Params, text};
+use super::schema;
+use crate::call::{Call, allow, blocking};
+use crate::envelope::{Answer, Page};
+use crate::error::Failure;
+
+const PAGE_SIZE: u64 = 20;
+/// Rows of one page at most.
+const PAGE_SIZE_LIMIT: u64 = 200;
+/// Characters of any number (R13 allows 64 for the longest).
+const NUMBER_LIMIT: usize = 64;
+/// Characters of a page token: 33 bytes sealed are 82 of Base64.
+const TOKEN_LIMIT: usize = 256;
+const FIRST_DAY: &str = "0000-00-00";
+const LAST_DAY: &str = "9999-99-99";
+
+pub const EXAMPLE: &str =
+    r#"{"hospitalCode":"350006","dateFrom":"2026-07-01","dateTo":"2026-07-31","pageSize":20}"#;
+
+pub fn request_schema() -> Value {
+    let text = schema::text;
+    schema::object(&[
+        (
+            "hospitalCode",
+            false,
+            text(32, "医院代码；缺省为该应用的全部医院"),
+        ),
+        ("examNo", false, text(32, "检查唯一流水号")),
+        ("applyNo", false, text(NUMBER_LIMIT, "申请单号")),
+        (
+            "patientNo",
+            false,
+            text(
+                NUMBER_LIMIT,
+                "患者号：sickId、patientID、诊疗卡号、住院号或门诊号",
+            ),
+        ),
+        ("studyUID", false, text(128, "Study 唯一号")),
+        ("dateFrom", false, text(10, "检查日期起，含")),
+        ("dateTo", false, text(10, "检查日期止，含")),
+        ("examClass", false, text(32, "检查类别，按别名表比较")),
+        ("examStatus", false, text(2, "50, 60, 65, 70")),
+        ("includeWithdrawn", false, schema::boolean("含已撤回的检查")),
+        (
+            "pageSize",
+            false,
+            schema::integer("每页行数，至多 200，缺省 20"),
+        ),
+        ("pageNo", false, schema::integer("页号，从 1 起")),
+        (
+            "pageToken",
+            false,
+            text(TOKEN_LIMIT, "上一页的 nextPageToken；翻页期间不漏不重"),
+        ),
+    ])
+}
+
+pub fn result_schema() -> Value {
+    schema::array(row_schema())
+}
+
+/// What is asked for.
+#[derive(Default)]
+struct Asked {
+    hospital: Option<HospitalCode>,
+    exam_no: Option<ExamNo>,
+    apply_no: Option<String>,
+    patient_no: Option<String>,
+    study: Option<StudyUid>,
+    from: Option<String>,
+    to: Option<String>,
+    class: Option<String>,
+    status: Option<u8>,
+    include_withdrawn: bool,
+    page_size: u64,
+    page_no: u64,
+    token: Option<PageToken>,
+}
+
+/// Where a page ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PageToken {
+    /// Rows first seen at or after this position are left out.
+    position: Position,
+    /// First position of the page's last row.
+    last: Position,
+    page_no: u64,
+    /// Of the filters, so that a token does not continue another question.
+    question: u64,
+}
+
+pub async fn handle(call: Call) -> Result<Answer, Failure> {
+    let asked = read(&call)?;
+    let scope = call.caller()?.app()?.hospitals.clone();
+    if let Some(hospital) = &asked.hospital {
+        allow(&scope, hospital)?;
+    }
+    let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
+    let hospital = text(asked.hospital.as_ref().map(|code| code.as_str()));
+    let target = match (&asked.exam_no, &asked.study) {
+        (Some(number), _) => format!("{hospital}/{number}"),
+        (None, study) => text(study.as_ref().map(|uid| uid.as_str())),
+    };
+    call.archive()
+        .audit(AuditEntry {
+            reader: call.caller()?.actor(),
+            operation: "query".to_owned(),
+            hospital,
+            target,
+        })
+        .await?;
+    call.archive().settle().await?;
+    blocking(move || answer(&call, &asked, &scope)).await
+}
+
+fn read(call: &Call) -> Result<Asked, Failure> {
+    let text = text(&call.body, call.charset.as_deref())?;
+    let mut params = Params::read(&text)?;
+    let day = |text: &str| LocalDate::parse(text).map(|date| date.to_string());
+    let mut asked = Asked {
+        hospital: params.hospital(),
+        exam_no: params.parsed("examNo", |text| ExamNo::new(text)),
+        apply_no: params.text("applyNo", NUMBER_LIMIT),
+        patient_no: params.text("patientNo", NUMBER_LIMIT),
+        study: params.parsed("studyUID", |text| StudyUid::new(text)),
+        from: params.parsed("dateFrom", day),
+        to: params.parsed("dateTo", day),
+        class: params.text("examClass", NUMBER_LIMIT),
+        status: params.parsed("examStatus", |text| match text {
+            "50" | "60" | "65" | "70" => Ok(text.parse().unwrap_or_default()),
+            _ => Err("50, 60, 65, 70"),
+        }),
+        include_withdrawn: params.flag("includeWithdrawn"),
+        page_size: params
+            .parsed("pageSize", str::parse::<u64>)
+            .unwrap_or(PAGE_SIZE)
+            .clamp(1, PAGE_SIZE_LIMIT),
+        page_no: params
+            .parsed("pageNo", str::parse::<u64>)
+            .unwrap_or(1)
+            .max(1),
+        token: None,
+    };
+    if !asked.narrows() {
+        params.fault(
+            "",
+            Rule::Required,
+            "除医院外至少给出一个条件：examNo、applyNo、patientNo、studyUID、dateFrom/dateTo、examClass 或 examStatus (give at least one condition besides the hospital)"
+                .to_owned(),
+        );
+    }
+    if let Some(token) = params.text("pageToken", TOKEN_LIMIT) {
+        let app = call.caller()?.id.as_str();
+        asked.token = PageToken::open(call.archive().key(), &token)
+            .filter(|token| token.question == asked.question(app));
+        if asked.token.is_none() {
+            params.fault(
+                "pageToken",
+                Rule::Format,
+                "pageToken 无效或不属于此查询，请从第一页重新开始 (not a token of this question: start again)"
+                    .to_owned(),
+            );
+        }
+    }
+    params.finish()?;
+    Ok(asked)
+}
+
+impl Asked {
+    fn narrows(&self) -> bool {
+        self.exam_no.is_some()
+            || self.apply_no.is_some()
+            || self.patient_no.is_some()
+            || self.study.is_some()
+            || self.from.is_some()
+            || self.to.is_some()
+            || self.class.is_some()
+            || self.status.is_some()
+    }
+
+    /// The index that narrows most.
+    fn selector(&self, hospitals: impl Iterator<Item = HospitalCode>) -> ExamSelector {
+        if let Some(uid) = &self.study {
+            return ExamSelector::Study(uid.clone());
+        }
+        if let Some(number) = &self.exam_no {
+            return ExamSelector::Number(number.as_str().to_owned(), vec![NumberKind::ExamNo]);
+        }
+        if let Some(number) = &self.apply_no {
+            return ExamSelector::Number(number.clone(), vec![NumberKind::ApplyNo]);
+        }
+        if let Some(number) = &self.patient_no {
+            return ExamSelector::Number(number.clone(), PATIENT_NUMBERS.to_vec());
+        }
+        ExamSelector::Days {
+            hospitals: match &self.hospital {
+                Some(hospital) => vec![hospital.clone()],
+                None => hospitals.collect(),
+            },
+            from: self.from.as_deref().unwrap_or(FIRST_DAY).to_owned(),
+            to: self.to.as_deref().unwrap_or(LAST_DAY).to_owned(),
+        }
+    }
+
+    /// Whether a row is asked for. An index may lead to rows that have changed since.
+    fn matches(&self, row: &ExamRow, class_of: impl Fn(&str) -> String) -> bool {
+        let is =
+            |asked: &Option<String>, found: &str| asked.as_deref().is_none_or(|no| no == found);
+        (self.include_withdrawn || row.withdrawn.is_none())
+            && self
+                .hospital
+                .as_ref()
+                .is_none_or(|code| *code == row.key.hospital)
+            && self
+                .exam_no
+                .as_ref()
+                .is_none_or(|no| *no == row.key.exam_no)
+            && is(&self.apply_no, &row.apply_no)
+            && self.patient_no.as_deref().is_none_or(|no| {
+                [
+                    &row.sick_id,
+                    &row.patient_id,
+                    &row.card_no,
+                    &row.inpatient_no,
+                    &row.outpatient_no,
+                ]
+                .iter()
+                .any(|found| *found == no)
+            })
+            && self
+                .study
+                .as_ref()
+                .is_none_or(|uid| row.studies.iter().any(|study| study.uid == *uid))
+            && self
+                .from
+                .as_deref()
+                .is_none_or(|from| from <= row.exam_date())
+            && self.to.as_deref().is_none_or(|to| row.exam_date() <= to)
+            && self.status.is_none_or(|status| status == row.status)
+            && self
+                .class
+                .as_deref()
+                .is_none_or(|class| class_of(class) == class_of(&row.class))
+    }
+
+    /// Of the app and the filters, page aside.
+    fn question(&self, app: &str) -> u64 {
+        let filters = json!([
+            app,
+            self.hospital,
+            self.exam_no,
+            self.apply_no,
+            self.patient_no,
+            self.study,
+            self.from,
+            self.to,
+            self.class,
+            self.status,
+            self.include_withdrawn,
+        ]);
+        let mut question = [0; 8];
+        blake3::Hasher::new()
+            .update(filters.to_string().as_bytes())
+            .finalize_xof()
+            .fill(&mut question);
+        u64::from_le_bytes(question)
+    }
+}
+
+const PATIENT_NUMBERS: [NumberKind; 5] = [
+    NumberKind::SickId,
+    NumberKind::PatientId,
+    NumberKind::CardNo,
+    NumberKind::InpatientNo,
+    NumberKind::OutpatientNo,
+];
+
+fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> {
+    let archive = call.archive();
+    let (views, registry) = (archive.views(), archive.registry());
+    let position = match asked.token {
+        Some(token) => token.position,
+        None => views.cursor()?.next,
+    };
+    let hospitals = registry.hospitals.keys().filter(|code| scope.has(code));
+    let mut rows = views.exams(&asked.selector(hospitals.cloned()))?;
+    let aliases = &registry.settings.class_aliases;
+    let class_of = |text: &str| canonical_class(aliases, text).code;
+    rows.retain(|row| {
+        row.first_position < position
+            && scope.has(&row.key.hospital)
+            && asked.matches(row, class_of)
+    });
+    rows.sort_by_key(|row| std::cmp::Reverse(row.first_position));
+    let total = rows.len() as u64;
+    let (skip, page_no) = match asked.token {
+        Some(token) => (
+            rows.iter()
+                .take_while(|row| row.first_position >= token.last)
+                .count(),
+            token.page_no.saturating_add(1),
+        ),
+        None => (
+            usize::try_from((asked.page_no - 1).saturating_mul(asked.page_size))
+                .unwrap_or(usize::MAX),
+            asked.page_no,
+        ),
+    };
+    let size = usize::try_from(asked.page_size).unwrap_or(usize::MAX);
+    let page: Vec<&ExamRow> = rows.iter().skip(skip).take(size).collect();
+    let has_more = rows.len() > skip.saturating_add(page.len());
+    let next = match page.last() {
+        Some(last) if has_more => {
+            let token = PageToken {
+                position,
+                last: last.first_position,
+                page_no,
+                question: asked.question(call.caller()?.id.as_str()),
+            };
+            Some(token.seal(archive.key())?)
+        }
+        _ => None,
+    };
+    let encode = Rows {
+        views: &views,
+        registry: &registry,
+        zone: call.zone(),
+    };
+    let found = page
+        .into_iter()
+        .map(|row| match row.withdrawn {
+            // Withdrawn exams are named, their patients are not.
+            Some(_) => encode.brief(row).map(Value::Object),
+            None => encode.whole(row),
+        })
+        .collect::<Result<Vec<Value>, Failure>>()?;
+    Ok(
+        Answer::new(format!("成功，共 {total} 个检查 ({total} exams)"))
+            .with_result(Value::Array(found))
+            .with_page(Page {
+                page_no,
+                page_size: asked.page_size,
+                total,
+                pages: total.div_ceil(asked.page_size),
+                next_page_token: next,
+            }),
+    )
+}
+
+impl PageToken {
+    fn seal(&self, key: &ClusterKey) -> Result<String, Failure> {
+        let mut plain = Vec::with_capacity(32);
+        for number in [self.position.0, self.last.0, self.page_no, self.question] {
+            plain.extend_from_slice(&number.to_le_bytes());
+        }
+        Ok(URL_SAFE_NO_PAD.encode(key.seal_bytes(Purpose::Page, &plain)?))
+    }
+
+    fn open(key: &ClusterKey, text: &str) -> Option<Self> {
+        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let plain = key.open_bytes(Purpose::Page, &sealed).ok()?;
+        let mut numbers = plain
+            .chunks_exact(8)
+            .filter_map(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+        Some(Self {
+            position: Position(numbers.next()?),
+            last: Position(numbers.next()?),
+            page_no: numbers.next()?,
+            question: numbers.next()?,
+        })
+    }
+}

@@ -1,0 +1,371 @@
+//! Query, detail, history, reconcile, withdraw, validate.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use yingku_core::ids::Position;
+use yingku_core::registry::{HospitalMode, RegistryChange, Scope};
+
+use crate::house::{House, SAMPLE, code, hospital, push_with};
+
+const PUSH: &str = "/v1/exam/push";
+const QUERY: &str = "/v1/exam/query";
+
+struct Both {
+    house: House,
+    pacs: String,
+    reader: String,
+}
+
+async fn house() -> Both {
+    let house = House::open().await;
+    let (pacs, reader) = (
+        house.token("demo-pacs").await,
+        house.token("demo-reader").await,
+    );
+    Both {
+        house,
+        pacs,
+        reader,
+    }
+}
+
+impl Both {
+    async fn push(&self, body: String) {
+        let response = self.house.post(PUSH, &self.pacs, body).await;
+        assert_eq!(response.status(), 0, "{}", response.json);
+    }
+
+    /// Another exam of the sample's patient.
+    async fn push_number(&self, number: u32) {
+        self.push(push_with(&[
+            ("/examNo", json!(format!("N{number}"))),
+            ("/imageList/0/studyUID", json!(format!("1.2.3.{number}"))),
+        ]))
+        .await;
+    }
+
+    async fn read(&self, path: &str, body: Value) -> crate::house::Response {
+        self.house.post(path, &self.reader, body.to_string()).await
+    }
+}
+
+fn sample() -> Value {
+    serde_json::from_str(SAMPLE).unwrap()
+}
+
+fn sample_key() -> Value {
+    json!({"hospitalCode": sample()["hospitalCode"], "examNo": sample()["examNo"]})
+}
+
+#[tokio::test]
+async fn an_exam_is_found_by_each_of_its_numbers() {
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let sample = sample();
+    let date = &sample["examInfo"]["examTime"].as_str().unwrap()[..10];
+    for filter in [
+        json!({"examNo": sample["examNo"]}),
+        json!({"applyNo": sample["examInfo"]["applyNo"]}),
+        json!({"patientNo": sample["patientInfo"]["sickId"]}),
+        json!({"patientNo": sample["examInfo"]["patientID"]}),
+        json!({"studyUID": sample["imageList"][0]["studyUID"]}),
+        json!({"dateFrom": date, "dateTo": date}),
+        json!({"examClass": sample["examInfo"]["examClass"], "hospitalCode": sample["hospitalCode"]}),
+        json!({"examStatus": sample["examInfo"]["examStatus"]}),
+    ] {
+        let found = both.read(QUERY, filter.clone()).await;
+        assert_eq!(
+            found.result().as_array().unwrap().len(),
+            1,
+            "{filter} {}",
+            found.json
+        );
+        assert_eq!(found.result()[0]["imageState"], "missing");
+        assert_eq!(found.result()[0]["name"], sample["patientInfo"]["name"]);
+    }
+    for filter in [
+        json!({"examNo": "other"}),
+        json!({"examStatus": "50"}),
+        json!({"dateTo": "2000-01-01"}),
+    ] {
+        let found = both.read(QUERY, filter).await;
+        assert_eq!(found.json["page"]["total"], 0);
+    }
+    let without = both.read(QUERY, json!({"hospitalCode": "350006"})).await;
+    assert_eq!(without.status(), 1);
+}
+
+#[tokio::test]
+async fn pages_neither_miss_nor_repeat_while_pushes_come_in() {
+    let both = house().await;
+    for number in 0..12 {
+        both.push_number(number).await;
+    }
+    let mut seen = Vec::new();
+    let mut token: Option<String> = None;
+    let mut number = 100;
+    loop {
+        let mut question = json!({"dateFrom": "2000-01-01", "pageSize": 5});
+        if let Some(token) = &token {
+            question["pageToken"] = json!(token);
+        }
+        let page = both.read(QUERY, question).await;
+        assert_eq!(page.status(), 0, "{}", page.json);
+        assert_eq!(page.json["page"]["total"], 12);
+        for row in page.result().as_array().unwrap() {
+            seen.push(row["examNo"].as_str().unwrap().to_owned());
+        }
+        // Between pages a new exam comes and an old one changes.
+        both.push_number(number).await;
+        number += 1;
+        both.push(push_with(&[
+            ("/examNo", json!("N3")),
+            ("/imageList/0/studyUID", json!("1.2.3.3")),
+            ("/patientInfo/name", json!(format!("改{number}"))),
+        ]))
+        .await;
+        token = page.json["page"]["nextPageToken"]
+            .as_str()
+            .map(str::to_owned);
+        if token.is_none() {
+            break;
+        }
+    }
+    let distinct: BTreeSet<&String> = seen.iter().collect();
+    assert_eq!((seen.len(), distinct.len()), (12, 12), "{seen:?}");
+    let other = json!({"dateFrom": "2001-01-01", "pageSize": 5, "pageToken": "AAAA"});
+    assert_eq!(both.read(QUERY, other).await.status(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_found_or_read_outside_the_scope() {
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let narrow = yingku_core::registry::App {
+        rights: [yingku_core::registry::Right::Read].into(),
+        org: code("350007"),
+        ..both.house.app("narrow", Scope::of([&code("350007")]))
+    };
+    both.house
+        .change(vec![RegistryChange::PutApp(narrow)])
+        .await;
+    let sign = crate::house::sign("narrow,350007,demo-license");
+    let token = both.house.get_token(&sign).await.result()["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let uid = json!({"studyUID": sample()["imageList"][0]["studyUID"]});
+    let found = both.house.post(QUERY, &token, uid.to_string()).await;
+    assert_eq!(found.json["page"]["total"], 0);
+    let detail = both
+        .house
+        .post("/v1/exam/detail", &token, uid.to_string())
+        .await;
+    assert_eq!(detail.status(), 1);
+    let direct = both
+        .house
+        .post("/v1/exam/detail", &token, sample_key().to_string())
+        .await;
+    assert_eq!(direct.status(), 999);
+}
+
+#[tokio::test]
+async fn detail_shows_the_current_content_and_no_report_that_was_taken_back() {
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let detail = both.read("/v1/exam/detail", sample_key()).await;
+    assert_eq!(detail.status(), 0, "{}", detail.json);
+    let content = &detail.result()["content"];
+    assert_eq!(
+        content["patientInfo"]["name"],
+        sample()["patientInfo"]["name"]
+    );
+    assert!(content["reportList"].is_array());
+    both.push(push_with(&[("/examInfo/examStatus", json!("65"))]))
+        .await;
+    let returned = both.read("/v1/exam/detail", sample_key()).await;
+    assert_eq!(returned.result()["reportStateName"], "已撤回");
+    assert!(returned.result()["content"].get("reportList").is_none());
+    let none = both
+        .read(
+            "/v1/exam/detail",
+            json!({"hospitalCode": "350006", "examNo": "none"}),
+        )
+        .await;
+    assert_eq!(none.status(), 1);
+    let read = both
+        .house
+        .archive
+        .audit_log()
+        .read(Position(0), 10, 1 << 20)
+        .unwrap();
+    assert!(read.iter().any(|record| {
+        let text = String::from_utf8_lossy(&record.bytes).into_owned();
+        text.contains("app:demo-reader") && text.contains("\"detail\"")
+    }));
+}
+
+#[tokio::test]
+async fn history_names_what_changed_and_answers_for_a_past_moment() {
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let first = both.house.archive.log().end().unwrap();
+    let first_ms = both
+        .house
+        .archive
+        .log()
+        .get(Position(first.0 - 1))
+        .unwrap()
+        .unwrap()
+        .time_ms;
+    // Log times tell the versions apart once the clock has moved on.
+    while jiff::Timestamp::now().as_millisecond() <= first_ms {
+        tokio::task::yield_now().await;
+    }
+    both.push(push_with(&[("/patientInfo/name", json!("改名"))]))
+        .await;
+    let history = both.read("/v1/exam/history", sample_key()).await;
+    let versions = history.result()["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 2, "{}", history.json);
+    assert_eq!(
+        versions[1]["changes"],
+        json!([{"path": "patientInfo.name", "kind": "changed"}])
+    );
+    let mut past = sample_key();
+    past["asOf"] = json!(
+        jiff::Timestamp::from_millisecond(first_ms)
+            .unwrap()
+            .to_string()
+    );
+    let past = both.read("/v1/exam/history", past).await;
+    assert_eq!(past.result()["versions"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        past.result()["state"]["name"],
+        sample()["patientInfo"]["name"]
+    );
+}
+
+#[tokio::test]
+async fn a_withdrawn_exam_is_hidden_at_once_and_its_history_kept() {
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let path = "/v1/exam/withdraw";
+    let bare = both
+        .house
+        .post(path, &both.pacs, sample_key().to_string())
+        .await;
+    let missing: Vec<&str> = bare
+        .result()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(missing, ["reason", "author"]);
+    let mut body = sample_key();
+    body["reason"] = json!("登记错误");
+    body["author"] = json!("张医生");
+    let done = both.house.post(path, &both.pacs, body.to_string()).await;
+    assert_eq!(done.status(), 0, "{}", done.json);
+    assert_eq!(
+        both.house
+            .post(path, &both.pacs, body.to_string())
+            .await
+            .status(),
+        1
+    );
+    let name = sample()["patientInfo"]["name"].as_str().unwrap().to_owned();
+    let detail = both.read("/v1/exam/detail", sample_key()).await;
+    assert_eq!(detail.status(), 1);
+    assert!(!detail.json.to_string().contains(&name));
+    let mut question = json!({"examNo": sample()["examNo"]});
+    assert_eq!(
+        both.read(QUERY, question.clone()).await.json["page"]["total"],
+        0
+    );
+    question["includeWithdrawn"] = json!(true);
+    let with = both.read(QUERY, question).await;
+    assert_eq!(with.result()[0]["withdrawn"], "app");
+    assert!(!with.json.to_string().contains(&name));
+    let history = both.read("/v1/exam/history", sample_key()).await;
+    let last = history.result()["versions"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap();
+    assert_eq!(
+        (&last["step"], &last["correction"]["author"]),
+        (&json!("withdrawn"), &json!("张医生"))
+    );
+    assert!(!history.json.to_string().contains(&name));
+}
+
+#[tokio::test]
+async fn validate_names_everything_and_records_nothing() {
+    let both = house().await;
+    let end = both.house.archive.log().end().unwrap();
+    let path = "/v1/exam/validate";
+    let good = both.house.post(path, &both.pacs, SAMPLE).await;
+    assert_eq!(
+        (good.status(), &good.result()["valid"]),
+        (0, &json!(true)),
+        "{}",
+        good.json
+    );
+    assert!(
+        good.result()["would"]
+            .as_str()
+            .unwrap()
+            .contains("registered")
+    );
+    let wrong = push_with(&[("/examInfo/examStatus", json!("99"))]);
+    let wrong = both.house.post(path, &both.pacs, wrong).await;
+    assert_eq!(
+        (wrong.status(), &wrong.result()["valid"]),
+        (1, &json!(false))
+    );
+    assert_eq!(wrong.result()["faults"][0]["path"], "examInfo.examStatus");
+    both.house
+        .change(vec![RegistryChange::PutHospital(hospital(
+            "350006",
+            HospitalMode::Suspended,
+        ))])
+        .await;
+    let suspended = both.house.post(path, &both.pacs, SAMPLE).await;
+    assert_eq!(
+        suspended.result()["faults"][0]["rule"],
+        "hospital-suspended"
+    );
+    // One record more: the change of the registry.
+    assert_eq!(both.house.archive.log().end().unwrap(), end.next());
+}
+
+#[tokio::test]
+async fn what_was_declared_and_pushed_is_reconciled() {
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let sample = sample();
+    let date = sample["examInfo"]["examTime"].as_str().unwrap()[..10].to_owned();
+    let row = json!([{"hospitalCode": sample["hospitalCode"], "examDate": date, "examClass": sample["examInfo"]["examClass"], "accordCount": 3}]);
+    let declared = both
+        .house
+        .post("/v1/exam/uploadStatistics", &both.pacs, row.to_string())
+        .await;
+    assert_eq!(declared.status(), 0);
+    let question = json!({"from": date, "to": date});
+    let answer = both.read("/v1/statistics/reconcile", question).await;
+    assert_eq!(answer.status(), 0, "{}", answer.json);
+    let totals = &answer.result()["totals"];
+    assert_eq!(
+        (&totals["declared"], &totals["registered"]),
+        (&json!(3), &json!(1))
+    );
+    let backwards = both
+        .read(
+            "/v1/statistics/reconcile",
+            json!({"from": "2026-07-04", "to": "2026-07-01"}),
+        )
+        .await;
+    assert_eq!(backwards.status(), 1);
+}

@@ -1,0 +1,178 @@
+//! What people type, from the first start on.
+
+use serde_json::Value;
+
+use crate::process::{Archive, failure, path, repository, text};
+
+const STUDY: &str = "1.2.826.0.1.3680043.8.498.1";
+
+fn sample(name: &str) -> String {
+    path(&repository().join("deploy/demo/samples").join(name)).to_owned()
+}
+
+fn log(archive: &Archive) -> Vec<Value> {
+    let lines = archive.said(&["log", "export"]);
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn count(log: &[Value], title: &str) -> usize {
+    log.iter()
+        .filter(|it| it["event"]["title"] == title)
+        .count()
+}
+
+#[test]
+fn an_exam_its_images_and_a_declaration_survive_a_kill() {
+    // Given an exam with its images, and a declaration
+    let mut archive = Archive::start();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    let sent = text(&archive.node("send", &[&sample("dicom")]));
+    assert!(sent.contains("(stored): 3"), "{sent}");
+    text(&archive.contract(&["statistics", &sample("upload_statistics.json")]));
+
+    // When the process is killed and started again
+    archive.kill();
+    archive.start_again();
+
+    // Then all of it is there
+    let found = text(&archive.node(
+        "find",
+        &[
+            "--json",
+            "StudyInstanceUID",
+            "AccessionNumber=A0001",
+            "NumberOfStudyRelatedInstances",
+        ],
+    ));
+    let row: Value = serde_json::from_str(found.lines().next().unwrap()).unwrap();
+    assert_eq!(row["StudyInstanceUID"], STUDY);
+    assert_eq!(row["NumberOfStudyRelatedInstances"], "3");
+    let table = archive.said(&["reconcile", "--from", "2026-07-04", "--to", "2026-07-04"]);
+    assert!(table.contains("55"), "{table}");
+    let log = log(&archive);
+    assert_eq!(count(&log, "exam-pushed"), 1);
+    assert_eq!(count(&log, "statistics-declared"), 1);
+    assert_eq!(count(&log, "node-started"), 2);
+    assert!(archive.said(&["verify"]).contains("3 份影像"));
+    // and the images come back as files
+    let out = tempfile::tempdir().unwrap();
+    text(&archive.node(
+        "get",
+        &[
+            "--out",
+            path(out.path()),
+            &format!("StudyInstanceUID={STUDY}"),
+        ],
+    ));
+    assert_eq!(out.path().read_dir().unwrap().count(), 3);
+    assert!(archive.stop().success());
+}
+
+#[test]
+fn commands_do_the_same_with_and_without_a_server() {
+    let mut archive = Archive::start();
+    let commands: [&[&str]; 5] = [
+        &["registry", "show"],
+        &["registry", "export"],
+        &["app", "list"],
+        &["findings"],
+        &["log", "export"],
+    ];
+    let served: Vec<String> = commands.iter().map(|it| archive.said(it)).collect();
+    assert!(archive.stop().success());
+    let alone: Vec<String> = commands.iter().map(|it| archive.said(it)).collect();
+    assert_eq!(served, alone);
+}
+
+#[test]
+fn refusals_end_with_words_and_a_failure() {
+    let archive = Archive::start();
+    // an image whose exam was not pushed
+    let said = failure(&archive.node("send", &[&sample("dicom/slice-1.dcm")]));
+    assert!(said.contains("exam not pushed"), "{said}");
+    // a push without its required fields
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(empty.path(), "{}").unwrap();
+    let said = failure(&archive.contract(&["push", path(empty.path())]));
+    assert!(said.contains("examNo"), "{said}");
+    let digest = archive.said(&["app", "errors", "demo-pacs"]);
+    assert!(digest.contains("examNo"), "{digest}");
+    // a correction of an exam that is not there
+    let withdraw = [
+        "correct",
+        "withdraw",
+        "350006/NONE",
+        "--reason",
+        "试",
+        "--author",
+        "王",
+    ];
+    assert!(failure(&archive.command(&withdraw)).contains("no such exam"));
+}
+
+#[test]
+fn a_withdrawn_exam_comes_back_when_that_is_undone() {
+    let archive = Archive::start();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    text(&archive.node("send", &[&sample("dicom")]));
+    let studies = || {
+        let query = ["--json", "StudyInstanceUID", "AccessionNumber=A0001"];
+        text(&archive.node("find", &query)).lines().count()
+    };
+    assert_eq!(studies(), 1);
+
+    let ruled = ["--reason", "核对", "--author", "王"];
+    let withdraw = ["correct", "withdraw", "350006/E20260704001"];
+    archive.said(&[&withdraw[..], &ruled].concat());
+    assert_eq!(studies(), 0);
+
+    let log = log(&archive);
+    let made = log
+        .iter()
+        .rfind(|it| it["event"]["title"] == "correction-made")
+        .unwrap();
+    assert_eq!(made["actor"], "operator:王");
+    let position = made["position"].to_string();
+    archive.said(&[&["correct", "undo", &position][..], &ruled].concat());
+    assert_eq!(studies(), 1);
+}
+
+#[test]
+fn a_registry_that_is_imported_again_changes_what_differs_only() {
+    let archive = Archive::start();
+    let demo = std::fs::read_to_string(repository().join("deploy/demo/registry.toml")).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let import = |toml: &str| {
+        std::fs::write(file.path(), toml).unwrap();
+        archive.said(&["registry", "import", path(file.path())])
+    };
+    assert!(!import(&demo).contains("changed): app"));
+    let said = import(&demo.replacen("license = \"demo-license\"", "license = \"another\"", 1));
+    assert_eq!(said.matches("(changed): ").count(), 1, "{said}");
+    // the old license opens nothing any more
+    failure(&archive.contract(&["token"]));
+}
+
+#[test]
+fn a_second_server_is_refused_with_words() {
+    let archive = Archive::start();
+    let data = archive.data();
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_yingku"))
+        .args([
+            "serve",
+            "--data",
+            path(&data),
+            "--http",
+            "127.0.0.1:0",
+            "--dicom",
+            "127.0.0.1:0",
+        ])
+        .output()
+        .unwrap();
+    assert!(failure(&second).contains("in use by another process"));
+    // and the first still answers
+    assert!(archive.said(&["status"]).contains("正常"));
+}

@@ -1,0 +1,224 @@
+//! Bytes of every event kind and version, as a release wrote them, must decode for ever (design §2).
+//!
+//! `YINGKU_WRITE_GOLDEN=1 cargo test --release --test it golden` writes the files that are missing. One that is there
+//! is never written again: a body that changes gets a new version and a file of its own.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use yingku_core::contract::policy::ValidationPolicy;
+use yingku_core::contract::push::{self, Flags, PushContext};
+use yingku_core::dictionaries::{ClassAliases, Placeholders};
+use yingku_core::event::{Event, EventError};
+use yingku_core::instance::InstancesStored;
+
+const WRITE: &str = "YINGKU_WRITE_GOLDEN";
+/// Numbers of kinds that are looked at: more than there are.
+const KINDS: std::ops::RangeInclusive<u16> = 0..=200;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/events")
+}
+
+/// Kinds that this release knows in version 1: those whose damaged body is called a damaged body.
+fn known_kinds() -> Vec<u16> {
+    let known = |kind: &u16| {
+        !matches!(
+            Event::decode_body(*kind, 1, &[0xFF; 3]),
+            Err(EventError::Unknown { .. })
+        )
+    };
+    KINDS.filter(known).collect()
+}
+
+/// What an event says, so that a change of meaning shows although the bytes still decode.
+fn meaning(event: &Event, body: &[u8]) -> Value {
+    match event {
+        Event::ExamPushed(pushed) => json!({
+            "digest": pushed.digest,
+            "flags": pushed.flags.names().collect::<Vec<_>>(),
+            "warnings": serde_json::to_value(&pushed.warnings).unwrap(),
+            "exam": serde_json::from_slice::<Value>(&pushed.json).unwrap(),
+        }),
+        Event::InstancesStored(stored) => serde_json::to_value(stored).unwrap(),
+        _ => serde_json::from_slice(body).unwrap(),
+    }
+}
+
+#[test]
+fn golden_events_decode_to_what_they_said_and_encode_to_the_same_bytes() {
+    if std::env::var_os(WRITE).is_some() {
+        write_missing();
+    }
+    for kind in known_kinds() {
+        let name = format!("{kind:02}-v1");
+        let read = |ending: &str| {
+            let path = folder().join(format!("{name}.{ending}"));
+            std::fs::read(&path)
+                .unwrap_or_else(|_| panic!("{} is missing; see this test's head", path.display()))
+        };
+        let bytes = read("bin");
+        let event =
+            Event::decode_body(kind, 1, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(event.kind(), (kind, 1));
+        let said: Value = serde_json::from_slice(&read("json")).unwrap();
+        assert_eq!(meaning(&event, &bytes), said, "{name}");
+        assert!(
+            event.encode_body().unwrap() == bytes,
+            "{name}: other bytes than before"
+        );
+    }
+}
+
+#[test]
+fn no_golden_event_was_forgotten_or_has_no_kind() {
+    let mut files: Vec<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".bin"))
+        .collect();
+    files.sort();
+    let expected: Vec<String> = known_kinds()
+        .iter()
+        .map(|kind| format!("{kind:02}-v1.bin"))
+        .collect();
+    assert_eq!(files, expected);
+}
+
+fn write_missing() {
+    for event in samples() {
+        let (kind, version) = event.kind();
+        let path = folder().join(format!("{kind:02}-v{version}.bin"));
+        if path.exists() {
+            continue;
+        }
+        let bytes = event.encode_body().unwrap();
+        std::fs::write(&path, &bytes).unwrap();
+        let said = serde_json::to_string_pretty(&meaning(&event, &bytes)).unwrap();
+        std::fs::write(path.with_extension("json"), said + "\n").unwrap();
+    }
+}
+
+/// One event of each kind, every field filled.
+fn samples() -> Vec<Event> {
+    let exam = json!({ "hospital": "350006", "exam_no": "E1", "generation": 1 });
+    let bodies = [
+        (1, registry_changes()),
+        (
+            3,
+            json!({ "rows": [{ "hospitalCode": "350006", "examDate": "2026-07-04", "examClass": "DR", "accordCount": 55 }] }),
+        ),
+        (
+            4,
+            json!({ "rows": [{
+            "hospitalCode": "350006", "examDate": "2026-07-04", "examClass": "CT", "examNo": "E1",
+            "applyNo": "A1", "studyUid": "1.2.3", "imageCount": 7
+        }] }),
+        ),
+        (
+            6,
+            json!({ "refused": [{
+            "hospital": "350006", "sender": "CT01", "study_uid": "1.2.3", "date": "2026-07-04", "class": "CT",
+            "reason": "patientIdDiffers", "count": 3
+        }] }),
+        ),
+        (
+            7,
+            json!({ "action": "ruleConflict", "study": "1.2.3", "exam": exam, "reason": "核对过", "author": "王" }),
+        ),
+        (
+            8,
+            json!({ "study": "1.2.3", "hospital": "350006", "upTo": 42 }),
+        ),
+        (
+            9,
+            json!({ "digest": "00112233445566778899aabbccddeeff", "expiresMs": 1_790_000_000_000_i64 }),
+        ),
+        (
+            10,
+            json!({ "node": 1, "release": "0.1.0", "http": "127.0.0.1:8080", "dicom": "127.0.0.1:11112" }),
+        ),
+        (11, json!({ "rules": 1 })),
+        (12, json!({ "exams": [exam] })),
+    ];
+    let mut events: Vec<Event> = bodies
+        .iter()
+        .map(|(kind, body)| Event::decode_body(*kind, 1, body.to_string().as_bytes()).unwrap())
+        .collect();
+    events.push(exam_pushed());
+    events.push(Event::InstancesStored(instances_stored()));
+    events
+}
+
+fn registry_changes() -> Value {
+    json!({ "changes": [
+        { "change": "putHospital", "value": {
+            "code": "350006", "name": "示例县医院", "prefix": "7173", "yyid00": "6930", "mode": "test",
+            "matching": "exact", "hold_days": 7, "generation": 2,
+            "validation": { "length_default": "warn", "length": { "reportList[].*": "refuse" }, "pathology": "warn" }
+        } },
+        { "change": "removeHospital", "value": "350007" },
+        { "change": "putApp", "value": {
+            "id": "demo", "org": "350006", "hospitals": ["*"], "rights": ["push", "read", "cite", "supervise"],
+            "enabled": true, "epoch": 3, "license": "00ff", "private_key": "00ff", "public_key": "AAEC",
+            "envelope": "content", "status_type": "text", "http_status": "real", "result_shape": "array",
+            "require_time": true, "time_window_minutes": 5
+        } },
+        { "change": "removeApp", "value": "old" },
+        { "change": "putPeer", "value": {
+            "ae": "CT01", "host": "10.0.0.1", "port": 104, "addresses": ["10.0.0.1", "fe80::1"],
+            "services": ["store", "find", "move", "get"], "hospitals": ["350006"]
+        } },
+        { "change": "removePeer", "value": "OLD" },
+        { "change": "putSettings", "value": {
+            "time_zone": "Asia/Urumqi", "class_aliases": { "DR": "X-Ray" }, "placeholder_apply_nos": ["0", "无"]
+        } }
+    ] })
+}
+
+fn exam_pushed() -> Event {
+    let fixture =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/contract/exam_push.json");
+    let context = PushContext {
+        policy: &ValidationPolicy::default(),
+        aliases: &ClassAliases::default(),
+        placeholders: &Placeholders::default(),
+    };
+    let parsed = push::parse(&std::fs::read(fixture).unwrap(), None, context)
+        .unwrap_or_else(|_| panic!("the contract's sample is refused"));
+    let mut body = parsed.body;
+    body.flags.insert(Flags::LENGTH);
+    body.warnings.push(
+        serde_json::from_value(json!({ "path": "examInfo.device", "rule": "length" })).unwrap(),
+    );
+    Event::ExamPushed(body)
+}
+
+fn instances_stored() -> InstancesStored {
+    let image = json!({
+        "sop_instance": "1.2.3.4.5", "sop_class": "1.2.840.10008.5.1.4.1.1.2", "transfer_syntax": "1.2.840.10008.1.2.1",
+        "number": "1", "rows": 512, "columns": 256, "bits_allocated": 16, "frames": 2
+    });
+    serde_json::from_value(json!({
+        "facts_version": 1,
+        "pack": 7,
+        "groups": [{
+            "hospital": "350006", "sender": "CT01", "study_uid": "1.2.3", "series_uid": "1.2.3.4",
+            "patient": { "id": "CT1", "name": "Xiao^Ping=肖^萍", "birth_date": "19800101", "sex": "F" },
+            "study": study_facts(),
+            "series": {
+                "modality": "CT", "number": "2", "description": "胸部", "date": "20260704", "time": "105432",
+                "body_part": "CHEST", "protocol": "p", "station": "s", "manufacturer": "m", "laterality": "L"
+            },
+            "instances": [{ "image": image, "offset": 64, "length": 1024, "digest": (0..16).collect::<Vec<u8>>() }]
+        }]
+    }))
+    .unwrap()
+}
+
+fn study_facts() -> Value {
+    json!({
+        "date": "20260704", "time": "105432.5", "accession_no": "A0001", "id": "S1", "description": "胸部CT",
+        "referring_physician": "Wang^=王^", "patient_age": "046Y", "institution": "示例县医院"
+    })
+}
