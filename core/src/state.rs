@@ -3,6 +3,7 @@
 //! [`State`] is the views at one position. [`Work`] is that state with the changes of the record at hand on top, so a
 //! rule sees what it has just written; it hands out the changes at the end.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::correction::CorrectionRow;
@@ -48,13 +49,13 @@ pub struct ChunkKey {
 /// Changes that one record makes; applying them never fails for a reason that lies in them.
 #[derive(Default)]
 pub struct Changes {
-    /// The row before (indexes of it go) and after.
-    pub exams: BTreeMap<ExamKey, Replaced<ExamRow>>,
+    /// The row before (indexes of it go) and after. Boxed: a map's node has room for eleven of them.
+    pub exams: BTreeMap<ExamKey, Box<Replaced<ExamRow>>>,
     pub history: Vec<ExamHistory>,
     /// Exams whose history goes too.
     pub purged: BTreeSet<ExamKey>,
     pub claims: BTreeMap<StudyUid, StudyClaims>,
-    pub studies: BTreeMap<StudyKey, Replaced<StudyRow>>,
+    pub studies: BTreeMap<StudyKey, Box<Replaced<StudyRow>>>,
     /// `None` removes the row.
     pub chunks: BTreeMap<ChunkKey, Option<Chunk>>,
     pub held: BTreeMap<StudyUid, HeldStudy>,
@@ -109,11 +110,12 @@ impl<'a, S: State> Work<'a, S> {
         else {
             return;
         };
-        self.changes
-            .exams
-            .entry(key)
-            .and_modify(|replaced| replaced.after = after.clone())
-            .or_insert(Replaced { before, after });
+        match self.changes.exams.entry(key) {
+            Entry::Occupied(mut known) => known.get_mut().after = after,
+            Entry::Vacant(place) => {
+                place.insert(Box::new(Replaced { before, after }));
+            }
+        }
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {
@@ -142,11 +144,12 @@ impl<'a, S: State> Work<'a, S> {
         else {
             return;
         };
-        self.changes
-            .studies
-            .entry(key)
-            .and_modify(|replaced| replaced.after = after.clone())
-            .or_insert(Replaced { before, after });
+        match self.changes.studies.entry(key) {
+            Entry::Occupied(mut known) => known.get_mut().after = after,
+            Entry::Vacant(place) => {
+                place.insert(Box::new(Replaced { before, after }));
+            }
+        }
     }
 
     pub fn chunk(&self, at: &ChunkKey) -> Read<Chunk> {

@@ -1,6 +1,7 @@
 //! Stored instances, in log order. They lie durable in a pack, so nothing is refused here: they are matched again and
 //! shown, or held and listed (design §3).
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Context;
@@ -232,30 +233,33 @@ fn series_index(row: &mut StudyRow, group: &SeriesGroup) -> Option<usize> {
 }
 
 /// SOP Instance UIDs that the study holds already, in all of its series.
-struct Known(HashMap<SopInstanceUid, Vec<[u8; 16]>>);
+/// Nearly all of them have one digest; the others follow it.
+struct Known(HashMap<SopInstanceUid, ([u8; 16], Vec<[u8; 16]>)>);
 
 impl Known {
     fn of<S: State>(work: &Work<'_, S>, row: &StudyRow) -> Result<Self, StateError> {
-        let mut known = HashMap::new();
+        let mut known = Self(HashMap::new());
         for_each_chunk(work, row, |_, chunk| {
             for entry in chunk.entries {
-                known
-                    .entry(entry.stored.image.sop_instance)
-                    .or_insert_with(Vec::new)
-                    .push(entry.stored.digest);
+                known.add(&entry.stored.image.sop_instance, entry.stored.digest);
             }
         })?;
-        Ok(Self(known))
+        Ok(known)
     }
 
     fn add(&mut self, uid: &SopInstanceUid, digest: [u8; 16]) {
-        self.0.entry(uid.clone()).or_default().push(digest);
+        match self.0.entry(uid.clone()) {
+            Entry::Vacant(place) => {
+                place.insert((digest, Vec::new()));
+            }
+            Entry::Occupied(mut known) => known.get_mut().1.push(digest),
+        }
     }
 
     fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
         self.0
             .get(uid)
-            .is_some_and(|digests| digests.contains(digest))
+            .is_some_and(|(first, others)| first == digest || others.contains(digest))
     }
 
     fn names(&self, uid: &SopInstanceUid) -> bool {
@@ -323,7 +327,6 @@ impl SeriesWriter {
         if self.open.entries.len() >= CHUNK_INSTANCES {
             self.flush(work);
             self.chunks = self.chunks.saturating_add(1);
-            self.open = Chunk::default();
         }
         let image = is_image_class(&entry.image().sop_class);
         self.added.push((
@@ -335,12 +338,12 @@ impl SeriesWriter {
         self.open.entries.push(entry);
     }
 
-    fn flush<S: State>(&self, work: &mut Work<'_, S>) {
+    fn flush<S: State>(&mut self, work: &mut Work<'_, S>) {
         let at = chunk_key(&self.key, self.series, self.chunks.saturating_sub(1));
-        work.put_chunk(at, Some(self.open.clone()));
+        work.put_chunk(at, Some(std::mem::take(&mut self.open)));
     }
 
-    fn close<S: State>(self, work: &mut Work<'_, S>, row: &mut StudyRow) {
+    fn close<S: State>(mut self, work: &mut Work<'_, S>, row: &mut StudyRow) {
         if self.added.is_empty() {
             return;
         }

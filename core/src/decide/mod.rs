@@ -42,6 +42,12 @@ pub struct Prepared {
     push: Option<exam::Content>,
 }
 
+impl Prepared {
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+}
+
 /// Reads what the rules need of an event.
 pub fn prepare(event: Event) -> Result<Prepared, DecideError> {
     let push = match &event {

@@ -56,12 +56,12 @@ impl<'a> BatchState<'a> {
         self.rows.bytes()
     }
 
-    /// The rows collected so far, to be written as they are. They are still read here, until `written` of all pieces
-    /// are said to be in files.
+    /// The rows collected so far, to be written as they are. They are still read here, until they are said to be in
+    /// files.
     pub fn hand_over(&mut self) -> Arc<Rows> {
         let rows = Arc::new(std::mem::take(&mut self.rows));
         if let Some(in_files) = &mut self.in_files {
-            in_files.extend(rows.views().map(|(view, _)| view));
+            in_files.extend(rows.iter().map(|(view, ..)| view));
         }
         self.handed_over.push_back(Arc::clone(&rows));
         rows
@@ -89,7 +89,7 @@ impl<'a> BatchState<'a> {
             .get(view, key)
             .or_else(|| earlier().find_map(|rows| rows.get(view, key)));
         if let Some(row) = changed {
-            return row.as_deref().map(read).transpose();
+            return row.map(read).transpose();
         }
         if self
             .in_files
@@ -106,22 +106,22 @@ impl<'a> BatchState<'a> {
 
     fn put<T: Serialize>(&mut self, view: View, key: Vec<u8>, row: &T) -> Result<(), ViewsError> {
         let bytes = encode(view, row)?;
-        self.rows.insert(view, key, Some(bytes));
+        self.rows.insert(view, &key, Some(&bytes));
         Ok(())
     }
 
     fn put_empty(&mut self, view: View, key: Vec<u8>) {
-        self.rows.insert(view, key, Some(Vec::new()));
+        self.rows.insert(view, &key, Some(&[]));
     }
 
     fn delete(&mut self, view: View, key: Vec<u8>) {
-        self.rows.insert(view, key, None);
+        self.rows.insert(view, &key, None);
     }
 
     /// Takes in the changes of one record.
     pub fn apply(&mut self, changes: Changes) -> Result<(), ViewsError> {
         for (_, exam) in changes.exams {
-            self.put_exam(exam)?;
+            self.put_exam(*exam)?;
         }
         for exam in &changes.purged {
             self.delete_history(exam)?;
@@ -141,11 +141,12 @@ impl<'a> BatchState<'a> {
             }
         }
         for (_, study) in changes.studies {
-            self.put_study(study)?;
+            self.put_study(*study)?;
         }
         for (at, chunk) in changes.chunks {
             let row = chunk.map(|chunk| chunk.encode());
-            self.rows.insert(View::Chunks, keys::chunk(&at), row);
+            self.rows
+                .insert(View::Chunks, &keys::chunk(&at), row.as_deref());
         }
         for (study, held) in changes.held {
             if held.groups.is_empty() {
@@ -167,8 +168,11 @@ impl<'a> BatchState<'a> {
             self.put(View::Corrections, keys::position(position), &row)?;
         }
         for (position, body) in changes.refused_pushes {
-            self.rows
-                .insert(View::RefusedPushes, keys::position(position), body);
+            self.rows.insert(
+                View::RefusedPushes,
+                &keys::position(position),
+                body.as_deref(),
+            );
         }
         for (digest, expires_ms) in changes.signs {
             match expires_ms {
@@ -204,13 +208,13 @@ impl<'a> BatchState<'a> {
             lines.push(key.to_vec());
             Ok(super::Walk::On)
         })?;
-        let handed_over = self.handed_over.iter().map(AsRef::as_ref);
+        let earlier = self.handed_over.iter().flat_map(|rows| rows.iter());
         lines.extend(
-            handed_over
-                .chain([&self.rows])
-                .flat_map(|rows: &Rows| rows.keys(View::History))
-                .filter(|key| key.starts_with(&prefix))
-                .map(<[u8]>::to_vec),
+            self.rows
+                .iter()
+                .chain(earlier)
+                .filter(|(view, key, _)| *view == View::History && key.starts_with(&prefix))
+                .map(|(_, key, _)| key.to_vec()),
         );
         for key in lines {
             self.delete(View::History, key);
@@ -278,13 +282,11 @@ impl<'a> BatchState<'a> {
     /// Writes the batch with its cursor in one piece; the registry as it stands behind it.
     pub fn commit(self, cursor: &Cursor) -> Result<(Arc<Registry>, bool), ViewsError> {
         let mut batch = WriteBatch::default();
-        for (view, rows) in self.rows.views() {
+        for (view, key, row) in self.rows.iter() {
             let family = self.views.family(view)?;
-            for (key, row) in rows {
-                match row {
-                    Some(bytes) => batch.put_cf(family, key, bytes),
-                    None => batch.delete_cf(family, key),
-                }
+            match row {
+                Some(bytes) => batch.put_cf(family, key, bytes),
+                None => batch.delete_cf(family, key),
             }
         }
         let meta = self.views.family(View::Meta)?;

@@ -3,7 +3,7 @@
 
 use rocksdb::{Cache, IngestExternalFileOptions, SstFileWriter};
 
-use super::rows::{Row, Rows};
+use super::rows::Rows;
 use super::{Cursor, View, Views, ViewsError, encode, family_options, keys};
 
 /// Memory of one piece. Larger ones make fewer files to merge; four of them are alive at most.
@@ -14,7 +14,7 @@ const LOADING: u32 = 0;
 const NO_CACHE_BYTES: usize = 1 << 10;
 
 impl Views {
-    /// Marks empty views as unfinished, durably, until [`Views::finish_load`].
+    /// Marks empty views as unfinished, durably, until a cursor is written.
     pub fn begin_load(&self) -> Result<(), ViewsError> {
         let unfinished = Cursor {
             rows_version: LOADING,
@@ -29,14 +29,15 @@ impl Views {
     /// Writes a piece as files of the views.
     pub fn load(&self, rows: &Rows) -> Result<(), ViewsError> {
         let cache = Cache::new_lru_cache(NO_CACHE_BYTES);
-        for (view, rows) in rows.views() {
-            let mut sorted: Vec<(&[u8], &Row)> = rows.collect();
-            sorted.sort_unstable_by_key(|(key, _)| *key);
+        for rows in rows.sorted().chunk_by(|a, b| a.0 == b.0) {
+            let Some((view, ..)) = rows.first() else {
+                continue;
+            };
             let path = self.path.join(format!("{}.load", view.name()));
-            let options = family_options(view, &cache, false);
+            let options = family_options(*view, &cache, false);
             let mut file = SstFileWriter::create(&options);
             file.open(&path)?;
-            for (key, row) in sorted {
+            for (_, key, row) in rows {
                 match row {
                     Some(bytes) => file.put(key, bytes)?,
                     None => file.delete(key)?,
@@ -47,8 +48,9 @@ impl Views {
             ingest.set_move_files(true);
             // Nobody reads these views yet.
             ingest.set_snapshot_consistency(false);
+            let family = self.family(*view)?;
             self.db
-                .ingest_external_file_cf_opts(self.family(view)?, &ingest, vec![&path])?;
+                .ingest_external_file_cf_opts(family, &ingest, vec![&path])?;
         }
         Ok(())
     }

@@ -204,7 +204,7 @@ impl Recount {
 
     fn take(&mut self, record: &Decoded) {
         let (position, time_ms) = (record.position.0, record.time_ms);
-        match &record.event {
+        match record.event.event() {
             Event::RegistryChanged(body) => {
                 for change in &body.changes {
                     self.registry.apply(change.clone());

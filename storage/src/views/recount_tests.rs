@@ -29,7 +29,7 @@ use yingku_core::time::LocalDate;
 
 use super::reconcile::{Question, reconcile};
 use super::recount::{COUNTS, Recount, Tally, tally_of};
-use super::{Cursor, Durability, Views};
+use super::{Cursor, Views};
 use crate::log::{EventLog, MemoryLog};
 use crate::projector::{self, Batch, Decoded};
 
@@ -391,8 +391,7 @@ fn replay(log: &MemoryLog, batch_records: usize) -> (tempfile::TempDir, Views, A
             records: decoded.collect(),
             failure: None,
         };
-        let durability = Durability::FlushedAtEnd;
-        let applied = projector::apply_batch(&views, &registry, cursor, batch, durability).unwrap();
+        let applied = projector::apply_batch(&views, &registry, cursor, batch).unwrap();
         if let Some(failure) = applied.failure {
             panic!("{failure}: {:?}", std::error::Error::source(&failure));
         }

@@ -1,67 +1,126 @@
 //! Rows that were changed and are not in the views' files yet.
+//!
+//! Keys and rows lie one behind the other in one buffer: a rebuild collects hundreds of thousands of them, and as
+//! many small allocations would cost more than deciding what is in them.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::LazyLock;
 
 use rustc_hash::FxSeededState;
 
 use super::View;
 
-/// A row, or `None` where it was removed.
-pub type Row = Option<Vec<u8>>;
+/// What an entry costs beside its key and row: its place in the tables.
+const ENTRY_BYTES: usize = 64;
 
-/// What an entry costs beside its key and value, roughly: its place in the table and two allocations.
-const ENTRY_BYTES: usize = 96;
+/// View, key and row of one change; no row: it was removed.
+pub type Changed<'a> = (View, &'a [u8], Option<&'a [u8]>);
 
 /// Numbers in keys come from outside: nobody can tell in advance which of them share a place in the table.
-static SEED: LazyLock<usize> = LazyLock::new(rand::random);
+static HASHER: LazyLock<FxSeededState> = LazyLock::new(|| FxSeededState::with_seed(rand::random()));
 
 /// Changed rows of every view; a later change of a row takes the place of the earlier.
+#[derive(Default)]
 pub struct Rows {
-    views: [HashMap<Vec<u8>, Row, FxSeededState>; View::ALL.len()],
-    bytes: usize,
+    buffer: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Hash of view and key → the entry that came last of those that share it.
+    places: HashMap<u64, u32, rustc_hash::FxBuildHasher>,
 }
 
-impl Default for Rows {
-    fn default() -> Self {
-        Self {
-            views: std::array::from_fn(|_| HashMap::with_hasher(FxSeededState::with_seed(*SEED))),
-            bytes: 0,
-        }
-    }
+struct Entry {
+    view: View,
+    key: Span,
+    /// `None`: the row was removed.
+    row: Option<Span>,
+    /// Another entry of the same hash.
+    next: Option<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    at: usize,
+    length: u32,
 }
 
 impl Rows {
-    pub fn get(&self, view: View, key: &[u8]) -> Option<&Row> {
-        self.views.get(view as usize)?.get(key)
-    }
-
-    pub fn insert(&mut self, view: View, key: Vec<u8>, row: Row) {
-        self.bytes += ENTRY_BYTES + key.len() + row.as_ref().map_or(0, Vec::len);
-        if let Some(rows) = self.views.get_mut(view as usize) {
-            rows.insert(key, row);
+    fn put(&mut self, bytes: &[u8]) -> Span {
+        let at = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        Span {
+            at,
+            // A row is far below 4 GiB: the log's records have at most 1 MiB.
+            length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
         }
     }
 
-    /// Keys of one view's changed rows, in no order.
-    pub fn keys(&self, view: View) -> impl Iterator<Item = &[u8]> {
-        self.views
-            .get(view as usize)
-            .into_iter()
-            .flat_map(|rows| rows.keys().map(Vec::as_slice))
+    fn bytes_of(&self, span: Span) -> &[u8] {
+        self.buffer
+            .get(span.at..span.at + span.length as usize)
+            .unwrap_or_default()
     }
 
-    /// Memory that they take; rows that were changed again count twice.
+    fn place(&self, hash: u64, view: View, key: &[u8]) -> Option<u32> {
+        let mut place = self.places.get(&hash).copied();
+        while let Some(at) = place {
+            let entry = self.entries.get(at as usize)?;
+            if entry.view == view && self.bytes_of(entry.key) == key {
+                return Some(at);
+            }
+            place = entry.next;
+        }
+        None
+    }
+
+    /// The row as it was changed: `Some(None)` if it was removed, `None` if it was not changed.
+    pub fn get(&self, view: View, key: &[u8]) -> Option<Option<&[u8]>> {
+        let at = self.place(HASHER.hash_one((view, key)), view, key)?;
+        let entry = self.entries.get(at as usize)?;
+        Some(entry.row.map(|span| self.bytes_of(span)))
+    }
+
+    pub fn insert(&mut self, view: View, key: &[u8], row: Option<&[u8]>) {
+        let hash = HASHER.hash_one((view, key));
+        if let Some(at) = self.place(hash, view, key) {
+            let row = row.map(|bytes| self.put(bytes));
+            if let Some(entry) = self.entries.get_mut(at as usize) {
+                entry.row = row;
+            }
+            return;
+        }
+        let key = self.put(key);
+        let row = row.map(|bytes| self.put(bytes));
+        let place = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let next = self.places.insert(hash, place);
+        self.entries.push(Entry {
+            view,
+            key,
+            row,
+            next,
+        });
+    }
+
+    /// Memory that they take.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.buffer.len() + self.entries.len() * ENTRY_BYTES
     }
 
-    /// Every view that has changed rows, in no order.
-    pub fn views(&self) -> impl Iterator<Item = (View, impl Iterator<Item = (&[u8], &Row)>)> {
-        View::ALL
-            .into_iter()
-            .zip(&self.views)
-            .filter(|(_, rows)| !rows.is_empty())
-            .map(|(view, rows)| (view, rows.iter().map(|(key, row)| (key.as_slice(), row))))
+    /// Every changed row, in the order of the first changes.
+    pub fn iter(&self) -> impl Iterator<Item = (View, &[u8], Option<&[u8]>)> {
+        self.entries.iter().map(|entry| {
+            (
+                entry.view,
+                self.bytes_of(entry.key),
+                entry.row.map(|span| self.bytes_of(span)),
+            )
+        })
+    }
+
+    /// Every changed row, by view and key.
+    pub fn sorted(&self) -> Vec<Changed<'_>> {
+        let mut rows: Vec<_> = self.iter().collect();
+        rows.sort_unstable_by_key(|(view, key, _)| (*view, *key));
+        rows
     }
 }
