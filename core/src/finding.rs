@@ -10,7 +10,7 @@ use crate::ids::{HospitalCode, Position};
 pub enum FindingKind {
     /// A study UID that two hospitals or patients claim (R7); subject: the UID.
     StudyConflict = 1,
-    /// A push refused as suspected reuse of a number (R6); subject: position of the push.
+    /// A push refused as suspected reuse of a number (R6); subject: exam number and digest of the push.
     NumberReuse = 2,
     /// Push and images differ about the person (R8); subject: the exam.
     IdentityDoubt = 3,

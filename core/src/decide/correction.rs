@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::{Context, DecideError, exam, instances};
 use crate::correction::{Before, CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
 use crate::exam::{ExamHistory, ExamRow, ExamStep, WithdrawnBy};
-use crate::finding::{FindingKey, FindingKind};
 use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
 use crate::instance::{Claim, StudyClaims};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
@@ -308,13 +307,14 @@ fn rule_reuse<S: State>(
         postcard::from_bytes(&body).map_err(|e| DecideError::Content(e.to_string()))?;
     let summary = crate::contract::push::ExamSummary::from_json(&content.json)
         .map_err(|e| DecideError::Content(e.to_string()))?;
-    if let Ok(hospital) = crate::ids::HospitalCode::new(&summary.hospital_code) {
-        let key = FindingKey {
-            kind: FindingKind::NumberReuse,
-            hospital,
-            subject: refused.to_string(),
-        };
-        work.put_finding(key, None);
+    if let (Ok(hospital), Ok(exam_no)) = (
+        crate::ids::HospitalCode::new(&summary.hospital_code),
+        crate::ids::ExamNo::new(&summary.exam_no),
+    ) {
+        work.put_finding(
+            exam::reuse_finding(&hospital, &exam_no, &content.digest),
+            None,
+        );
     }
     Ok(Ok(Before::Nothing))
 }

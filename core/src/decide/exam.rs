@@ -212,23 +212,26 @@ fn suspect<S: State>(
     existing: &ExamRow,
     body: &ExamPushedBody<'_>,
 ) -> Result<Outcome, DecideError> {
-    let bytes = postcard::to_stdvec(body).map_err(|e| DecideError::Content(e.to_string()))?;
-    work.changes
-        .refused_pushes
-        .insert(context.position, Some(bytes));
-    work.put_finding(
-        FindingKey {
-            kind: FindingKind::NumberReuse,
-            hospital: existing.key.hospital.clone(),
-            subject: context.position.to_string(),
-        },
-        Some(FindingRow {
-            position: context.position,
-            time_ms: context.time_ms,
-            exams: vec![existing.key.to_string()],
-            detail: vec!["sickId".into(), "name".into(), "studyUID".into()],
-        }),
-    );
+    let key = reuse_finding(&existing.key.hospital, &existing.key.exam_no, &body.digest);
+    // Vendors send again what was refused: the same push is listed once.
+    let listed = match work.finding(&key)? {
+        Some(row) => row.position,
+        None => {
+            let bytes =
+                postcard::to_stdvec(body).map_err(|e| DecideError::Content(e.to_string()))?;
+            work.changes
+                .refused_pushes
+                .insert(context.position, Some(bytes));
+            let row = FindingRow {
+                position: context.position,
+                time_ms: context.time_ms,
+                exams: vec![existing.key.to_string()],
+                detail: vec!["sickId".into(), "name".into(), "studyUID".into()],
+            };
+            work.put_finding(key, Some(row));
+            context.position
+        }
+    };
     Ok(Outcome::Refused(Refusal::new(
         ErrorKind::Conflict,
         "number-reuse",
@@ -236,9 +239,22 @@ fn suspect<S: State>(
         format!(
             "examNo 已属于另一患者且检查UID全部不同，疑似流水号重复使用，已登记待平台确认，登记号 {} \
              (examNo belongs to another patient with other study UIDs: suspected reuse, listed for the operator as {})",
-            context.position, context.position
+            listed, listed
         ),
     )))
+}
+
+/// The list's line of a push that was refused as suspected reuse.
+pub(super) fn reuse_finding(
+    hospital: &HospitalCode,
+    exam_no: &ExamNo,
+    digest: &[u8; 16],
+) -> FindingKey {
+    FindingKey {
+        kind: FindingKind::NumberReuse,
+        hospital: hospital.clone(),
+        subject: format!("{exam_no}/{:032x}", u128::from_be_bytes(*digest)),
+    }
 }
 
 fn register<S: State>(

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use yingku_core::event::{Event, RULES_VERSION, RulesActivated};
 use yingku_core::ids::PackId;
 
 use super::audit::Audit;
 use super::facts::FactsQueue;
 use super::follower::{Follower, open_views};
 use super::intake::decode_facts;
-use super::{Archive, ErrorDigest, ErrorDigestError, Inner, SubmitError};
+use super::{Archive, ErrorDigest, ErrorDigestError, Inner, Submission, SubmitError};
 use crate::keys::ClusterKey;
 use crate::log::{EmbeddedLog, EmbeddedLogOptions, EventLog, LogOpenError};
 use crate::packs::{PackOpenError, PackOptions, Packs, Placed};
@@ -102,7 +103,25 @@ impl Archive {
         };
         archive.replayed().await?;
         archive.log_recovered(unlogged).await?;
+        archive.activate_rules().await?;
         Ok(archive)
+    }
+
+    /// A new archive begins with the rules of the release that made it; later ones are activated by an operator.
+    async fn activate_rules(&self) -> Result<(), OpenError> {
+        if self.registry().rules == 0 {
+            let event = Event::RulesActivated(RulesActivated {
+                rules: RULES_VERSION,
+            });
+            let actor = self.node_actor();
+            let submission = Submission {
+                hospital: None,
+                actor,
+                event,
+            };
+            self.submit(submission).await?;
+        }
+        Ok(())
     }
 
     /// Waits for the views as long as they make progress: a first replay takes longer than any request may.

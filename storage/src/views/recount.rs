@@ -140,7 +140,8 @@ pub struct Recount {
     declared: BTreeMap<(String, String, String), (u32, i64)>,
     refused: Vec<((String, String, String), u32)>,
     corrections: HashMap<u64, Correction>,
-    reuse: Vec<ExamNumber>,
+    /// Each push once, however often it was sent.
+    reuse: BTreeSet<(ExamNumber, [u8; 16])>,
 }
 
 enum Correction {
@@ -290,7 +291,8 @@ impl Recount {
             .iter()
             .any(|s| exam.now.studies.iter().any(|o| o.uid == s.uid));
         if now.sick_id != exam.now.sick_id && now.name != exam.now.name && !shares {
-            return self.reuse.push(number);
+            self.reuse.insert((number, digest));
+            return;
         }
         exam.last_digest = digest;
         if exam.now.status == 70 && matches!(now.status, 50 | 60) {
@@ -574,7 +576,7 @@ impl Recount {
             add(at, 12, i64::from(exam.late));
             add(at, 13, i64::from(placeholder));
         }
-        for number in &self.reuse {
+        for (number, _) in &self.reuse {
             let exam = &self.exams[number];
             let at = (
                 number.0.as_str(),
