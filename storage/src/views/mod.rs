@@ -191,22 +191,15 @@ impl Views {
 
     /// Digest over every row of every view, in key order: two replays of one log agree on it.
     pub fn digest(&self) -> Result<[u8; 32], ViewsError> {
-        let mut hasher = blake3::Hasher::new();
-        let snapshot = self.db.snapshot();
-        for view in View::ALL {
-            hasher.update(view.name().as_bytes());
-            let mut options = ReadOptions::default();
-            options.fill_cache(false);
-            options.set_total_order_seek(true);
-            for item in snapshot.iterator_cf_opt(self.family(view)?, options, IteratorMode::Start) {
-                let (key, value) = item?;
-                hasher.update(&(key.len() as u64).to_le_bytes());
-                hasher.update(&key);
-                hasher.update(&(value.len() as u64).to_le_bytes());
-                hasher.update(&value);
-            }
+        self.freeze().digest()
+    }
+
+    /// The views as they are now, whatever is written later.
+    pub fn freeze(&self) -> Frozen<'_> {
+        Frozen {
+            views: self,
+            snapshot: self.db.snapshot(),
         }
-        Ok(*hasher.finalize().as_bytes())
     }
 
     /// Reads every block of every view, checksums included.
@@ -232,6 +225,37 @@ impl Views {
                     .ok()?
             })
             .sum()
+    }
+}
+
+/// The views at one moment.
+pub struct Frozen<'v> {
+    views: &'v Views,
+    snapshot: rocksdb::Snapshot<'v>,
+}
+
+impl Frozen<'_> {
+    /// As [`Views::digest`].
+    pub fn digest(&self) -> Result<[u8; 32], ViewsError> {
+        let mut hasher = blake3::Hasher::new();
+        for view in View::ALL {
+            hasher.update(view.name().as_bytes());
+            let mut options = ReadOptions::default();
+            options.fill_cache(false);
+            options.set_total_order_seek(true);
+            let family = self.views.family(view)?;
+            for item in self
+                .snapshot
+                .iterator_cf_opt(family, options, IteratorMode::Start)
+            {
+                let (key, value) = item?;
+                hasher.update(&(key.len() as u64).to_le_bytes());
+                hasher.update(&key);
+                hasher.update(&(value.len() as u64).to_le_bytes());
+                hasher.update(&value);
+            }
+        }
+        Ok(*hasher.finalize().as_bytes())
     }
 }
 
