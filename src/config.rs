@@ -16,6 +16,9 @@ use yingku_storage::packs::PackOptions;
 /// The smallest pack: smaller ones would be files of single instances.
 const SMALLEST_PACK_BYTES: u64 = 1 << 20;
 
+/// Space that is the log's alone: facts of stored instances that wait for it take some MB.
+const FACTS_ROOM_BYTES: u64 = 256 << 20;
+
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -136,16 +139,17 @@ impl Config {
         Ok(config)
     }
 
-    /// The log keeps half the reserve that the packs keep, so that on a shared disk it still takes the facts of what
-    /// was stored.
+    /// Pushes are refused a little after images, so that on a shared disk the log still takes the facts of what was
+    /// stored.
     pub fn archive_options(&self) -> ArchiveOptions {
+        let reserve = self.storage.reserve_bytes;
         ArchiveOptions {
             log: EmbeddedLogOptions {
-                reserve_bytes: self.storage.reserve_bytes / 2,
+                reserve_bytes: reserve.saturating_sub(FACTS_ROOM_BYTES.min(reserve / 8)),
                 ..EmbeddedLogOptions::default()
             },
             packs: PackOptions {
-                reserve_bytes: self.storage.reserve_bytes,
+                reserve_bytes: reserve,
                 seal_bytes: self.storage.pack_bytes,
                 ..PackOptions::default()
             },

@@ -123,12 +123,17 @@ impl Find {
 
     /// Columns in the order in which they were asked for.
     fn table(&self, found: &[BTreeMap<String, String>]) -> String {
-        let keywords: Vec<String> = self
+        let mut keywords: Vec<String> = Vec::new();
+        for tag in self
             .keys
             .iter()
             .filter_map(|key| tag_of(key.split('=').next()?))
-            .map(keyword_of)
-            .collect();
+        {
+            let keyword = keyword_of(tag);
+            if !keywords.contains(&keyword) {
+                keywords.push(keyword);
+            }
+        }
         let mut table = Table::with_head(keywords.clone());
         for row in found {
             table.row(

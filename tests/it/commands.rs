@@ -176,3 +176,37 @@ fn a_second_server_is_refused_with_words() {
     // and the first still answers
     assert!(archive.said(&["status"]).contains("正常"));
 }
+
+#[test]
+fn one_flipped_bit_is_found_and_its_image_named() {
+    let mut archive = Archive::start();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    text(&archive.node("send", &[&sample("dicom")]));
+    assert!(archive.stop().success());
+    archive.said(&["verify"]);
+
+    // Given one flipped bit in the last image's pixels
+    let packs = archive.data().join("packs");
+    let pack = packs
+        .read_dir()
+        .unwrap()
+        .map(|it| it.unwrap().path())
+        .find(|it| it.is_file())
+        .unwrap();
+    let image = std::fs::read(sample("dicom/slice-2.dcm")).unwrap();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let end = &image[image.len() - 64..];
+    let at = bytes
+        .windows(end.len())
+        .rposition(|part| part == end)
+        .unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+
+    // Then verifying fails and says which image it is
+    let said = failure(&archive.command(&["verify"]));
+    assert!(
+        said.contains("1.2.826.0.1.3680043.8.498.1.2 350006/"),
+        "{said}"
+    );
+}

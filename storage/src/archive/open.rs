@@ -15,6 +15,9 @@ use crate::log::{EmbeddedLog, EmbeddedLogOptions, EventLog, LogOpenError};
 use crate::packs::{PackOpenError, PackOptions, Packs, Placed};
 use crate::views::ViewsError;
 
+/// The audit log's part of the event log's reserve.
+const AUDIT_RESERVE_PART: u64 = 8;
+
 /// How an archive is kept.
 #[derive(Clone)]
 pub struct ArchiveOptions {
@@ -204,7 +207,12 @@ fn open_parts(
     })?;
     let log: Arc<dyn EventLog> =
         Arc::new(EmbeddedLog::open(&dir.join("log"), options.log.clone())?);
-    let audit: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&dir.join("audit"), options.log)?);
+    // Reading goes on when nothing more is stored, so its records may use most of what is kept free.
+    let audit_options = EmbeddedLogOptions {
+        reserve_bytes: options.log.reserve_bytes / AUDIT_RESERVE_PART,
+        ..options.log
+    };
+    let audit: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&dir.join("audit"), audit_options)?);
     let (packs, recovered) = Packs::open(&dir.join("packs"), options.packs)?;
     for cut in &recovered.cut {
         tracing::warn!(pack = %cut.pack, offset = cut.offset, bytes = cut.bytes, "an incomplete last record was moved aside");

@@ -14,6 +14,9 @@ use super::View;
 /// What an entry costs beside its key and row: its place in the tables.
 const ENTRY_BYTES: usize = 64;
 
+/// View, key and row of one change; no row: it was removed.
+pub type Changed<'a> = (View, &'a [u8], Option<&'a [u8]>);
+
 /// Numbers in keys come from outside: nobody can tell in advance which of them share a place in the table.
 static HASHER: LazyLock<FxSeededState> = LazyLock::new(|| FxSeededState::with_seed(rand::random()));
 
@@ -115,7 +118,7 @@ impl Rows {
     }
 
     /// Every changed row, by view and key.
-    pub fn sorted(&self) -> Vec<(View, &[u8], Option<&[u8]>)> {
+    pub fn sorted(&self) -> Vec<Changed<'_>> {
         let mut rows: Vec<_> = self.iter().collect();
         rows.sort_unstable_by_key(|(view, key, _)| (*view, *key));
         rows
