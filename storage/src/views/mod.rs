@@ -19,8 +19,8 @@ pub mod studies;
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
+    DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use yingku_core::ids::Position;
@@ -38,6 +38,8 @@ const BLOCK_CACHE_BYTES: usize = 64 << 20;
 const WRITE_BUFFERS_BYTES: usize = 48 << 20;
 /// Rows of one view that are gathered in memory before they go to a file.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
+/// One block of an index or a filter.
+const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// Version of the rows' encodings; views of another one are made anew.
 pub const ROWS_VERSION: u32 = 1;
 
@@ -273,6 +275,11 @@ fn family_options(view: View, cache: &Cache, settled: bool) -> Options {
     table.set_block_size(16 << 10);
     table.set_format_version(5);
     table.set_bloom_filter(10.0, false);
+    // In small blocks, so that a look-up in a large file reads what it needs of its index and filter, not megabytes.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(METADATA_BLOCK_BYTES);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     let mut options = Options::default();
