@@ -16,7 +16,7 @@ use super::replay::replay;
 use super::{RebuildError, Shared};
 use crate::log::EventLog;
 use crate::projector::{Applied, ProjectError, apply_batch, read_batch};
-use crate::views::{Cursor, Views, ViewsError};
+use crate::views::{Cursor, SEGMENT_BYTES, Views, ViewsError};
 
 /// File that names the views in use.
 const CURRENT: &str = "current";
@@ -54,10 +54,17 @@ struct Swap {
     cursor: Cursor,
     registry: Arc<Registry>,
     done: oneshot::Sender<Result<Swapped, BoxError>>,
+    /// Nothing is written into the new views until this tells (or is gone): their rows are frozen for the digest.
+    frozen: mpsc::Receiver<()>,
 }
 
-/// Digests of the views that were replaced, if they were readable, and of those in their place.
-type Swapped = (Option<[u8; 32]>, [u8; 32]);
+/// Both views at the moment of the swap.
+struct Swapped {
+    old: Arc<Views>,
+    new: Arc<Views>,
+    /// Whether the old ones had come as far as the new.
+    at_same_position: bool,
+}
 
 /// Opens the views that are in use; damaged ones are put aside and made anew by following the log.
 pub(super) fn open_views(views_dir: &Path) -> Result<Views, ViewsError> {
@@ -181,22 +188,35 @@ impl Follower {
         let views = Views::open(&path).map_err(|e| boxed(e.into()))?;
         let end = log.end().map_err(|e| boxed(e.into()))?;
         let (cursor, registry) =
-            replay(&views, log, end, &self.stop).map_err(|e| boxed(e.into()))?;
+            replay(&views, log, end, SEGMENT_BYTES, &self.stop).map_err(|e| boxed(e.into()))?;
         let replayed = start.elapsed();
         let (done, outcome) = oneshot::channel();
+        let (go_on, frozen) = mpsc::channel();
         self.swaps
             .send(Swap {
                 views,
                 cursor,
                 registry,
                 done,
+                frozen,
             })
             .map_err(|_| boxed("the archive is closed".into()))?;
         self.wake.send_replace(());
-        let (replaced_digest, digest) = outcome
+        let swapped = outcome
             .blocking_recv()
             .map_err(|_| boxed("the projector stopped".into()))?
             .map_err(boxed)?;
+        let new = swapped.new.freeze();
+        drop(go_on);
+        let digest = new.digest().map_err(|e| boxed(e.into()))?;
+        let replaced_digest = swapped
+            .at_same_position
+            .then(|| swapped.old.digest().ok())
+            .flatten();
+        // Readers that still hold the old views keep their open files.
+        if let Err(error) = std::fs::remove_dir_all(swapped.old.path()) {
+            tracing::warn!(%error, "old views could not be removed");
+        }
         Ok(RebuildReport {
             records: end.0,
             replayed,
@@ -258,6 +278,9 @@ impl Thread {
             if self.shared.stopped.borrow().is_none()
                 && let Err(error) = self.step()
             {
+                if self.stop.load(Ordering::Acquire) {
+                    return;
+                }
                 tracing::error!(%error, "the projector stopped; nothing is skipped, nothing is answered");
                 self.shared
                     .stopped
@@ -280,7 +303,7 @@ impl Thread {
         let end = self.log.end()?;
         if self.cursor.next == Position(0) && end.0 >= REPLAY_RECORDS {
             let views = Arc::clone(&self.shared.views.read());
-            let (cursor, registry) = replay(&views, &*self.log, end, &self.stop)?;
+            let (cursor, registry) = replay(&views, &*self.log, end, SEGMENT_BYTES, &self.stop)?;
             self.publish(Applied {
                 cursor,
                 registry: Some(registry),
@@ -330,6 +353,7 @@ impl Thread {
             mut cursor,
             mut registry,
             done,
+            frozen,
         } = swap;
         let result = (|| -> Result<Swapped, BoxError> {
             while cursor.next < self.cursor.next {
@@ -346,28 +370,22 @@ impl Thread {
                     return Err(failure.into());
                 }
             }
-            let old = Arc::clone(&self.shared.views.read());
-            let replaced = if cursor.next == self.cursor.next {
-                old.digest().ok()
-            } else {
-                None
-            };
-            let digest = views.digest()?;
-            set_current(&self.views_dir, views.path());
-            let old_path = old.path().to_owned();
-            *self.shared.views.write() = Arc::new(views);
+            let at_same_position = cursor.next == self.cursor.next;
+            let new = Arc::new(views);
+            set_current(&self.views_dir, new.path());
+            let old = std::mem::replace(&mut *self.shared.views.write(), Arc::clone(&new));
             *self.shared.registry.write() = registry;
-            drop(old);
             self.cursor = cursor;
             self.shared.projected.send_replace(cursor.next);
             // Damaged views may be why it stopped; with new ones it goes on.
             self.shared.stopped.send_replace(None);
-            // Readers that still hold the old views keep their open files.
-            if let Err(error) = std::fs::remove_dir_all(&old_path) {
-                tracing::warn!(%error, "old views could not be removed");
-            }
-            Ok((replaced, digest))
+            Ok(Swapped {
+                old,
+                new,
+                at_same_position,
+            })
         })();
         let _ = done.send(result);
+        let _ = frozen.recv();
     }
 }

@@ -9,7 +9,7 @@ mod facts;
 mod follower;
 mod intake;
 mod open;
-mod replay;
+pub(crate) mod replay;
 mod sign;
 
 use std::collections::HashMap;

@@ -9,7 +9,7 @@ use yingku_core::registry::Registry;
 
 use crate::log::{EventLog, LogError};
 use crate::projector::{Batch, ProjectError, decide_batch, read_batch};
-use crate::views::{BatchState, Cursor, Rows, SEGMENT_BYTES, Views, ViewsError};
+use crate::views::{BatchState, Cursor, Rows, Views, ViewsError};
 
 /// Decoded batches that wait for the rules; each holds some 4 MiB of records.
 const DECODED_AHEAD: usize = 4;
@@ -17,10 +17,11 @@ const DECODED_AHEAD: usize = 4;
 const SEGMENTS_WAITING: usize = 1;
 
 /// Replays the log up to a position. Views whose replay was broken off are marked and made anew when they are opened.
-pub(super) fn replay(
+pub(crate) fn replay(
     views: &Views,
     log: &dyn EventLog,
     end: Position,
+    segment_bytes: usize,
     stop: &AtomicBool,
 ) -> Result<(Cursor, Arc<Registry>), ProjectError> {
     views.begin_load()?;
@@ -37,7 +38,12 @@ pub(super) fn replay(
             }
             Ok(())
         });
-        let decided = decide_all(views, batches, segments, &pending, stop);
+        let handing = Handing {
+            segments,
+            segment_bytes,
+            pending: &pending,
+        };
+        let decided = decide_all(views, batches, handing, stop);
         let wrote = writer.join();
         let decided = decided?;
         match wrote {
@@ -77,8 +83,7 @@ fn read_ahead(
 fn decide_all<'v>(
     views: &'v Views,
     batches: Receiver<Result<Batch, ProjectError>>,
-    segments: SyncSender<Arc<Rows>>,
-    pending: &AtomicUsize,
+    handing: Handing<'_>,
     stop: &AtomicBool,
 ) -> Result<(BatchState<'v>, Cursor), ProjectError> {
     let mut state = BatchState::of_empty(views);
@@ -90,16 +95,28 @@ fn decide_all<'v>(
         if let Some(failure) = decide_batch(&mut state, &mut cursor, batch?, |_, _| {})? {
             return Err(failure);
         }
-        state.written_but(pending.load(Ordering::Acquire));
-        if state.bytes() >= SEGMENT_BYTES {
-            pending.fetch_add(1, Ordering::AcqRel);
-            // A writer that failed takes no more; its error is the answer.
-            if segments.send(state.hand_over()).is_err() {
-                break;
-            }
+        state.written_but(handing.pending.load(Ordering::Acquire));
+        // A writer that failed takes no more; its error is the answer.
+        if state.bytes() >= handing.segment_bytes && !handing.over(&mut state) {
+            break;
         }
     }
-    pending.fetch_add(1, Ordering::AcqRel);
-    let _ = segments.send(state.hand_over());
+    handing.over(&mut state);
     Ok((state, cursor))
+}
+
+/// The way from the rules to the disk.
+struct Handing<'a> {
+    segments: SyncSender<Arc<Rows>>,
+    segment_bytes: usize,
+    /// Pieces that were handed over and are not in files yet.
+    pending: &'a AtomicUsize,
+}
+
+impl Handing<'_> {
+    /// Whether the rows collected so far are on their way.
+    fn over(&self, state: &mut BatchState<'_>) -> bool {
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        self.segments.send(state.hand_over()).is_ok()
+    }
 }

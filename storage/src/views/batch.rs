@@ -25,6 +25,8 @@ pub struct BatchState<'a> {
     registry: Arc<Registry>,
     registry_changed: bool,
     rows: Rows,
+    /// Where a row is encoded before it is put.
+    buffer: Vec<u8>,
     /// Pieces on their way to files, oldest first.
     handed_over: VecDeque<Arc<Rows>>,
     /// Views that have rows in files, where that is known.
@@ -38,6 +40,7 @@ impl<'a> BatchState<'a> {
             registry,
             registry_changed: false,
             rows: Rows::default(),
+            buffer: Vec::new(),
             handed_over: VecDeque::new(),
             in_files: None,
         }
@@ -105,8 +108,14 @@ impl<'a> BatchState<'a> {
     }
 
     fn put<T: Serialize>(&mut self, view: View, key: Vec<u8>, row: &T) -> Result<(), ViewsError> {
-        let bytes = encode(view, row)?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let bytes = postcard::to_extend(row, buffer).map_err(|source| ViewsError::Row {
+            view: view.name(),
+            source: Box::new(source),
+        })?;
         self.rows.insert(view, &key, Some(&bytes));
+        self.buffer = bytes;
         Ok(())
     }
 

@@ -94,8 +94,16 @@ pub const CURSOR: &[u8] = b"cursor";
 pub const REGISTRY: &[u8] = b"registry";
 
 /// Builds a key part by part.
-#[derive(Default)]
 pub struct Key(Vec<u8>);
+
+/// Nearly every key fits: a study UID, a hospital and a number.
+const KEY_BYTES: usize = 128;
+
+impl Default for Key {
+    fn default() -> Self {
+        Self(Vec::with_capacity(KEY_BYTES))
+    }
+}
 
 impl Key {
     pub fn text(mut self, text: &str) -> Self {

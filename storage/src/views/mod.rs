@@ -19,8 +19,8 @@ pub mod studies;
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
+    DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use yingku_core::ids::Position;
@@ -38,6 +38,8 @@ const BLOCK_CACHE_BYTES: usize = 64 << 20;
 const WRITE_BUFFERS_BYTES: usize = 48 << 20;
 /// Rows of one view that are gathered in memory before they go to a file.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
+/// One block of an index or a filter.
+const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// Version of the rows' encodings; views of another one are made anew.
 pub const ROWS_VERSION: u32 = 1;
 
@@ -191,22 +193,15 @@ impl Views {
 
     /// Digest over every row of every view, in key order: two replays of one log agree on it.
     pub fn digest(&self) -> Result<[u8; 32], ViewsError> {
-        let mut hasher = blake3::Hasher::new();
-        let snapshot = self.db.snapshot();
-        for view in View::ALL {
-            hasher.update(view.name().as_bytes());
-            let mut options = ReadOptions::default();
-            options.fill_cache(false);
-            options.set_total_order_seek(true);
-            for item in snapshot.iterator_cf_opt(self.family(view)?, options, IteratorMode::Start) {
-                let (key, value) = item?;
-                hasher.update(&(key.len() as u64).to_le_bytes());
-                hasher.update(&key);
-                hasher.update(&(value.len() as u64).to_le_bytes());
-                hasher.update(&value);
-            }
+        self.freeze().digest()
+    }
+
+    /// The views as they are now, whatever is written later.
+    pub fn freeze(&self) -> Frozen<'_> {
+        Frozen {
+            views: self,
+            snapshot: self.db.snapshot(),
         }
-        Ok(*hasher.finalize().as_bytes())
     }
 
     /// Reads every block of every view, checksums included.
@@ -235,6 +230,37 @@ impl Views {
     }
 }
 
+/// The views at one moment.
+pub struct Frozen<'v> {
+    views: &'v Views,
+    snapshot: rocksdb::Snapshot<'v>,
+}
+
+impl Frozen<'_> {
+    /// As [`Views::digest`].
+    pub fn digest(&self) -> Result<[u8; 32], ViewsError> {
+        let mut hasher = blake3::Hasher::new();
+        for view in View::ALL {
+            hasher.update(view.name().as_bytes());
+            let mut options = ReadOptions::default();
+            options.fill_cache(false);
+            options.set_total_order_seek(true);
+            let family = self.views.family(view)?;
+            for item in self
+                .snapshot
+                .iterator_cf_opt(family, options, IteratorMode::Start)
+            {
+                let (key, value) = item?;
+                hasher.update(&(key.len() as u64).to_le_bytes());
+                hasher.update(&key);
+                hasher.update(&(value.len() as u64).to_le_bytes());
+                hasher.update(&value);
+            }
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+}
+
 /// Whether a walk over rows goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walk {
@@ -249,6 +275,11 @@ fn family_options(view: View, cache: &Cache, settled: bool) -> Options {
     table.set_block_size(16 << 10);
     table.set_format_version(5);
     table.set_bloom_filter(10.0, false);
+    // In small blocks, so that a look-up in a large file reads what it needs of its index and filter, not megabytes.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(METADATA_BLOCK_BYTES);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     let mut options = Options::default();

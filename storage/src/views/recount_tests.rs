@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -437,6 +438,8 @@ fn assert_equal(seed: u64, as_of: Option<u64>, found: &Tally, expected: &Tally) 
 
 const SEEDS: u64 = 10;
 const LENGTH: usize = 700;
+/// Records that the log gives in several batches.
+const SEVERAL_BATCHES: usize = 3_000;
 
 #[tokio::test]
 async fn counters_equal_a_recount_from_the_log_now_and_at_past_moments() {
@@ -501,6 +504,41 @@ async fn replays_agree_however_the_log_is_cut_into_batches() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_replay_in_pieces_makes_the_same_views() {
+    for seed in 0..2 {
+        // Given views made batch by batch
+        let log = log_of(&Generator::history(seed, SEVERAL_BATCHES)).await;
+        let (_folder, views, _) = replay(&log, 100);
+        // When others are loaded in pieces of any size, then their digests are equal
+        for piece_bytes in [1, 100_000, usize::MAX] {
+            let folder = tempfile::tempdir().unwrap();
+            let other = Views::open(folder.path()).unwrap();
+            let (end, stop) = (log.end().unwrap(), AtomicBool::new(false));
+            let (cursor, _) =
+                crate::archive::replay::replay(&other, &log, end, piece_bytes, &stop).unwrap();
+            assert_eq!(cursor.next, end);
+            assert_eq!(
+                views.digest().unwrap(),
+                other.digest().unwrap(),
+                "seed {seed}, {piece_bytes}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_replay_that_was_broken_off_leaves_views_that_are_made_anew() {
+    // Given a replay that is stopped
+    let log = log_of(&Generator::history(1, LENGTH)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let views = Views::open(folder.path()).unwrap();
+    let (end, stop) = (log.end().unwrap(), AtomicBool::new(true));
+    // When it ends, then the views say that they are of no version that is served
+    assert!(crate::archive::replay::replay(&views, &log, end, 1, &stop).is_err());
+    assert_ne!(views.cursor().unwrap().rows_version, super::ROWS_VERSION);
 }
 
 #[tokio::test]
