@@ -26,7 +26,7 @@ pub struct Reconcile {
     /// 当时的情形 (as it was at) "YYYY-MM-DD HH:MM:SS"
     #[arg(long, value_name = "时间")]
     as_of: Option<String>,
-    /// JSON
+    /// 输出 JSON (as JSON)
     #[arg(long)]
     json: bool,
     /// 数据目录 (data directory)；不用接口时

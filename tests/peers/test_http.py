@@ -183,7 +183,8 @@ def test_hostile_json_is_refused_and_the_archive_serves_on(archive: Archive, bod
     client = archive.client()
     for name in ("exam/push", "exam/validate", "exam/uploadStatistics", "auth/getToken"):
         answer = client.post_bytes(name, body)
-        assert answer.http == 200, (name, answer)
+        # A sign is short: what asks for a token may be refused for its length.
+        assert answer.http == 200 or (name == "auth/getToken" and answer.http == 413), (name, answer)
         if not (name == "exam/uploadStatistics" and body == b"[]"):
             assert answer.status != 0, (name, answer)
     client.pushed(new_exam())
