@@ -84,7 +84,7 @@ impl Default for Dicom {
             listen: "0.0.0.0:11112".to_owned(),
             ae_title: "YINGKU".to_owned(),
             accept_any_calling_ae: false,
-            max_associations: 600,
+            max_associations: 1000,
         }
     }
 }

@@ -12,8 +12,8 @@ use yingku_storage::archive::Archive;
 
 use crate::config::Config;
 
-/// Of all associations, those that one calling AE may have at a time: half, so that one cannot starve the others.
-const SHARE_OF_ONE_AE: usize = 2;
+/// Of all associations, the percentage that one calling AE may have at a time, so that one cannot starve the others.
+const SHARE_OF_ONE_AE_PERCENT: usize = 60;
 
 pub struct Listeners {
     pub http: TcpListener,
@@ -48,10 +48,14 @@ pub fn start(
     let settings = ScpSettings {
         ae_title: config.dicom.ae_title.trim().to_owned(),
         accept_any_calling_ae: config.dicom.accept_any_calling_ae,
-        max_associations_per_ae: config.dicom.max_associations.div_ceil(SHARE_OF_ONE_AE),
+        max_associations_per_ae: share_of_one_ae(config.dicom.max_associations),
         undeclared: Undeclared::default(),
         timeouts: Timeouts::default(),
     };
     let (archive, stop) = (archive.clone(), stop.clone());
     tasks.spawn(scp::serve(listeners.dicom, archive, node, settings, stop));
+}
+
+fn share_of_one_ae(all: usize) -> usize {
+    all.saturating_mul(SHARE_OF_ONE_AE_PERCENT).div_ceil(100)
 }

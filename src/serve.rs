@@ -17,7 +17,7 @@ use yingku_storage::archive::{Archive, Submission};
 use crate::config::Config;
 use crate::control::ControlServer;
 use crate::registry::{self, RegistryFile};
-use crate::{duties, edges, shutdown};
+use crate::{duties, edges, open_files, shutdown};
 
 /// How long associations and requests have to end after a signal; then they are broken off. What was answered is
 /// durable at any moment.
@@ -42,6 +42,7 @@ pub struct Serve {
 pub async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     // Before anything else, so that a signal during a long start ends it.
     let signal = shutdown::signal()?;
+    open_files::raise_limit();
     let mut config = Config::load(arguments.config.as_deref())?;
     config.http.listen = arguments.http.unwrap_or(config.http.listen);
     config.dicom.listen = arguments.dicom.unwrap_or(config.dicom.listen);

@@ -22,21 +22,23 @@ if [[ ! -r "$data/keys/demo-pacs.pub.pem" ]]; then
   exit 1
 fi
 
-step "1. Is the push well formed? (a dry run, nothing is kept)"
+step "1. 校验，不入库 · Is the push well formed? (a dry run, nothing is kept)"
 "$yingku" client "${pacs[@]}" validate "$samples/exam_push.json"
 
-step "2. Push the examination"
+step "2. 推送检查 · Push the examination"
 "$yingku" client "${pacs[@]}" push "$samples/exam_push.json"
 
-step "3. Send its two CT slices and the scanned apply form (series 0)"
+step "3. 发送两幅 CT 和申请单扫描件（0 号序列） · Send its two CT slices and the scanned apply form (series 0)"
 "$yingku" client send --dicom "$dicom" --calling DEMO "$samples/dicom"
 
-step "4. Declare how many exams the hospitals should have uploaded"
+step "4. 申报应上传数 · Declare how many exams the hospitals should have uploaded"
 "$yingku" client "${pacs[@]}" statistics "$samples/upload_statistics.json"
 
-step "5. Reconcile: declared against what came"
+step "5. 对账 · Reconcile: declared against what came"
+echo "(columns: hospital, date, class; declared, registered, confirmed, deficit, of it unnamed;"
+echo " images complete, partly here, missing, none declared, linked; refused, held; remarks)"
 "$yingku" reconcile "${reader[@]}" --from "$day" --to "$day"
 
-step "6. Find the study as a DICOM peer would"
+step "6. 以 DICOM 查询该检查 · Find the study as a DICOM peer would"
 "$yingku" client find --dicom "$dicom" --level STUDY AccessionNumber=A0001 StudyInstanceUID PatientName \
   ModalitiesInStudy NumberOfStudyRelatedInstances

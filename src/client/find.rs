@@ -16,7 +16,14 @@ use crate::table::Table;
 pub struct Find {
     #[command(flatten)]
     address: Address,
-    #[arg(long, value_enum, ignore_case = true, default_value = "STUDY")]
+    /// 层级 (level)
+    #[arg(
+        long,
+        value_enum,
+        ignore_case = true,
+        default_value = "STUDY",
+        value_name = "层级"
+    )]
     level: Level,
     /// 每个匹配一行 JSON (one line of JSON for each match)
     #[arg(long)]

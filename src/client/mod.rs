@@ -35,13 +35,13 @@ enum ClientCommand {
     Statistics(exams::Files),
     /// 申报应上传明细 (declare which exams)
     Detail(exams::Files),
-    /// C-ECHO
+    /// C-ECHO：测试连通 (is the node there)
     Echo(node::Address),
     /// C-STORE：发送文件或整个目录 (send files and folders)
     Send(send::Send),
-    /// C-FIND
+    /// C-FIND：查询 (find)
     Find(find::Find),
-    /// C-MOVE
+    /// C-MOVE：让对方发往另一节点 (have it sent to another node)
     Move(retrieve::Move),
     /// C-GET：取到目录中 (into a folder)
     Get(get::Get),

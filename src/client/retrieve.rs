@@ -14,8 +14,16 @@ pub struct Move {
     /// 目的 AE，须已登记 (destination, registered with the archive)
     #[arg(long, value_name = "AE")]
     to: String,
-    #[arg(long, value_enum, ignore_case = true, default_value = "STUDY")]
+    /// 层级 (level)
+    #[arg(
+        long,
+        value_enum,
+        ignore_case = true,
+        default_value = "STUDY",
+        value_name = "层级"
+    )]
     level: Level,
+    /// 取什么，如 StudyInstanceUID=1.2.3 (what to retrieve)
     #[arg(required = true, value_name = "关键字=值")]
     keys: Vec<String>,
 }

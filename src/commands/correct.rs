@@ -31,58 +31,61 @@ pub struct Correct {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// 撤回一次检查 (hide an exam)；检查写作 医院代码/流水号[#代]
+    /// 撤回一次检查 (hide an exam)
     Withdraw {
-        #[arg(value_parser = exam)]
+        #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
         exam: ExamKey,
     },
-    /// 隐藏影像：不列 SOP UID 则隐藏整个检查号 (hide instances of a study)
+    /// 隐藏影像：不列 SOP UID 则隐藏整个 Study (hide instances of a study, or all of it)
     Hide {
-        #[arg(value_parser = study)]
+        #[arg(value_parser = study, value_name = "医院代码/STUDY_UID")]
         study: StudyKey,
-        #[arg(value_parser = instance)]
+        #[arg(value_parser = instance, value_name = "SOP_UID")]
         instances: Vec<SopInstanceUid>,
     },
     /// 把影像归到另一次检查 (give a study's images to another exam)
     MoveStudy {
-        #[arg(value_parser = study)]
+        #[arg(value_parser = study, value_name = "医院代码/STUDY_UID")]
         study: StudyKey,
-        #[arg(value_parser = exam)]
+        #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
         to: ExamKey,
     },
     /// 解除一次检查对 Study UID 的占用 (end an exam's claim)
     ReleaseUid {
-        #[arg(value_parser = study_uid)]
+        #[arg(value_parser = study_uid, value_name = "STUDY_UID")]
         study: StudyUid,
-        #[arg(value_parser = exam)]
+        #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
         exam: ExamKey,
     },
     /// 裁定有争议的 Study UID 归谁 (say whose a contested study is)
     RuleConflict {
-        #[arg(value_parser = study_uid)]
+        #[arg(value_parser = study_uid, value_name = "STUDY_UID")]
         study: StudyUid,
-        #[arg(value_parser = exam)]
+        #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
         exam: ExamKey,
     },
     /// 裁定疑似复用流水号的推送 (say what a refused push was)
     RuleReuse {
-        /// 被拒推送的位置 (position of the refused push)
+        /// 被拒推送的位置，见 yingku findings (position of the refused push)
+        #[arg(value_name = "位置")]
         refused: u64,
-        #[arg(value_enum)]
+        /// 裁定 (what it was)
+        #[arg(value_enum, value_name = "裁定")]
         ruling: Ruling,
     },
     /// 撤销一次更正 (take a correction back)
     Undo {
-        /// 更正的位置 (its position)
+        /// 更正的位置，撤回与更正的答复给出，检查历史中也有 (its position)
+        #[arg(value_name = "位置")]
         correction: u64,
     },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Ruling {
-    /// 是同一次检查的修正
+    /// 是同一次检查的修正 (the same exam, corrected)
     Correction,
-    /// 医院重新编号，是新检查
+    /// 医院重新编号，是新检查 (the hospital numbers anew)
     NewGeneration,
 }
 

@@ -48,7 +48,8 @@ enum Command {
     Client(Client),
     /// 待处理清单 (what an operator should look at)
     Findings {
-        #[arg(value_enum)]
+        /// 种类；省略则全部 (one kind only)
+        #[arg(value_enum, value_name = "种类")]
         kind: Option<Kind>,
         /// 只看一家医院 (of one hospital)
         #[arg(long, value_parser = hospital, value_name = "医院代码")]
@@ -58,6 +59,7 @@ enum Command {
     },
     /// 清除一家医院的测试检查 (purge a hospital's test exams)
     PurgeTestData {
+        /// 处于或曾处于测试模式的医院 (a hospital in mode test, or that was)
         #[arg(value_parser = hospital, value_name = "医院代码")]
         hospital: HospitalCode,
         #[command(flatten)]

@@ -6,11 +6,11 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use yingku_core::ids::HospitalCode;
+use yingku_core::reconcile::{Reconciliation, table};
 
 use super::{Place, hospital};
 use crate::client::{Credentials, Session};
 use crate::operate::{Operation, Reconciling};
-use crate::table::Table;
 
 #[derive(Debug, Args)]
 pub struct Reconcile {
@@ -26,7 +26,7 @@ pub struct Reconcile {
     /// 当时的情形 (as it was at) "YYYY-MM-DD HH:MM:SS"
     #[arg(long, value_name = "时间")]
     as_of: Option<String>,
-    /// JSON
+    /// 输出 JSON (as JSON)
     #[arg(long)]
     json: bool,
     /// 数据目录 (data directory)；不用接口时
@@ -38,25 +38,6 @@ pub struct Reconcile {
     #[command(flatten)]
     credentials: Credentials,
 }
-
-/// Columns: heading, and where the value lies in a row of the interface.
-const COLUMNS: [(&str, &[&str]); 15] = [
-    ("医院", &["/hospitalCode"]),
-    ("名称", &["/hospitalName"]),
-    ("日期", &["/examDate", "/date"]),
-    ("类别", &["/examClass", "/class"]),
-    ("应上传", &["/declared"]),
-    ("登记", &["/registered"]),
-    ("确认", &["/confirmed"]),
-    ("缺口", &["/shortfall", "/deficit"]),
-    ("齐全", &["/images/complete"]),
-    ("不全", &["/images/partly"]),
-    ("缺失", &["/images/missing"]),
-    ("未声明", &["/images/noneDeclared"]),
-    ("链接", &["/images/linked"]),
-    ("拒收", &["/refused"]),
-    ("暂存", &["/held"]),
-];
 
 impl Reconcile {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
@@ -96,25 +77,9 @@ fn by_interface(credentials: &Credentials, asked: &Reconciling) -> anyhow::Resul
     if asked.json {
         println!("{:#}", answer.result);
     } else {
-        println!("{}", table(&answer.result));
+        let found: Reconciliation = serde_json::from_value(answer.result)
+            .context("答复不是对账结果 (the answer is no reconciliation)")?;
+        print!("{}", table(&found));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn table(result: &Value) -> String {
-    let rows = result
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or(std::slice::from_ref(result));
-    let mut table = Table::new(COLUMNS.map(|(heading, _)| heading));
-    for row in rows {
-        table.row(COLUMNS.iter().map(|(_, places)| {
-            match places.iter().find_map(|place| row.pointer(place)) {
-                Some(Value::String(text)) => text.clone(),
-                Some(Value::Null) | None => String::new(),
-                Some(other) => other.to_string(),
-            }
-        }));
-    }
-    table.render()
 }

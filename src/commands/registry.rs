@@ -14,6 +14,7 @@ use crate::registry::RegistryFile;
 pub enum RegistryCommand {
     /// 导入登记文件：文件中有的更新，没有的不动 (put what the file names)
     Import {
+        /// 登记文件，格式见 deploy/registry.toml (the format is explained there)
         #[arg(value_name = "文件")]
         file: PathBuf,
         #[command(flatten)]
@@ -31,8 +32,11 @@ pub enum RegistryCommand {
     Show(Place),
     /// 移除一项 (take one out)
     Remove {
-        #[arg(value_enum)]
+        /// 种类：医院、应用、DICOM 节点 (what it is)
+        #[arg(value_enum, value_name = "种类")]
         kind: Entry,
+        /// 医院代码、appId 或 AE (its code, id or title)
+        #[arg(value_name = "名称")]
         name: String,
         #[command(flatten)]
         place: Place,

@@ -47,11 +47,9 @@ fn answered(archive: &Archive, asked: &Reconciling) -> anyhow::Result<String> {
     let as_of_ms = match &asked.as_of {
         Some(text) => {
             let zone = Zone::named(&registry.settings.time_zone).unwrap_or_default();
-            Some(
-                LocalDateTime::parse(text)
-                    .context("--as-of")?
-                    .unix_ms(&zone),
-            )
+            let time = LocalDateTime::parse(text).context("--as-of")?;
+            // To the end of that second, as the interface has it.
+            Some(time.unix_ms(&zone) + 999)
         }
         None => None,
     };

@@ -90,8 +90,7 @@ def test_the_same_push_again_is_no_new_version(archive: Archive) -> None:
     for _ in range(3):
         client.pushed(exam)
     client.pushed({key: exam[key] for key in reversed(exam)})  # key order aside
-    answer = archive.client("demo-reader").post("exam/history", {"hospitalCode": COUNTY, "examNo": exam["examNo"]})
-    assert len(answer.rows) == 1, answer
+    assert len(archive.client("demo-reader").versions(exam)) == 1
 
 
 def test_every_change_is_a_version(archive: Archive) -> None:
@@ -100,8 +99,10 @@ def test_every_change_is_a_version(archive: Archive) -> None:
     second["reportList"][0]["impression"] = "未见异常。"
     for exam in (first, second, first):
         client.pushed(exam)
-    answer = archive.client("demo-reader").post("exam/history", {"hospitalCode": COUNTY, "examNo": first["examNo"]})
-    assert len(answer.rows) == 3, answer
+    versions = archive.client("demo-reader").versions(first)
+    assert [one["version"] for one in versions] == [1, 2, 3]
+    changed = [[change["path"] for change in one["changes"]] for one in versions[1:]]
+    assert changed == [["reportList[0].impression"]] * 2
 
 
 def test_a_refusal_names_every_wrong_field(archive: Archive) -> None:
@@ -182,7 +183,8 @@ def test_hostile_json_is_refused_and_the_archive_serves_on(archive: Archive, bod
     client = archive.client()
     for name in ("exam/push", "exam/validate", "exam/uploadStatistics", "auth/getToken"):
         answer = client.post_bytes(name, body)
-        assert answer.http == 200, (name, answer)
+        # A sign is short: what asks for a token may be refused for its length.
+        assert answer.http == 200 or (name == "auth/getToken" and answer.http == 413), (name, answer)
         if not (name == "exam/uploadStatistics" and body == b"[]"):
             assert answer.status != 0, (name, answer)
     client.pushed(new_exam())
@@ -233,6 +235,8 @@ def test_query_by_each_key(archive: Archive) -> None:
         {"applyNo": exam["examInfo"]["applyNo"]},
         {"patientID": exam["examInfo"]["patientID"]},
         {"sickId": exam["patientInfo"]["sickId"]},
+        {"patientNo": exam["examInfo"]["patientID"]},
+        {"patientNo": exam["patientInfo"]["sickId"]},
         {"studyUID": study_of(exam)},
         {"from": "2016-02-03", "to": "2016-02-03", "examClass": "CT", "examStatus": "70"},
     ]
@@ -254,12 +258,11 @@ def test_pages_miss_and_repeat_nothing(archive: Archive) -> None:
         assert answer.status == 0, answer
         seen += [row["examNo"] for row in answer.rows]
         client.pushed(new_exam(day=day))  # what comes meanwhile does not disturb
-        token = (answer.page or {}).get("next") or answer.body.get("next")
+        token = (answer.page or {}).get("nextPageToken")
         if not token:
             break
         body = {**body, "pageToken": token}
-    assert len(seen) == len(set(seen))
-    assert wanted <= set(seen)
+    assert sorted(seen) == sorted(wanted)
 
 
 def test_a_withdrawn_exam_is_hidden_and_its_history_kept(archive: Archive) -> None:
@@ -272,17 +275,15 @@ def test_a_withdrawn_exam_is_hidden_and_its_history_kept(archive: Archive) -> No
     assert answer.status == 0, answer
 
     assert reader.post("exam/query", number).rows == []
-    history = reader.post("exam/history", number)
-    assert history.status == 0
-    assert len(history.rows) == 2, history
+    assert [one["step"] for one in reader.versions(exam)] == ["registered", "withdrawn"]
 
 
 def test_a_hospital_in_test_mode_is_marked_and_uncounted(archive: Archive) -> None:
     day = "2016-04-05"
     exam = archive.client().pushed(new_exam(hospital=TEST_MODE, day=day))
     assert detail(archive, exam)
-    rows = archive.client("demo-reader").reconcile(day, hospitalCode=TEST_MODE)
-    assert all(not row.get("registered") for row in rows), rows
+    [row] = archive.client("demo-reader").reconcile(day, hospitalCode=TEST_MODE)
+    assert (row["registered"], row["testExams"]) == (0, 1), row
 
 
 # --- statistics (2.6) ---------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -54,11 +53,14 @@ def test_declared_against_what_came(archive: Archive, tmp_path: Path) -> None:
     assert (row["declared"], row["registered"], row["confirmed"]) == (6, 4, 4), row
     images = row["images"]
     assert (images["complete"], images["partly"], images["missing"], images["noneDeclared"]) == (1, 1, 1, 1), row
-    assert row["shortfall"] == 2, row
+    assert row["deficit"] == 2, row
     # what is unfinished is named
-    text = json.dumps(row, ensure_ascii=False)
-    assert partly["examNo"] in text
-    assert missing["examNo"] in text
+    unfinished = {one["examNo"]: one["why"] for one in row["unfinished"]}
+    assert unfinished == {partly["examNo"]: ["imagesPartly"], missing["examNo"]: ["imagesMissing"]}, row
+    # what is not known at all is said to be so
+    assert row["unnamed"] == 2, row
+    # and the refused image with its reason and sender
+    assert row["refusals"] == [{"sender": "STORESCU", "reason": "patientIdDiffers", "count": 1}], row
 
 
 def test_a_later_declaration_replaces_the_earlier(archive: Archive) -> None:
@@ -67,7 +69,7 @@ def test_a_later_declaration_replaces_the_earlier(archive: Archive) -> None:
     declare(archive, day, 3)
     declare(archive, day, 1)
     row = row_of(archive, day)
-    assert (row["declared"], row["registered"], row["shortfall"]) == (1, 1, 0), row
+    assert (row["declared"], row["registered"], row["deficit"]) == (1, 1, 0), row
 
 
 def test_a_placeholder_instead_of_a_form_is_not_counted(archive: Archive) -> None:
@@ -97,8 +99,8 @@ def test_a_past_moment_is_shown_as_it_was(archive: Archive) -> None:
     day = "2015-01-06"
     archive.client().pushed(new_exam(day=day))
     # The contract's times are whole seconds: the moment asked for is the end of this second.
-    then = datetime.now(ZoneInfo("Asia/Shanghai")).replace(microsecond=0) + timedelta(seconds=1)
-    while datetime.now(ZoneInfo("Asia/Shanghai")) <= then:
+    then = datetime.now(ZoneInfo("Asia/Shanghai")).replace(microsecond=0)
+    while datetime.now(ZoneInfo("Asia/Shanghai")) < then + timedelta(seconds=1):
         time.sleep(0.05)  # until the second has passed: time itself is what is tested
     archive.client().pushed(new_exam(day=day))
 

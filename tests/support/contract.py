@@ -116,4 +116,11 @@ class Client:
     def reconcile(self, day: str, to: str | None = None, **more: str) -> list[dict]:
         answer = self.post("statistics/reconcile", {"from": day, "to": to or day, **more})
         assert (answer.http, answer.status) == (200, 0), answer
-        return answer.rows
+        return answer.result["cells"]
+
+    def versions(self, exam: dict) -> list[dict]:
+        """Every version of an exam, the first first."""
+        number = {"hospitalCode": exam["hospitalCode"], "examNo": exam["examNo"]}
+        answer = self.post("exam/history", number)
+        assert (answer.http, answer.status) == (200, 0), answer
+        return answer.result["versions"]

@@ -11,7 +11,11 @@ STUDY_ONLY = "350008"  # compares the study UID only
 HOLD = "350009"  # keeps unmatched images aside
 TEST_MODE = "350010"
 
-_ALL = [COUNTY, TOWN, STUDY_ONLY, HOLD, TEST_MODE]
+# Only where it is asked for: a peer of any hospital, as the demo's are, is a peer of this one as well, and then
+# images that nobody pushed are kept aside instead of refused.
+HOLDING = {"code": HOLD, "name": "先存后推", "prefix": "7176", "mode": "live", "matching": "normalised", "hold_days": 7}
+
+_ALL = [COUNTY, TOWN, STUDY_ONLY, TEST_MODE]
 
 
 def _hospitals() -> list[dict]:
@@ -19,7 +23,6 @@ def _hospitals() -> list[dict]:
         {"code": COUNTY, "name": "示例县医院", "prefix": "7173", "yyid00": "6930", "mode": "live", "matching": "normalised"},
         {"code": TOWN, "name": "示例乡镇卫生院", "prefix": "7174", "mode": "live", "matching": "normalised"},
         {"code": STUDY_ONLY, "name": "仅比检查号", "prefix": "7175", "mode": "live", "matching": "study"},
-        {"code": HOLD, "name": "先存后推", "prefix": "7176", "mode": "live", "matching": "normalised", "hold_days": 7},
         {"code": TEST_MODE, "name": "联调医院", "prefix": "7177", "mode": "test", "matching": "normalised"},
     ]
 

@@ -53,6 +53,8 @@ pub enum SignFault {
     OtherApp(AppId),
     #[error("the license is not that of app {0}")]
     License(AppId),
+    #[error("the orgId is not one of app {0}'s hospitals")]
+    Organisation(AppId),
 }
 
 /// A sign whose app and license match.

@@ -98,12 +98,15 @@ async fn identify(call: &Call) -> Result<(App, Vec<u8>, Identified), Failure> {
             SignFault::Plaintext(_) => "sign-plaintext",
             SignFault::OtherApp(_) => "sign-app",
             SignFault::License(_) => "sign-license",
+            SignFault::Organisation(_) => "sign-org",
         };
         let mut failure = Failure::new(ErrorKind::Invalid, rule, INVALID_SIGN)
             .at("sign")
             .because(fault.to_string());
         failure.source = Some(match &fault {
-            SignFault::OtherApp(app) | SignFault::License(app) => format!("app:{app}"),
+            SignFault::OtherApp(app) | SignFault::License(app) | SignFault::Organisation(app) => {
+                format!("app:{app}")
+            }
             _ => format!("address:{}", network(call.address)),
         });
         failure
@@ -133,30 +136,22 @@ async fn identify(call: &Call) -> Result<(App, Vec<u8>, Identified), Failure> {
     .await?;
     let identified = found.map_err(refuse)?;
     let app = call.registry.apps.get(&identified.app).cloned();
-    Ok((
-        app.ok_or_else(|| refuse(SignFault::NoKey))?,
-        sign,
-        identified,
-    ))
+    let app = app.ok_or_else(|| refuse(SignFault::NoKey))?;
+    if let Some(org) = &identified.org
+        && !has_org(&call.registry, &app, org)
+    {
+        return Err(refuse(SignFault::Organisation(app.id.clone())));
+    }
+    Ok((app, sign, identified))
 }
 
-/// What comes after the match: organisation and time, each with its own words.
+/// What comes after the match: the time, which is told apart (R3).
 async fn grant(
     call: &Call,
     app: &App,
     sign: &[u8],
     identified: &Identified,
 ) -> Result<Answer, Failure> {
-    if let Some(org) = &identified.org
-        && !has_org(&call.registry, app, org)
-    {
-        return Err(Failure::new(
-            ErrorKind::Invalid,
-            "sign-org",
-            "orgId 不是该应用所属或授权的医院，请核对 (orgId is not one of this app's hospitals)",
-        )
-        .at("sign"));
-    }
     let now_ms = now_ms();
     match identified.time {
         None if app.require_time => {

@@ -189,7 +189,9 @@ pub fn message(outcome: &PushOutcome, warnings: usize) -> String {
         ));
     }
     if outcome.hidden {
-        text.push_str("；此检查已被平台撤回，暂不可见 (withdrawn by an operator: not shown)");
+        text.push_str(
+            "；此检查已撤回，撤销撤回之前不可见 (withdrawn: not shown until that is undone)",
+        );
     }
     if warnings > 0 {
         text.push_str(&format!(

@@ -36,7 +36,7 @@ const FIRST_DAY: &str = "0000-00-00";
 const LAST_DAY: &str = "9999-99-99";
 
 pub const EXAMPLE: &str =
-    r#"{"hospitalCode":"350006","dateFrom":"2026-07-01","dateTo":"2026-07-31","pageSize":20}"#;
+    r#"{"hospitalCode":"350006","from":"2026-07-01","to":"2026-07-31","pageSize":20}"#;
 
 pub fn request_schema() -> Value {
     let text = schema::text;
@@ -56,9 +56,15 @@ pub fn request_schema() -> Value {
                 "患者号：sickId、patientID、诊疗卡号、住院号或门诊号",
             ),
         ),
+        ("sickId", false, text(NUMBER_LIMIT, "院内患者id")),
+        (
+            "patientID",
+            false,
+            text(NUMBER_LIMIT, "检查号，即 DICOM PatientID"),
+        ),
         ("studyUID", false, text(128, "Study 唯一号")),
-        ("dateFrom", false, text(10, "检查日期起，含")),
-        ("dateTo", false, text(10, "检查日期止，含")),
+        ("from", false, text(10, "检查日期起，含")),
+        ("to", false, text(10, "检查日期止，含")),
         ("examClass", false, text(32, "检查类别，按别名表比较")),
         ("examStatus", false, text(2, "50, 60, 65, 70")),
         ("includeWithdrawn", false, schema::boolean("含已撤回的检查")),
@@ -86,7 +92,10 @@ struct Asked {
     hospital: Option<HospitalCode>,
     exam_no: Option<ExamNo>,
     apply_no: Option<String>,
+    /// Any of the patient's numbers.
     patient_no: Option<String>,
+    sick_id: Option<String>,
+    patient_id: Option<String>,
     study: Option<StudyUid>,
     from: Option<String>,
     to: Option<String>,
@@ -143,9 +152,11 @@ fn read(call: &Call) -> Result<Asked, Failure> {
         exam_no: params.parsed("examNo", |text| ExamNo::new(text)),
         apply_no: params.text("applyNo", NUMBER_LIMIT),
         patient_no: params.text("patientNo", NUMBER_LIMIT),
+        sick_id: params.text("sickId", NUMBER_LIMIT),
+        patient_id: params.text("patientID", NUMBER_LIMIT),
         study: params.parsed("studyUID", |text| StudyUid::new(text)),
-        from: params.parsed("dateFrom", day),
-        to: params.parsed("dateTo", day),
+        from: params.parsed("from", day),
+        to: params.parsed("to", day),
         class: params.text("examClass", NUMBER_LIMIT),
         status: params.parsed("examStatus", |text| match text {
             "50" | "60" | "65" | "70" => Ok(text.parse().unwrap_or_default()),
@@ -166,7 +177,7 @@ fn read(call: &Call) -> Result<Asked, Failure> {
         params.fault(
             "",
             Rule::Required,
-            "除医院外至少给出一个条件：examNo、applyNo、patientNo、studyUID、dateFrom/dateTo、examClass 或 examStatus (give at least one condition besides the hospital)"
+            "除医院外至少给出一个条件：examNo、applyNo、patientNo、sickId、patientID、studyUID、from/to、examClass 或 examStatus (give at least one condition besides the hospital)"
                 .to_owned(),
         );
     }
@@ -192,6 +203,8 @@ impl Asked {
         self.exam_no.is_some()
             || self.apply_no.is_some()
             || self.patient_no.is_some()
+            || self.sick_id.is_some()
+            || self.patient_id.is_some()
             || self.study.is_some()
             || self.from.is_some()
             || self.to.is_some()
@@ -210,8 +223,14 @@ impl Asked {
         if let Some(number) = &self.apply_no {
             return ExamSelector::Number(number.clone(), vec![NumberKind::ApplyNo]);
         }
-        if let Some(number) = &self.patient_no {
-            return ExamSelector::Number(number.clone(), PATIENT_NUMBERS.to_vec());
+        for (number, kinds) in [
+            (&self.patient_id, &[NumberKind::PatientId][..]),
+            (&self.sick_id, &[NumberKind::SickId][..]),
+            (&self.patient_no, &PATIENT_NUMBERS[..]),
+        ] {
+            if let Some(number) = number {
+                return ExamSelector::Number(number.clone(), kinds.to_vec());
+            }
         }
         ExamSelector::Days {
             hospitals: match &self.hospital {
@@ -237,6 +256,8 @@ impl Asked {
                 .as_ref()
                 .is_none_or(|no| *no == row.key.exam_no)
             && is(&self.apply_no, &row.apply_no)
+            && is(&self.sick_id, &row.sick_id)
+            && is(&self.patient_id, &row.patient_id)
             && self.patient_no.as_deref().is_none_or(|no| {
                 [
                     &row.sick_id,
@@ -272,6 +293,8 @@ impl Asked {
             self.exam_no,
             self.apply_no,
             self.patient_no,
+            self.sick_id,
+            self.patient_id,
             self.study,
             self.from,
             self.to,

@@ -70,7 +70,7 @@ async fn an_exam_is_found_by_each_of_its_numbers() {
         json!({"patientNo": sample["patientInfo"]["sickId"]}),
         json!({"patientNo": sample["examInfo"]["patientID"]}),
         json!({"studyUID": sample["imageList"][0]["studyUID"]}),
-        json!({"dateFrom": date, "dateTo": date}),
+        json!({"from": date, "to": date}),
         json!({"examClass": sample["examInfo"]["examClass"], "hospitalCode": sample["hospitalCode"]}),
         json!({"examStatus": sample["examInfo"]["examStatus"]}),
     ] {
@@ -87,7 +87,7 @@ async fn an_exam_is_found_by_each_of_its_numbers() {
     for filter in [
         json!({"examNo": "other"}),
         json!({"examStatus": "50"}),
-        json!({"dateTo": "2000-01-01"}),
+        json!({"to": "2000-01-01"}),
     ] {
         let found = both.read(QUERY, filter).await;
         assert_eq!(found.json["page"]["total"], 0);
@@ -106,7 +106,7 @@ async fn pages_neither_miss_nor_repeat_while_pushes_come_in() {
     let mut token: Option<String> = None;
     let mut number = 100;
     loop {
-        let mut question = json!({"dateFrom": "2000-01-01", "pageSize": 5});
+        let mut question = json!({"from": "2000-01-01", "pageSize": 5});
         if let Some(token) = &token {
             question["pageToken"] = json!(token);
         }
@@ -134,7 +134,7 @@ async fn pages_neither_miss_nor_repeat_while_pushes_come_in() {
     }
     let distinct: BTreeSet<&String> = seen.iter().collect();
     assert_eq!((seen.len(), distinct.len()), (12, 12), "{seen:?}");
-    let other = json!({"dateFrom": "2001-01-01", "pageSize": 5, "pageToken": "AAAA"});
+    let other = json!({"from": "2001-01-01", "pageSize": 5, "pageToken": "AAAA"});
     assert_eq!(both.read(QUERY, other).await.status(), 1);
 }
 

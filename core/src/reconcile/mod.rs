@@ -7,7 +7,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{AeTitle, Position};
 use crate::instance::HoldReason;
@@ -27,7 +27,7 @@ pub const NAMES_LIMIT: usize = 500;
 pub const SENDERS_LIMIT: usize = 100;
 
 /// The answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reconciliation {
     /// `YYYY-MM-DD`, both included.
@@ -45,15 +45,17 @@ pub struct Reconciliation {
 }
 
 /// One hospital, date and class.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cell {
     /// Empty for refusals whose hospital nobody knows.
     pub hospital_code: String,
     pub hospital_name: String,
     /// `YYYY-MM-DD`
+    #[serde(rename = "examDate")]
     pub date: String,
     /// Dictionary code, or the text itself if no table has it.
+    #[serde(rename = "examClass")]
     pub class: String,
     pub class_known: bool,
     /// When the declarations that count came, unix milliseconds; of several the earliest.
@@ -70,7 +72,7 @@ pub struct Cell {
 }
 
 /// Numbers of a cell, or of all cells.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// 应上传: the latest declaration; absent if there is none.
@@ -110,7 +112,7 @@ pub struct Counts {
 }
 
 /// Registered exams by the state of their images (R9).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageTally {
     pub complete: u32,
@@ -124,7 +126,7 @@ pub struct ImageTally {
 }
 
 /// Refused instances from one sender for one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusedFrom {
     pub sender: AeTitle,
@@ -133,7 +135,7 @@ pub struct RefusedFrom {
 }
 
 /// Held instances from one sender for one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldFrom {
     pub sender: AeTitle,
@@ -142,18 +144,19 @@ pub struct HeldFrom {
 }
 
 /// Something known that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unfinished {
     /// Empty where only the study is known.
     pub exam_no: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "studyUID")]
     pub study_uid: String,
     pub why: Vec<Why>,
 }
 
 /// Why something is unfinished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Why {
     /// Named by `uploadDetail`, never pushed.

@@ -72,7 +72,17 @@ pub fn table(answer: &Reconciliation) -> String {
     for cell in &answer.cells {
         names(&mut out, cell);
     }
-    out
+    printable(out)
+}
+
+/// A class that no table has is a hospital's own text: escape sequences in it must not reach a terminal.
+fn printable(text: String) -> String {
+    let is_odd = |c: char| c.is_control() && c != '\n';
+    if text.contains(is_odd) {
+        text.replace(is_odd, " ")
+    } else {
+        text
+    }
 }
 
 fn hospital(cell: &Cell) -> String {
