@@ -16,7 +16,7 @@ use yingku_core::ids::{AeTitle, StudyUid};
 use yingku_core::refusal::{RefusalReason, RefusedInstances};
 use yingku_core::registry::{Scope, Service};
 use yingku_storage::archive::{
-    Admission, Incoming, IntakeError, LargeIncoming, Refused, RefusedRequest,
+    Admission, Incoming, IntakeError, Refused, RefusedRequest, StreamedIncoming,
 };
 
 use super::Scp;
@@ -31,6 +31,9 @@ pub const HELD_BYTES: usize = 192 << 20;
 pub const HELD_UNIT: usize = 1 << 20;
 /// An instance larger than this streams into a pack: radiographs of some 20 MB still go the quick way.
 const LARGE_BYTES: usize = 32 << 20;
+/// An instance that has this much, and is the only one on its way, streams into a pack: the disk then works while the
+/// network does. Smaller ones, and those of several senders, share one sync.
+const STREAM_BYTES: usize = 64 << 10;
 /// Kinds of refusals of one association that are gathered before they are recorded.
 const REFUSALS_GATHERED: usize = 256;
 
@@ -98,6 +101,7 @@ impl InstanceStore for Scp {
                 sender,
                 scope,
                 length: head.len(),
+                tried: false,
                 kept: Kept::Memory {
                     data: vec![head],
                     share,
@@ -248,7 +252,7 @@ enum Kept {
         data: Vec<Bytes>,
         share: OwnedSemaphorePermit,
     },
-    Pack(Box<LargeIncoming>),
+    Pack(Box<StreamedIncoming>),
     /// Between the two.
     Moving,
 }
@@ -259,6 +263,8 @@ struct Sink {
     sender: AeTitle,
     scope: Scope,
     kept: Kept,
+    /// A free pack was asked for.
+    tried: bool,
     /// Bytes of the Part 10 stream so far.
     length: usize,
     crc: u32,
@@ -268,12 +274,19 @@ impl Sink {
     async fn take(&mut self, chunk: Bytes) -> Result<(), StoreRefusal> {
         self.length = self.length.saturating_add(chunk.len());
         if let Kept::Memory { data, share } = &mut self.kept {
-            if self.length <= LARGE_BYTES && has_room(&self.scp.inner.held, share, self.length) {
+            let room = has_room(&self.scp.inner.held, share, self.length);
+            let asks = !self.tried && self.length >= STREAM_BYTES;
+            self.tried |= asks;
+            let streams = asks && is_alone(&self.scp.inner.held, share);
+            let free = streams
+                .then(|| self.scp.archive().try_store_streaming())
+                .flatten();
+            if free.is_none() && room && self.length <= LARGE_BYTES {
                 self.crc = crc32c::crc32c_append(self.crc, &chunk);
                 data.push(chunk);
                 return Ok(());
             }
-            self.move_to_pack().await?;
+            self.move_to_pack(free).await?;
         }
         match &mut self.kept {
             Kept::Pack(large) => large.write(chunk).await.map_err(|error| refusal_of(&error)),
@@ -281,16 +294,19 @@ impl Sink {
         }
     }
 
-    async fn move_to_pack(&mut self) -> Result<(), StoreRefusal> {
+    async fn move_to_pack(&mut self, free: Option<StreamedIncoming>) -> Result<(), StoreRefusal> {
         let Kept::Memory { data, share } = std::mem::replace(&mut self.kept, Kept::Moving) else {
             return Err(closing());
         };
-        let mut large = self
-            .scp
-            .archive()
-            .store_large()
-            .await
-            .map_err(|error| refusal_of(&error))?;
+        let mut large = match free {
+            Some(free) => free,
+            None => self
+                .scp
+                .archive()
+                .store_large()
+                .await
+                .map_err(|error| refusal_of(&error))?,
+        };
         for piece in data {
             large
                 .write(piece)
@@ -335,6 +351,11 @@ impl Sink {
         };
         stored.map_err(|error| refusal_of(&error))
     }
+}
+
+/// Whether no other instance is on its way.
+fn is_alone(held: &Semaphore, share: &OwnedSemaphorePermit) -> bool {
+    held.available_permits() + share.num_permits() >= HELD_BYTES / HELD_UNIT
 }
 
 /// Enlarges an instance's share to its length, without waiting.

@@ -84,8 +84,8 @@ pub struct Incoming {
     pub crc: u32,
 }
 
-/// An instance that streams into a leased pack.
-pub struct LargeIncoming {
+/// An instance that streams into a leased pack: one too large to be held in memory, or one of few at a time.
+pub struct StreamedIncoming {
     archive: Archive,
     writer: LeasedWriter,
 }
@@ -243,11 +243,19 @@ impl Archive {
     }
 
     /// Begins an instance that is too large to be held in memory. Waits while too many of them are on their way.
-    pub async fn store_large(&self) -> Result<LargeIncoming, IntakeError> {
+    pub async fn store_large(&self) -> Result<StreamedIncoming, IntakeError> {
         let writer = self.inner.packs.lease().await?;
-        Ok(LargeIncoming {
+        Ok(StreamedIncoming {
             archive: self.clone(),
             writer,
+        })
+    }
+
+    /// Begins an instance whose bytes go to the disk as they come, if there is room for one more such.
+    pub fn try_store_streaming(&self) -> Option<StreamedIncoming> {
+        Some(StreamedIncoming {
+            archive: self.clone(),
+            writer: self.inner.packs.try_lease()?,
         })
     }
 
@@ -316,7 +324,7 @@ impl Archive {
     }
 }
 
-impl LargeIncoming {
+impl StreamedIncoming {
     /// The next bytes of the Part 10 stream.
     pub async fn write(&mut self, data: Bytes) -> Result<(), IntakeError> {
         Ok(self.writer.write(data).await?)

@@ -35,7 +35,7 @@ use crate::views::Views;
 pub use audit::{AuditEntry, AuditError};
 pub use error_digest::{ErrorDigest, ErrorDigestError, RefusedRequest, RefusedRequestKey};
 pub use follower::RebuildReport;
-pub use intake::{Admission, Incoming, IntakeError, LargeIncoming, Refused, STUDY_HELD_LIMIT};
+pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
 pub use open::{ArchiveOptions, OpenError};
 
 /// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending (design §2).

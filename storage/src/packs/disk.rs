@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
 /// Buffers that one vectored write may have on Linux (`IOV_MAX`).
@@ -18,6 +18,9 @@ pub trait Disk: Send + Sync + 'static {
 
     /// Cuts the file.
     fn truncate(&self, file: &File, len: u64) -> io::Result<()>;
+
+    /// Asks for a part of the file to be written soon; what it fails at, the sync will find.
+    fn begin_writeback(&self, file: &File, offset: u64, len: u64);
 
     /// Reserves room for `len` bytes without changing the file's length. A file system that cannot is no error.
     fn reserve(&self, file: &File, len: u64) -> io::Result<()>;
@@ -44,6 +47,14 @@ impl Disk for LocalDisk {
 
     fn truncate(&self, file: &File, len: u64) -> io::Result<()> {
         Ok(rustix::fs::ftruncate(file, len)?)
+    }
+
+    fn begin_writeback(&self, file: &File, offset: u64, len: u64) {
+        // Linux begins to write dirty pages that it is told will not be needed, and keeps them until they are clean.
+        let len = std::num::NonZeroU64::new(len);
+        if let Err(error) = rustix::fs::fadvise(file, offset, len, Advice::DontNeed) {
+            tracing::debug!(%error, "writing could not be begun early");
+        }
     }
 
     fn reserve(&self, file: &File, len: u64) -> io::Result<()> {

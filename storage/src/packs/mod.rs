@@ -5,7 +5,7 @@
 //! ([`Packs::logged`]): so after a crash the unsealed packs hold everything that the log may lack.
 //!
 //! - [`Packs::append`] stores ordinary instances: one committer, one sync for all that wait.
-//! - [`Packs::lease`] streams a large one.
+//! - [`Packs::lease`] streams one that is too large to be held, [`Packs::try_lease`] one that need not be.
 //! - [`Packs::read`], [`Packs::reader`], [`Packs::records`] give back only what was written, or an error.
 
 mod committer;
@@ -214,6 +214,14 @@ impl Packs {
     pub async fn lease(&self) -> Result<LeasedWriter, PackError> {
         self.inner.shared.refuse_if_latched()?;
         LeasedWriter::open(Arc::clone(&self.inner.shared), Arc::clone(&self.inner.pool)).await
+    }
+
+    /// A writer if one is free: while an instance still comes in, the disk works at it already.
+    pub fn try_lease(&self) -> Option<LeasedWriter> {
+        if self.inner.shared.latched().is_some() {
+            return None;
+        }
+        LeasedWriter::try_open(Arc::clone(&self.inner.shared), Arc::clone(&self.inner.pool))
     }
 
     /// Tells that the event log has `records` more of this pack's records.

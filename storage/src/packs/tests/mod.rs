@@ -59,6 +59,8 @@ impl TestDisk {
 }
 
 impl Disk for TestDisk {
+    fn begin_writeback(&self, _: &File, _: u64, _: u64) {}
+
     fn write_some(&self, file: &File, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let written = match &mut self.orders.lock().write_limit {
             None => LocalDisk.write_some(file, buffers, offset)?,
