@@ -22,6 +22,8 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let command = commands::Yingku::parse();
+    // What the archive writes is patients' data: nobody else on the machine reads it.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

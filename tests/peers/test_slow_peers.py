@@ -133,7 +133,7 @@ def test_500_idle_associations_leave_room_for_work(archive: Archive) -> None:
         exam = archive.client().pushed(new_exam())
         netdicom.stored(archive.dicom, [raw_of(one) for one in ct_slices(exam, 2)])
 
-        # and memory stays what the issue allows an idle archive
+        # and memory stays bounded
         assert archive.resident_bytes() < 400 * 1024 * 1024
 
 

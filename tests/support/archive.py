@@ -18,8 +18,7 @@ from support.registry import Registry
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = REPOSITORY / "deploy" / "demo"
 
-# The issue asks for "ready again within 5 s" after a crash; tests that do not measure that allow a
-# loaded machine more.
+# The archive is ready within 5 s after a crash; tests that do not measure that allow a loaded machine more.
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 30.0
 

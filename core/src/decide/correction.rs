@@ -204,6 +204,11 @@ fn move_study<S: State>(
             "目标检查已撤回 (the exam it is to go to is withdrawn)",
         )));
     }
+    if !exam.moved.contains(&study.study) {
+        let mut row = exam.clone();
+        row.moved.push(study.study.clone());
+        work.put_exam(Some(exam.clone()), Some(row));
+    }
     let before = work.claims(&study.study)?;
     let mut claims = before.clone();
     for claim in &mut claims.claims {
@@ -364,6 +369,17 @@ fn undo<S: State>(
                 }
             }
             claims.holders = now.holders;
+            // Numbers that were corrected meanwhile stay corrected.
+            for claim in &mut claims.claims {
+                let Some(exam) = work.exam(&claim.exam)? else {
+                    continue;
+                };
+                claim.sick_id.clone_from(&exam.sick_id);
+                claim.patient_id.clone_from(&exam.patient_id);
+                if let Some(declared) = exam.studies.iter().find(|s| s.uid == *study) {
+                    claim.accession_no.clone_from(&declared.accession_no);
+                }
+            }
             // What lapsed meanwhile stays lapsed.
             for claim in claims.claims.iter_mut().filter(|claim| !claim.moved) {
                 let declares = work.exam(&claim.exam)?.is_some_and(|exam| {

@@ -289,8 +289,13 @@ fn next_version<S: State>(
     existing: ExamRow,
     content: Content,
 ) -> Result<Outcome, DecideError> {
-    let late =
-        existing.report.is_final() && matches!(status_number(content.summary.exam_status), 50 | 60);
+    let late = match status_number(content.summary.exam_status) {
+        // Images were received before any report, also before one that was taken back.
+        50 => existing.confirmed_ms > 0,
+        // After 65 a new draft is what is to be expected.
+        60 => existing.report.is_final(),
+        _ => false,
+    };
     if late {
         let mut row = existing.clone();
         row.version = row.version.saturating_add(1);
@@ -380,6 +385,7 @@ fn row_of(
         inpatient_no: summary.inpatient_no.into_owned(),
         outpatient_no: summary.out_patient_no.into_owned(),
         studies: content.studies,
+        moved: before.map(|row| row.moved.clone()).unwrap_or_default(),
         // A doubt stays on its list until the comparison settles it.
         flags: before
             .filter(|row| row.has(ExamFlag::IdentityDoubt))
@@ -581,6 +587,33 @@ fn reclaim<S: State>(
             }),
         }
         put_claims(work, context, &declared.uid, claims)?;
+    }
+    reclaim_moved(work, context, before, row)
+}
+
+/// Studies that an operator gave to the exam are hidden and shown with it, and follow its numbers.
+fn reclaim_moved<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    before: Option<&ExamRow>,
+    row: &ExamRow,
+) -> Result<(), StateError> {
+    let was_withdrawn = before.is_some_and(|before| before.withdrawn.is_some());
+    let changes = was_withdrawn != row.withdrawn.is_some();
+    for uid in &row.moved {
+        let mut claims = work.claims(uid)?;
+        for claim in claims
+            .claims
+            .iter_mut()
+            .filter(|claim| claim.exam == row.key && claim.moved)
+        {
+            claim.sick_id.clone_from(&row.sick_id);
+            claim.patient_id.clone_from(&row.patient_id);
+            if changes {
+                claim.released = row.withdrawn.is_some();
+            }
+        }
+        put_claims(work, context, uid, claims)?;
     }
     Ok(())
 }

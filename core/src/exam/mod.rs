@@ -107,6 +107,8 @@ pub struct ExamRow {
     pub inpatient_no: String,
     pub outpatient_no: String,
     pub studies: Vec<DeclaredStudy>,
+    /// Studies that an operator gave to this exam.
+    pub moved: Vec<StudyUid>,
     pub flags: Vec<ExamFlag>,
     pub withdrawn: Option<WithdrawnBy>,
 }

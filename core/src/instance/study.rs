@@ -43,10 +43,11 @@ impl StudyClaims {
 
     /// The claim whose patient the images belong to: the ruling, else the first active one (R7).
     pub fn owner(&self) -> Option<&Claim> {
-        self.ruled_for
-            .as_ref()
-            .and_then(|exam| self.active().find(|claim| claim.exam == *exam))
-            .or_else(|| self.active().min_by_key(|claim| claim.position))
+        match &self.ruled_for {
+            // Ruled for an exam that is withdrawn: the images were not the others' and do not become theirs.
+            Some(exam) => self.active().find(|claim| claim.exam == *exam),
+            None => self.active().min_by_key(|claim| claim.position),
+        }
     }
 
     /// Active claims of the owner's patient: exams that share the study (one scan, two forms).

@@ -331,6 +331,7 @@ mod tests {
             inpatient_no: String::new(),
             outpatient_no: String::new(),
             studies: Vec::new(),
+            moved: Vec::new(),
             flags: Vec::new(),
             withdrawn: None,
         }

@@ -72,7 +72,7 @@ fn in_range(key: &str, value: &str, digits: usize) -> bool {
                 .filter(char::is_ascii_digit)
                 .take(digits)
                 .collect();
-            value.starts_with(&asked)
+            !asked.is_empty() && value.starts_with(&asked)
         }
     }
 }
@@ -131,6 +131,7 @@ mod tests {
             (VR::DA, "-20260703", "20260704", false),
             (VR::DA, "20260704-", "20260704", true),
             (VR::DA, "20260704", "", false),
+            (VR::DA, "garbage", "20260704", false),
             (VR::TM, "1000-1100", "105432.123", true),
             (VR::TM, "1000-1100", "110100", false),
             (VR::PN, "张小东", "Zhang^XiaoDong=张^小东", true),

@@ -1,6 +1,6 @@
 //! C-MOVE (PS3.4 §C.4.2): sub-operations over an association of ours with the destination.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -277,7 +277,8 @@ async fn send_all(
     for instance in &mut wanted {
         instance.outgoing.move_originator = Some((originator.clone(), request.message_id));
     }
-    for part in parts(wanted) {
+    let mut waiting: VecDeque<Vec<Wanted>> = parts(wanted).into();
+    while let Some(part) = waiting.pop_front() {
         if progress.is_cancelled() {
             return Ok(());
         }
@@ -291,7 +292,11 @@ async fn send_all(
         match requestor.connect(&address).await {
             Ok(opened) => {
                 let scu = Scu::new(opened);
-                send_part(scp, association, context, request, scu, part, progress).await?;
+                let left =
+                    send_part(scp, association, context, request, scu, part, progress).await?;
+                if !left.is_empty() {
+                    waiting.push_front(left);
+                }
             }
             Err(error) => {
                 tracing::warn!(destination = %destination.ae, %error, "move destination not reached");
@@ -303,6 +308,7 @@ async fn send_all(
     Ok(())
 }
 
+/// Sends a part; gives back what is to go over another association.
 async fn send_part(
     scp: &Scp,
     association: &mut Association,
@@ -311,11 +317,12 @@ async fn send_part(
     mut scu: Scu,
     part: Vec<Wanted>,
     progress: &mut Progress,
-) -> Result<(), AssociationError> {
+) -> Result<Vec<Wanted>, AssociationError> {
     let part = Arc::new(part);
     let (sender, mut sources) = mpsc::channel(READ_AHEAD);
     read_ahead(scp.archive().packs().clone(), Arc::clone(&part), sender);
     let mut broken = None;
+    let mut damaged = None;
     while let Some((index, source)) = sources.recv().await {
         let Some(instance) = part.get(index) else {
             break;
@@ -323,6 +330,11 @@ async fn send_part(
         let status = match source {
             Ok(source) => match send_one(&mut scu, instance, source).await {
                 Ok(status) => status,
+                Err(ScuError::Source(error)) => {
+                    tracing::error!(%error, instance = %instance.outgoing.sop_instance, "a stored instance cannot be read");
+                    damaged = Some(index);
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(%error, instance = %instance.outgoing.sop_instance, "association with the move destination broke");
                     broken = Some(index);
@@ -342,6 +354,15 @@ async fn send_part(
         }
     }
     drop(sources);
+    if let Some(index) = damaged {
+        // Half of it is on its way, so the association ends; the others go over another one.
+        scu.abort().await;
+        let mut rest = part.iter().skip(index);
+        rest.next()
+            .into_iter()
+            .for_each(|instance| progress.count(instance, None));
+        return Ok(rest.cloned().collect());
+    }
     match broken {
         Some(index) => {
             part.iter()
@@ -353,7 +374,7 @@ async fn send_part(
             let _ = scu.release().await;
         }
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
 /// The peer's status; `None` if it does not take the instance as it is stored.

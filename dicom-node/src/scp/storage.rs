@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -29,6 +29,8 @@ use crate::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal
 pub const HELD_BYTES: usize = 192 << 20;
 /// What an instance takes at a time.
 pub const HELD_UNIT: usize = 1 << 20;
+/// How long an instance waits for memory or for a pack; then its sender is told to come again.
+const SHARE_TIMEOUT: Duration = Duration::from_secs(20);
 /// An instance larger than this streams into a pack: radiographs of some 20 MB still go the quick way.
 const LARGE_BYTES: usize = 32 << 20;
 /// An instance that has this much, and is the only one on its way, streams into a pack: the disk then works while the
@@ -89,10 +91,6 @@ impl InstanceStore for Scp {
             let sender = AeTitle::new(&peer.calling).map_err(|_| {
                 StoreRefusal::new(Status::NOT_AUTHORISED, "calling AE title is not valid")
             })?;
-            let share = Arc::clone(&self.inner.held)
-                .acquire_owned()
-                .await
-                .map_err(|_| closing())?;
             let head = announced.file_meta().encode();
             let crc = crc32c::crc32c(&head);
             let sink = Sink {
@@ -104,7 +102,7 @@ impl InstanceStore for Scp {
                 tried: false,
                 kept: Kept::Memory {
                     data: vec![head],
-                    share,
+                    share: None,
                 },
                 crc,
             };
@@ -140,6 +138,21 @@ impl InstanceStore for Scp {
             },
         );
     }
+}
+
+fn busy() -> StoreRefusal {
+    StoreRefusal::new(
+        Status::OUT_OF_RESOURCES,
+        "archive is busy with other instances: send again later",
+    )
+}
+
+/// What an instance begins with.
+async fn first_share(held: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreRefusal> {
+    tokio::time::timeout(SHARE_TIMEOUT, Arc::clone(held).acquire_owned())
+        .await
+        .map_err(|_| busy())?
+        .map_err(|_| closing())
 }
 
 fn closing() -> StoreRefusal {
@@ -250,9 +263,14 @@ impl Scp {
 enum Kept {
     Memory {
         data: Vec<Bytes>,
-        share: OwnedSemaphorePermit,
+        /// Absent before the first piece.
+        share: Option<OwnedSemaphorePermit>,
     },
-    Pack(Box<StreamedIncoming>),
+    Pack {
+        large: Box<StreamedIncoming>,
+        /// One share is kept: an instance that streams is on its way too.
+        _share: Option<OwnedSemaphorePermit>,
+    },
     /// Between the two.
     Moving,
 }
@@ -274,6 +292,11 @@ impl Sink {
     async fn take(&mut self, chunk: Bytes) -> Result<(), StoreRefusal> {
         self.length = self.length.saturating_add(chunk.len());
         if let Kept::Memory { data, share } = &mut self.kept {
+            // A sender that has not sent a piece yet takes nothing from the others.
+            let share = match share {
+                Some(share) => share,
+                None => share.insert(first_share(&self.scp.inner.held).await?),
+            };
             let room = has_room(&self.scp.inner.held, share, self.length);
             let asks = !self.tried && self.length >= STREAM_BYTES;
             self.tried |= asks;
@@ -289,7 +312,9 @@ impl Sink {
             self.move_to_pack(free).await?;
         }
         match &mut self.kept {
-            Kept::Pack(large) => large.write(chunk).await.map_err(|error| refusal_of(&error)),
+            Kept::Pack { large, .. } => {
+                large.write(chunk).await.map_err(|error| refusal_of(&error))
+            }
             _ => Err(closing()),
         }
     }
@@ -300,11 +325,9 @@ impl Sink {
         };
         let mut large = match free {
             Some(free) => free,
-            None => self
-                .scp
-                .archive()
-                .store_large()
+            None => tokio::time::timeout(SHARE_TIMEOUT, self.scp.archive().store_large())
                 .await
+                .map_err(|_| busy())?
                 .map_err(|error| refusal_of(&error))?,
         };
         for piece in data {
@@ -313,8 +336,10 @@ impl Sink {
                 .await
                 .map_err(|error| refusal_of(&error))?;
         }
-        drop(share);
-        self.kept = Kept::Pack(Box::new(large));
+        self.kept = Kept::Pack {
+            large: Box::new(large),
+            _share: share.and_then(|mut share| share.split(1)),
+        };
         Ok(())
     }
 
@@ -346,7 +371,7 @@ impl Sink {
                 drop(share);
                 stored
             }
-            Kept::Pack(large) => large.finish(&admission, self.sender, facts, digest).await,
+            Kept::Pack { large, .. } => large.finish(&admission, self.sender, facts, digest).await,
             Kept::Moving => return Err(closing()),
         };
         stored.map_err(|error| refusal_of(&error))

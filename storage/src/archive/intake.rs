@@ -124,7 +124,7 @@ impl Archive {
                 self.held_or_refused(Some(hospital), reason, facts)?
             }
             Match::Unregistered => {
-                let hospital = scope.single().or_else(|| self.only_holder(scope));
+                let hospital = scope.single().or_else(|| self.only_hospital(scope));
                 self.held_or_refused(hospital, RefusalReason::Unregistered, facts)?
             }
         })
@@ -141,15 +141,12 @@ impl Archive {
         ))
     }
 
-    /// The one hospital of the sender that holds images; which of several it would be nobody could say.
-    fn only_holder(&self, scope: &Scope) -> Option<HospitalCode> {
+    /// The one hospital that the sender can send for; which of several it would be nobody could say.
+    fn only_hospital(&self, scope: &Scope) -> Option<HospitalCode> {
         let registry = self.registry();
-        let mut holders = registry
-            .hospitals
-            .values()
-            .filter(|entry| entry.hold_days.is_some() && scope.has(&entry.code));
-        match (holders.next(), holders.next()) {
-            (Some(only), None) => Some(only.code.clone()),
+        let mut hospitals = registry.hospitals.keys().filter(|code| scope.has(code));
+        match (hospitals.next(), hospitals.next()) {
+            (Some(only), None) => Some(only.clone()),
             _ => None,
         }
     }

@@ -1,10 +1,12 @@
 //! Opening an archive: log, views, packs, and what the last run left unfinished.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use yingku_core::event::{Event, RULES_VERSION, RulesActivated};
-use yingku_core::ids::PackId;
+use yingku_core::ids::{PackId, SopInstanceUid, StudyKey};
+use yingku_core::instance::SeriesGroup;
 
 use super::audit::Audit;
 use super::facts::FactsQueue;
@@ -156,6 +158,7 @@ impl Archive {
                 }
             };
             let mut whole = true;
+            let mut studies = KnownStudies::default();
             for record in records {
                 let Ok(record) = record else {
                     tracing::error!(%pack, "a damaged record is kept aside; run `yingku verify`");
@@ -172,7 +175,7 @@ impl Archive {
                     whole = false;
                     continue;
                 };
-                if !self.knows(&group)? {
+                if !studies.has(self, &group)? {
                     self.inner.facts.stored(pack, group).await?;
                     missing += 1;
                 }
@@ -187,23 +190,50 @@ impl Archive {
         }
         Ok(())
     }
+}
 
-    /// Whether the views hold the instance, shown or held.
-    fn knows(&self, group: &yingku_core::instance::SeriesGroup) -> Result<bool, ViewsError> {
-        if self.holds(group)? {
-            return Ok(true);
+/// Instances that the views hold of the studies that a pack names, shown or held: one look for each study, however many
+/// records it has in the pack.
+#[derive(Default)]
+struct KnownStudies(HashMap<StudyKey, HashSet<(SopInstanceUid, [u8; 16])>>);
+
+impl KnownStudies {
+    /// Whether the views hold every instance of the group.
+    fn has(&mut self, archive: &Archive, group: &SeriesGroup) -> Result<bool, ViewsError> {
+        let key = StudyKey {
+            hospital: group.hospital.clone(),
+            study: group.study_uid.clone(),
+        };
+        if !self.0.contains_key(&key) {
+            let known = known_instances(archive, &key)?;
+            self.0.insert(key.clone(), known);
         }
-        let held = self.views().held(&group.study_uid)?.unwrap_or_default();
+        let known = self.0.get(&key);
         Ok(group.instances.iter().all(|instance| {
-            held.groups
-                .iter()
-                .flat_map(|held| &held.group.instances)
-                .any(|known| {
-                    known.digest == instance.digest
-                        && known.image.sop_instance == instance.image.sop_instance
-                })
+            let identity = (instance.image.sop_instance.clone(), instance.digest);
+            known.is_some_and(|known| known.contains(&identity))
         }))
     }
+}
+
+fn known_instances(
+    archive: &Archive,
+    key: &StudyKey,
+) -> Result<HashSet<(SopInstanceUid, [u8; 16])>, ViewsError> {
+    let views = archive.views();
+    let mut known = HashSet::new();
+    if let Some(study) = views.study(key)? {
+        for series in 0..study.series.len() {
+            for entry in views.all_instances(&study, series)? {
+                known.insert((entry.image().sop_instance.clone(), entry.stored.digest));
+            }
+        }
+    }
+    let held = views.held(&key.study)?.unwrap_or_default();
+    for instance in held.groups.iter().flat_map(|held| &held.group.instances) {
+        known.insert((instance.image.sop_instance.clone(), instance.digest));
+    }
+    Ok(known)
 }
 
 struct Parts {

@@ -295,7 +295,8 @@ impl Recount {
             return;
         }
         exam.last_digest = digest;
-        if exam.now.status == 70 && matches!(now.status, 50 | 60) {
+        let was_confirmed = exam.confirmed_ms > 0;
+        if was_confirmed && now.status == 50 || exam.now.status == 70 && now.status == 60 {
             exam.late = true;
             return;
         }

@@ -161,3 +161,53 @@ fn a_released_claim_stays_released_when_the_exam_is_pushed_again() {
     assert_eq!(house.claims[&uid("1.2.1")].active().count(), 0);
     assert_eq!(rule(&house.correct(release).0), "not-found");
 }
+
+#[test]
+fn a_moved_study_is_hidden_with_its_new_exam_and_shown_again_with_it() {
+    let mut house = House::new();
+    house.push(&e1());
+    house.push(&Push::new("350007", "E9", "李四", 70, "1.2.9"));
+    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    let study = StudyKey {
+        hospital: code("350006"),
+        study: uid("1.2.1"),
+    };
+    let to = key("350007", "E9", 0);
+    house.correct(CorrectionAction::MoveStudy { study, to });
+    // A new version keeps what was moved to it
+    house.push(&Push::new("350007", "E9", "李四", 65, "1.2.9"));
+    let (_, withdrawn) = house.correct(withdraw(key("350007", "E9", 0)));
+    assert!(house.claims[&uid("1.2.1")].owner().is_none());
+    house.undo(withdrawn);
+    let owner = house.claims[&uid("1.2.1")]
+        .owner()
+        .map(|claim| claim.exam.clone());
+    assert_eq!(owner, Some(key("350007", "E9", 0)));
+}
+
+#[test]
+fn images_ruled_for_an_exam_do_not_fall_back_when_it_is_withdrawn() {
+    let mut house = House::new();
+    house.push(&e1());
+    house.push(&Push::new("350007", "E9", "李四", 70, "1.2.1"));
+    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    let (study, exam) = (uid("1.2.1"), key("350007", "E9", 0));
+    house.correct(CorrectionAction::RuleConflict { study, exam });
+    house.correct(withdraw(key("350007", "E9", 0)));
+    assert!(house.claims[&uid("1.2.1")].owner().is_none());
+}
+
+#[test]
+fn undoing_a_release_keeps_numbers_that_were_corrected_meanwhile() {
+    let mut house = House::new();
+    house.push(&e1());
+    let (study, exam) = (uid("1.2.1"), key("350006", "E1", 0));
+    let (_, released) = house.correct(CorrectionAction::ReleaseUid { study, exam });
+    house.push(&e1().with("/examInfo/patientID", "C-NEW"));
+    house.undo(released);
+    let claims = &house.claims[&uid("1.2.1")];
+    assert_eq!(
+        claims.owner().map(|claim| claim.patient_id.as_str()),
+        Some("C-NEW")
+    );
+}

@@ -184,3 +184,15 @@ fn unknown_classes_and_placeholders_are_flagged() {
     assert!(row.has(ExamFlag::UnknownClass) && row.has(ExamFlag::PlaceholderApplyNo));
     assert!(!row.is_accordant());
 }
+
+#[test]
+fn a_report_that_was_taken_back_stays_so_when_a_late_50_comes() {
+    let mut house = House::new();
+    house.push(&e1(70));
+    house.push(&e1(65));
+    assert_eq!(step(&house.push(&e1(50))), PushStep::Late);
+    assert_eq!(house.row("350006", "E1").report, ReportState::Returned);
+    // A new draft is another matter
+    assert_eq!(step(&house.push(&e1(60))), PushStep::Changed);
+    assert_eq!(house.row("350006", "E1").report, ReportState::Preliminary);
+}
