@@ -16,6 +16,11 @@ pub fn folded_name(group: &str) -> String {
     folded
 }
 
+/// A name group without separators: 张小东 and 张^小东 are looked for in one place.
+pub fn joined_name(group: &str) -> String {
+    folded_name(group).replace(' ', "")
+}
+
 /// DICOM wildcard matching (PS3.4 §C.2.2.2.4): `*` any run of characters, `?` any one.
 /// Costs at most the product of the two lengths.
 pub fn wildcard_matches(pattern: &str, text: &str) -> bool {

@@ -4,7 +4,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use yingku_core::ids::StudyUid;
 use yingku_core::instance::StudyRow;
-use yingku_core::query::folded_name;
+use yingku_core::query::joined_name;
 use yingku_core::registry::Scope;
 use yingku_storage::views::studies::StudySelector;
 
@@ -99,26 +99,17 @@ impl Query {
         StudySelector::All
     }
 
-    /// The beginning of the name that every match has, if the key gives one. In ideographs the family name's end is
-    /// not known without a separator, so only the first character is certain.
+    /// The beginning of the joined name that every match has, if the key gives one.
     fn name_prefix(&self) -> Option<String> {
         let key = self.keys.get(tags::PATIENT_NAME)?;
         let group = key
             .split('=')
-            .map(folded_name)
+            .map(joined_name)
             .find(|group| !group.is_empty())?;
-        let certain: String = group
+        let prefix: String = group
             .chars()
             .take_while(|c| !matches!(c, '*' | '?'))
             .collect();
-        let separated = certain.contains(' ');
-        let prefix: String = if separated || certain.is_ascii() && is_wildcard(&group) {
-            // A blank in the key may be absent in the name and the other way round.
-            certain.split(' ').next().unwrap_or_default().to_owned()
-        } else {
-            certain.chars().take(1).collect()
-        };
-        let prefix: String = prefix.chars().take(1).collect();
         (!prefix.is_empty()).then_some(prefix)
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -39,17 +39,29 @@ const STREAM_BYTES: usize = 64 << 10;
 /// Kinds of refusals of one association that are gathered before they are recorded.
 const REFUSALS_GATHERED: usize = 256;
 
+/// An association that stays open has what it was refused recorded about this often.
+const GATHERING_TIME: Duration = Duration::from_secs(5);
+
 type Caller = (String, Option<SocketAddr>);
 
 /// Refusals of associations that have not ended yet.
 #[derive(Default)]
-pub struct Refusals(Mutex<HashMap<Caller, Vec<RefusedInstances>>>);
+pub struct Refusals(Mutex<HashMap<Caller, Gathered>>);
+
+struct Gathered {
+    since: Instant,
+    refused: Vec<RefusedInstances>,
+}
 
 impl Refusals {
     /// Counts one up; gives back what was gathered when there are too many kinds.
     fn add(&self, peer: &Peer, refused: RefusedInstances) -> Vec<RefusedInstances> {
         let mut all = self.0.lock();
-        let gathered = all.entry(key(peer)).or_default();
+        let entry = all.entry(key(peer)).or_insert_with(|| Gathered {
+            since: Instant::now(),
+            refused: Vec::new(),
+        });
+        let gathered = &mut entry.refused;
         let same = gathered.iter_mut().find(|known| {
             known.study_uid == refused.study_uid
                 && known.reason == refused.reason
@@ -59,15 +71,20 @@ impl Refusals {
             Some(known) => known.count = known.count.saturating_add(1),
             None => gathered.push(refused),
         }
-        if gathered.len() >= REFUSALS_GATHERED {
-            std::mem::take(gathered)
+        if gathered.len() >= REFUSALS_GATHERED || entry.since.elapsed() >= GATHERING_TIME {
+            entry.since = Instant::now();
+            std::mem::take(&mut entry.refused)
         } else {
             Vec::new()
         }
     }
 
     fn take(&self, peer: &Peer) -> Vec<RefusedInstances> {
-        self.0.lock().remove(&key(peer)).unwrap_or_default()
+        self.0
+            .lock()
+            .remove(&key(peer))
+            .map(|gathered| gathered.refused)
+            .unwrap_or_default()
     }
 }
 

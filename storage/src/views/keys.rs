@@ -281,7 +281,7 @@ pub fn study_index(row: &StudyRow) -> Vec<Vec<u8>> {
     for group in row.patient.name.split('=') {
         add(
             StudyAttribute::Name,
-            &yingku_core::query::folded_name(group),
+            &yingku_core::query::joined_name(group),
         );
     }
     keys

@@ -194,7 +194,9 @@ impl Gathering<'_> {
             {
                 self.book.declare(&place, latest.count, latest.time_ms);
             }
-            for detail in row.details.into_iter().filter(|d| self.counts(d.position)) {
+            // A later list replaces the earlier, as a later count does (R10).
+            let lists = row.details.into_iter().rev();
+            for detail in lists.filter(|d| self.counts(d.position)).take(1) {
                 for exam_no in detail.exam_nos {
                     named.entry(exam_no).or_insert_with(|| place.clone());
                 }

@@ -16,7 +16,7 @@ pub enum StudySelector {
     Uids(Vec<StudyUid>),
     Accession(String),
     PatientId(String),
-    /// Folded name ([`yingku_core::query::folded_name`]) or its beginning.
+    /// Joined name ([`yingku_core::query::joined_name`]) or its beginning.
     NamePrefix(String),
     /// `YYYYMMDD`, both included; empty: open.
     Dates {
