@@ -1,6 +1,6 @@
 //! Rulings of a person about exams and images.
 
-use yingku_core::correction::{CorrectionMade, REASON_LIMIT};
+use yingku_core::correction::{CorrectionAction, CorrectionMade, REASON_LIMIT};
 use yingku_core::event::Event;
 use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
@@ -24,6 +24,11 @@ pub async fn correct(
         !made.reason.trim().is_empty() && made.reason.chars().count() <= REASON_LIMIT,
         "--reason: 1 至 {REASON_LIMIT} 字 (characters)"
     );
+    // The rules refuse to undo these two: the opposite ruling is a new correction.
+    let can_be_undone = !matches!(
+        made.action,
+        CorrectionAction::RuleReuse { .. } | CorrectionAction::Undo { .. }
+    );
     // Images that came a moment ago are part of what is corrected.
     archive.settle().await?;
     let submission = Submission {
@@ -35,12 +40,12 @@ pub async fn correct(
     match decided.outcome {
         Outcome::Refused(refusal) => anyhow::bail!(refusal.message),
         Outcome::Done | Outcome::Push(_) => {
-            output
-                .line(format!(
-                    "已更正 (corrected): 位置 (position) {}; 撤销 (undo): yingku correct undo {}",
-                    decided.position, decided.position
-                ))
-                .await?;
+            let position = decided.position;
+            let mut line = format!("已更正 (corrected): 位置 (position) {position}");
+            if can_be_undone {
+                line += &format!("; 撤销 (undo): yingku correct undo {position}");
+            }
+            output.line(line).await?;
             Ok(true)
         }
     }
