@@ -1,7 +1,8 @@
 //! C-STORE into the archive: a small instance is gathered in memory, a large one streams into a pack.
 //!
-//! Bytes on their way in are bounded over all associations. An instance takes its first share before anything of it is
-//! read, so one that has begun never waits for another to give memory back: if there is no more, it goes to a pack.
+//! Bytes on their way in are bounded over all associations. An instance takes its first share with its first piece (a
+//! sender that has sent none holds nothing) and never waits for another to give memory back after that: if there is no
+//! more, it goes to a pack.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
