@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, DecideError, exam, instances};
+use super::{Context, DecideError, exam, held, instances};
 use crate::correction::{Before, CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
 use crate::exam::{ExamHistory, ExamRow, ExamStep, WithdrawnBy};
 use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
@@ -174,7 +174,7 @@ fn set_claims<S: State>(
             instances::rehome(work, context, &from, &owner)?;
         }
     }
-    instances::adopt(work, context, study)?;
+    held::adopt(work, context, study)?;
     for key in work.claims(study)?.claims.iter().map(|claim| &claim.exam) {
         let Some(before) = work.exam(key)? else {
             continue;
@@ -256,7 +256,7 @@ fn release<S: State>(
     }
     // Images stay where they are: without a matching claim they are hidden.
     exam::put_claims(work, context, study, claims)?;
-    instances::adopt(work, context, study)?;
+    held::adopt(work, context, study)?;
     exam::settle(work, context, study, None)?;
     Ok(Ok(Before::Claims {
         study: study.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, DecideError, instances};
+use super::{Context, DecideError, held, instances};
 use crate::contract::push::{ExamPushedBody, ExamStatus, ExamSummary};
 use crate::correction::ReuseRuling;
 use crate::dictionaries::{canonical_class, is_placeholder};
@@ -465,7 +465,7 @@ pub(super) fn take_claims<S: State>(
         .collect();
     let mut adopted = 0u32;
     for study in &touched {
-        adopted = adopted.saturating_add(instances::adopt(work, context, study)?);
+        adopted = adopted.saturating_add(held::adopt(work, context, study)?);
     }
     set_standing(work, context, row)?;
     for study in &touched {

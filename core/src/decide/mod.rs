@@ -5,10 +5,12 @@
 
 mod correction;
 mod exam;
+mod held;
 mod instances;
+mod known;
 mod statistics;
 
-use crate::event::{Event, HoldExpired, RULES_VERSION, SignUsed, TestDataPurged};
+use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind};
 use crate::ids::{Position, StudyKey};
@@ -94,7 +96,7 @@ fn decide_read<S: State>(
         Event::StatisticsDeclared(body) => statistics::declared(&mut work, context, body)?,
         Event::DetailDeclared(body) => statistics::detailed(&mut work, context, body)?,
         Event::CorrectionMade(body) => correction::made(&mut work, context, body)?,
-        Event::HoldExpired(body) => hold_expired(&mut work, body)?,
+        Event::HoldExpired(body) => held::expired(&mut work, body)?,
         Event::SignUsed(body) => sign_used(&mut work, context, body)?,
         Event::TestDataPurged(body) => purged(&mut work, context, body)?,
         Event::InstancesRefused(body) => {
@@ -122,17 +124,6 @@ fn decide_read<S: State>(
     };
     // What is refused leaves no trace but the lists that say so.
     Ok((outcome, work.changes))
-}
-
-fn hold_expired<S: State>(
-    work: &mut Work<'_, S>,
-    body: &HoldExpired,
-) -> Result<Outcome, StateError> {
-    let mut held = work.held(&body.study)?;
-    held.groups
-        .retain(|held| held.group.hospital != body.hospital || held.position > body.up_to);
-    work.put_held(body.study.clone(), held);
-    Ok(Outcome::Done)
 }
 
 fn sign_used<S: State>(

@@ -3,7 +3,9 @@
 pub mod chunk;
 pub mod doubt;
 pub mod facts;
+pub mod held;
 pub mod matching;
+pub mod place;
 pub mod study;
 
 pub use chunk::{CHUNK_INSTANCES, Chunk, ChunkEntry, ChunkError};
@@ -11,8 +13,10 @@ pub use facts::{
     ImageFacts, InstanceFacts, InstancesStored, PatientFacts, SeriesFacts, SeriesGroup,
     StoredInstance, StudyFacts,
 };
+pub use held::{HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, HoldReason};
 pub use matching::{Match, match_instance};
+pub use place::{InstanceKey, Place};
 pub use study::{
-    CLAIM_LIMIT, CLASS_LIMIT, Claim, HeldGroup, HeldStudy, HoldReason, ImageCounts, SERIES_LIMIT,
-    SeriesRow, StudyClaims, StudyRow, is_image_class,
+    CLAIM_LIMIT, CLASS_LIMIT, Claim, ImageCounts, LOOKED_THROUGH_CHUNKS, SERIES_LIMIT, SeriesRow,
+    StudyClaims, StudyRow, is_image_class,
 };

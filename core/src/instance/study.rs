@@ -2,11 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{PatientFacts, SeriesFacts, SeriesGroup, StudyFacts};
-use crate::ids::{ExamKey, HospitalCode, PackId, Position, SeriesUid, StudyKey, StudyUid, Uid};
+use super::facts::{PatientFacts, SeriesFacts, StudyFacts};
+use crate::ids::{ExamKey, HospitalCode, Position, SeriesUid, StudyKey, StudyUid, Uid};
 
 /// Series of one study at most; more are kept in the pack and flagged, not indexed.
 pub const SERIES_LIMIT: usize = 10_000;
+
+/// Chunks of a study that are looked through for an instance: some 100 µs. In a study of more, instances are listed by
+/// their UIDs, so that one more costs the same in a study of any size.
+pub const LOOKED_THROUGH_CHUNKS: u32 = 4;
 
 /// Exams that may claim one study UID; a further push is taken, its claim is not (it is flagged as a conflict).
 pub const CLAIM_LIMIT: usize = 256;
@@ -64,32 +68,6 @@ impl StudyClaims {
     pub fn is_contested(&self) -> bool {
         self.active().count() > self.owning().count()
     }
-}
-
-/// Why stored instances are kept aside, not shown (R8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum HoldReason {
-    /// No exam with this study UID was pushed.
-    Unregistered,
-    /// PatientID or AccessionNumber differ.
-    Mismatch,
-}
-
-/// Instances of one study UID that are kept aside: stored, not shown, adopted when a matching push arrives.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct HeldStudy {
-    pub groups: Vec<HeldGroup>,
-}
-
-/// Instances of one series that were stored by one record and match no exam.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldGroup {
-    pub pack: PackId,
-    pub position: Position,
-    pub time_ms: i64,
-    pub reason: HoldReason,
-    pub group: SeriesGroup,
 }
 
 /// One study of one hospital: what C-FIND answers, and the counts.
@@ -168,6 +146,12 @@ impl StudyRow {
             }
         }
         counts
+    }
+
+    /// Whether its instances are listed by their UIDs, beside their chunks.
+    pub fn is_listed(&self) -> bool {
+        let chunks = self.series.iter().map(|series| series.chunks);
+        chunks.fold(0, u32::saturating_add) > LOOKED_THROUGH_CHUNKS
     }
 
     /// Distinct visible instances.

@@ -1,5 +1,6 @@
 //! Opening an archive: log, views, packs, and what the last run left unfinished.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use yingku_core::instance::SeriesGroup;
 use super::audit::Audit;
 use super::facts::FactsQueue;
 use super::follower::{Follower, open_views};
-use super::intake::decode_facts;
+use super::intake::{decode_facts, held_instance};
 use super::{Archive, ErrorDigest, ErrorDigestError, Inner, Submission, SubmitError};
 use crate::keys::ClusterKey;
 use crate::log::{EmbeddedLog, EmbeddedLogOptions, EventLog, LogOpenError};
 use crate::packs::{PackOpenError, PackOptions, Packs, Placed};
-use crate::views::ViewsError;
+use crate::views::{Views, ViewsError};
 
 /// The audit log's part of the event log's reserve.
 const AUDIT_RESERVE_PART: u64 = 8;
@@ -192,35 +193,43 @@ impl Archive {
     }
 }
 
-/// Instances that the views hold of the studies that a pack names, shown or held: one look for each study, however many
-/// records it has in the pack.
+/// Instances that the views show of the studies that a pack names: one look for each study, however many records it
+/// has in the pack.
 #[derive(Default)]
 struct KnownStudies(HashMap<StudyKey, HashSet<(SopInstanceUid, [u8; 16])>>);
 
 impl KnownStudies {
-    /// Whether the views hold every instance of the group.
+    /// Whether the views have every instance of the group, shown or held.
     fn has(&mut self, archive: &Archive, group: &SeriesGroup) -> Result<bool, ViewsError> {
         let key = StudyKey {
             hospital: group.hospital.clone(),
             study: group.study_uid.clone(),
         };
-        if !self.0.contains_key(&key) {
-            let known = known_instances(archive, &key)?;
-            self.0.insert(key.clone(), known);
-        }
-        let known = self.0.get(&key);
-        Ok(group.instances.iter().all(|instance| {
+        let shown = match self.0.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let shown = shown_instances(&archive.views(), place.key())?;
+                place.insert(shown)
+            }
+        };
+        for instance in &group.instances {
             let identity = (instance.image.sop_instance.clone(), instance.digest);
-            known.is_some_and(|known| known.contains(&identity))
-        }))
+            if !shown.contains(&identity)
+                && !archive
+                    .views()
+                    .is_held(&held_instance(&group.study_uid, instance))?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
-fn known_instances(
-    archive: &Archive,
+fn shown_instances(
+    views: &Views,
     key: &StudyKey,
 ) -> Result<HashSet<(SopInstanceUid, [u8; 16])>, ViewsError> {
-    let views = archive.views();
     let mut known = HashSet::new();
     if let Some(study) = views.study(key)? {
         for series in 0..study.series.len() {
@@ -228,10 +237,6 @@ fn known_instances(
                 known.insert((entry.image().sop_instance.clone(), entry.stored.digest));
             }
         }
-    }
-    let held = views.held(&key.study)?.unwrap_or_default();
-    for instance in held.groups.iter().flat_map(|held| &held.group.instances) {
-        known.insert((instance.image.sop_instance.clone(), instance.digest));
     }
     Ok(known)
 }

@@ -10,12 +10,16 @@ use yingku_core::correction::CorrectionRow;
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingRow};
 use yingku_core::ids::{ExamKey, Position, StudyKey, StudyUid};
-use yingku_core::instance::{Chunk, HeldStudy, StudyClaims, StudyRow};
+use yingku_core::instance::{
+    Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Place, StudyClaims,
+    StudyRow,
+};
 use yingku_core::registry::Registry;
 use yingku_core::state::{Changes, ChunkKey, Replaced, State, StateError};
 use yingku_core::statistics::{DayKey, DeclarationRow};
 
 use super::rows::Rows;
+use super::studies::decode_chunk;
 use super::{Cursor, View, Views, ViewsError, decode, encode, keys};
 
 /// Collects the changes of one log batch; they are written in one piece, with the cursor. While empty views are loaded
@@ -157,11 +161,30 @@ impl<'a> BatchState<'a> {
             self.rows
                 .insert(View::Chunks, &keys::chunk(&at), row.as_deref());
         }
+        for (at, place) in changes.places {
+            match place {
+                Some(place) => self.put(View::Places, keys::place(&at), &place)?,
+                None => self.delete(View::Places, keys::place(&at)),
+            }
+        }
         for (study, held) in changes.held {
-            if held.groups.is_empty() {
+            if held.instances == 0 {
                 self.delete(View::Held, keys::claims(&study));
             } else {
                 self.put(View::Held, keys::claims(&study), &held)?;
+            }
+        }
+        for (at, group) in changes.held_groups {
+            match group {
+                Some(group) => self.put(View::HeldGroups, keys::held_group(&at), &group)?,
+                None => self.delete(View::HeldGroups, keys::held_group(&at)),
+            }
+        }
+        for (instance, held) in changes.held_instances {
+            if held {
+                self.put_empty(View::HeldInstances, keys::held_instance(&instance));
+            } else {
+                self.delete(View::HeldInstances, keys::held_instance(&instance));
             }
         }
         for (day, row) in changes.declarations {
@@ -330,16 +353,24 @@ impl State for BatchState<'_> {
     }
 
     fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, StateError> {
-        Ok(self.look(View::Chunks, &keys::chunk(at), |bytes| {
-            Chunk::decode(bytes).map_err(|source| ViewsError::Row {
-                view: View::Chunks.name(),
-                source: Box::new(source),
-            })
-        })?)
+        Ok(self.look(View::Chunks, &keys::chunk(at), decode_chunk)?)
     }
 
     fn held(&self, study: &StudyUid) -> Result<Option<HeldStudy>, StateError> {
         self.read(View::Held, keys::claims(study))
+    }
+
+    fn held_group(&self, at: &HeldGroupKey) -> Result<Option<HeldGroup>, StateError> {
+        self.read(View::HeldGroups, keys::held_group(at))
+    }
+
+    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
+        let key = keys::held_instance(instance);
+        Ok(self.look(View::HeldInstances, &key, |_| Ok(()))?.is_some())
+    }
+
+    fn place(&self, at: &InstanceKey) -> Result<Option<Place>, StateError> {
+        self.read(View::Places, keys::place(at))
     }
 
     fn declaration(&self, day: &DayKey) -> Result<Option<DeclarationRow>, StateError> {

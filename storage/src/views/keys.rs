@@ -6,7 +6,7 @@
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position, StudyKey, StudyUid};
-use yingku_core::instance::StudyRow;
+use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
 use yingku_core::state::ChunkKey;
 use yingku_core::statistics::DayKey;
 
@@ -28,10 +28,16 @@ pub enum View {
     Studies,
     /// hospital, study UID, series, chunk → instances
     Chunks,
+    /// hospital, study UID, SOP Instance UID, digest of a further version → place; of large studies only
+    Places,
     /// attribute, value, hospital, study UID → nothing
     StudyIndex,
-    /// study UID → held groups
+    /// study UID → what is held of it, counted
     Held,
+    /// study UID, number → held group
+    HeldGroups,
+    /// study UID, SOP Instance UID, digest → nothing
+    HeldInstances,
     /// hospital, date, class → declarations
     Declarations,
     /// kind, hospital, subject → finding
@@ -49,7 +55,7 @@ pub enum View {
 }
 
 impl View {
-    pub const ALL: [View; 16] = [
+    pub const ALL: [View; 19] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -57,8 +63,11 @@ impl View {
         View::Claims,
         View::Studies,
         View::Chunks,
+        View::Places,
         View::StudyIndex,
         View::Held,
+        View::HeldGroups,
+        View::HeldInstances,
         View::Declarations,
         View::Findings,
         View::Corrections,
@@ -77,8 +86,11 @@ impl View {
             View::Claims => "claims",
             View::Studies => "studies",
             View::Chunks => "chunks",
+            View::Places => "places",
             View::StudyIndex => "study_index",
             View::Held => "held",
+            View::HeldGroups => "held_groups",
+            View::HeldInstances => "held_instances",
             View::Declarations => "declarations",
             View::Findings => "findings",
             View::Corrections => "corrections",
@@ -129,6 +141,11 @@ impl Key {
 
     pub fn u64(mut self, number: u64) -> Self {
         self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    fn digest(mut self, digest: &[u8; 16]) -> Self {
+        self.0.extend_from_slice(digest);
         self
     }
 
@@ -248,6 +265,32 @@ pub fn chunk(at: &ChunkKey) -> Vec<u8> {
         .text(at.study.study.as_str())
         .u32(at.series)
         .u32(at.chunk)
+        .done()
+}
+
+pub fn place(at: &InstanceKey) -> Vec<u8> {
+    let key = Key::default()
+        .text(at.study.hospital.as_str())
+        .text(at.study.study.as_str())
+        .text(at.sop_instance.as_str());
+    match &at.version {
+        Some(digest) => key.digest(digest).done(),
+        None => key.done(),
+    }
+}
+
+pub fn held_group(at: &HeldGroupKey) -> Vec<u8> {
+    Key::default()
+        .text(at.study.as_str())
+        .u32(at.number)
+        .done()
+}
+
+pub fn held_instance(instance: &HeldInstance) -> Vec<u8> {
+    Key::default()
+        .text(instance.study.as_str())
+        .text(instance.sop_instance.as_str())
+        .digest(&instance.digest)
         .done()
 }
 

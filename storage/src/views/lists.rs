@@ -2,8 +2,8 @@
 
 use yingku_core::correction::CorrectionRow;
 use yingku_core::finding::{FindingKey, FindingKind, FindingRow};
-use yingku_core::ids::{HospitalCode, Position, StudyUid};
-use yingku_core::instance::HeldStudy;
+use yingku_core::ids::{HospitalCode, Position};
+use yingku_core::instance::HeldGroup;
 use yingku_core::refusal::RefusalRow;
 use yingku_core::statistics::{DayKey, DeclarationRow};
 
@@ -78,19 +78,13 @@ impl Views {
         Ok(rows)
     }
 
-    /// Every study that has held instances.
+    /// Every held group, those of one study one after the other.
     pub fn visit_held(
         &self,
-        visit: &mut dyn FnMut(StudyUid, HeldStudy) -> Walk,
+        visit: &mut dyn FnMut(HeldGroup) -> Walk,
     ) -> Result<(), ViewsError> {
-        self.scan(View::Held, &[], &[], |key, value| {
-            let uid = std::str::from_utf8(key)
-                .ok()
-                .and_then(|text| StudyUid::new(text).ok());
-            Ok(match uid {
-                Some(uid) => visit(uid, decode(View::Held, value)?),
-                None => Walk::On,
-            })
+        self.scan(View::HeldGroups, &[], &[], |_, value| {
+            Ok(visit(decode(View::HeldGroups, value)?))
         })
     }
 

@@ -413,17 +413,15 @@ impl Gathering<'_> {
     fn held(&mut self, hospitals: &[HospitalCode]) -> Result<(), ViewsError> {
         let mut groups: Vec<(Place, HeldSummary)> = Vec::new();
         let views = self.views;
-        views.visit_held(&mut |study, held| {
-            for group in &held.groups {
-                if !self.counts(group.position) || !hospitals.contains(&group.group.hospital) {
-                    continue;
-                }
-                let date = self.date_of(group);
-                if self.within(&date) {
-                    let modality = group.group.series.modality.as_str();
-                    let place = self.place(group.group.hospital.as_str(), &date, modality);
-                    groups.push((place, HeldSummary::of(&study, group)));
-                }
+        views.visit_held(&mut |held| {
+            if !self.counts(held.position) || !hospitals.contains(&held.group.hospital) {
+                return Walk::On;
+            }
+            let date = self.date_of(&held);
+            if self.within(&date) {
+                let modality = held.group.series.modality.as_str();
+                let place = self.place(held.group.hospital.as_str(), &date, modality);
+                groups.push((place, HeldSummary::of(&held)));
             }
             Walk::On
         })?;
@@ -455,12 +453,12 @@ struct HeldSummary {
 }
 
 impl HeldSummary {
-    fn of(study: &StudyUid, held: &HeldGroup) -> Self {
+    fn of(held: &HeldGroup) -> Self {
         Self {
-            study: study.clone(),
+            study: held.group.study_uid.clone(),
             sender: held.group.sender.clone(),
             reason: held.reason,
-            count: u32::try_from(held.group.instances.len()).unwrap_or(u32::MAX),
+            count: held.count(),
         }
     }
 }
