@@ -9,6 +9,7 @@ mod duties;
 mod edges;
 mod open_files;
 mod operate;
+mod reconciliation;
 mod registry;
 mod serve;
 mod shutdown;

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::correction::CorrectionRow;
 use crate::exam::{ExamHistory, ExamRow};
-use crate::finding::{FindingKey, FindingRow};
+use crate::finding::{FindingKey, FindingRow, SettledFinding};
 use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
 use crate::instance::{
-    Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Place, StudyClaims,
-    StudyRow,
+    Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
+    Place, StudyClaims, StudyRow,
 };
 use crate::refusal::RefusalRow;
 use crate::registry::{Registry, RegistryChange};
@@ -89,6 +89,10 @@ pub struct Changes {
     pub held_instances: BTreeMap<HeldInstance, bool>,
     pub declarations: BTreeMap<DayKey, DeclarationRow>,
     pub findings: BTreeMap<FindingKey, Option<FindingRow>>,
+    pub settled: Vec<SettledFinding>,
+    pub former_holds: Vec<FormerHold>,
+    /// A study's counts after a record, for questions about the past.
+    pub counted: BTreeMap<(StudyKey, Position), ImageCounts>,
     pub corrections: BTreeMap<Position, CorrectionRow>,
     pub refused_pushes: BTreeMap<Position, Option<Vec<u8>>>,
     /// Expiry of each mark; `None` removes it.
@@ -109,6 +113,8 @@ pub struct Replaced<T> {
 pub struct Work<'a, S: State> {
     state: &'a S,
     pub changes: Changes,
+    /// Studies whose counts this record changes otherwise than by arrivals.
+    pub(crate) corrected: BTreeSet<StudyKey>,
 }
 
 impl<'a, S: State> Work<'a, S> {
@@ -116,6 +122,7 @@ impl<'a, S: State> Work<'a, S> {
         Self {
             state,
             changes: Changes::default(),
+            corrected: BTreeSet::new(),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Instances that match no exam: kept aside, shown once they match, dropped when they have waited too long (R8).
 
-use super::instances::{Arrival, destination, show};
 use super::Context;
+use super::instances::{Arrival, destination, show};
 use crate::event::HoldExpired;
 use crate::ids::{StudyKey, StudyUid};
-use crate::instance::{HeldGroup, HeldGroupKey, HeldInstance, HoldReason, SeriesGroup};
+use crate::instance::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HoldReason, SeriesGroup};
 use crate::outcome::Outcome;
 use crate::state::{State, StateError, Work};
 
@@ -35,6 +35,7 @@ pub(super) fn hold<S: State>(
         position: arrival.position,
         time_ms: arrival.time_ms,
         reason,
+        since: arrival.position,
         group: SeriesGroup {
             instances: fresh,
             ..group.clone()
@@ -74,10 +75,17 @@ pub(super) fn adopt<S: State>(
                 };
                 show(work, context, arrival, &study, &held.group)?;
                 adopted = adopted.saturating_add(held.count());
-                let_go(work, at, &held)?;
+                let_go(work, context, at, &held)?;
             }
             Err(reason) if reason != held.reason => {
-                work.put_held_group(at, Some(HeldGroup { reason, ..held }));
+                end_hold(work, context, &held);
+                let since = context.position;
+                let held = HeldGroup {
+                    reason,
+                    since,
+                    ..held
+                };
+                work.put_held_group(at, Some(held));
             }
             Err(_) => {}
         }
@@ -88,11 +96,12 @@ pub(super) fn adopt<S: State>(
 /// Drops what a hospital's study has held for too long.
 pub(super) fn expired<S: State>(
     work: &mut Work<'_, S>,
+    context: Context<'_>,
     body: &HoldExpired,
 ) -> Result<Outcome, StateError> {
     for (at, held) in groups(work, &body.study)? {
         if held.group.hospital == body.hospital && held.position <= body.up_to {
-            let_go(work, at, &held)?;
+            let_go(work, context, at, &held)?;
         }
     }
     Ok(Outcome::Done)
@@ -116,11 +125,19 @@ fn groups<S: State>(
     Ok(groups)
 }
 
+/// Keeps for questions about the past that a group was held, and why.
+fn end_hold<S: State>(work: &mut Work<'_, S>, context: Context<'_>, held: &HeldGroup) {
+    let former = FormerHold::of(held, context.position);
+    work.changes.former_holds.push(former);
+}
+
 fn let_go<S: State>(
     work: &mut Work<'_, S>,
+    context: Context<'_>,
     at: HeldGroupKey,
     group: &HeldGroup,
 ) -> Result<(), StateError> {
+    end_hold(work, context, group);
     for instance in &group.group.instances {
         let held = HeldInstance {
             study: at.study.clone(),

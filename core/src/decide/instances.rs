@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::known::{Found, Known};
-use super::{Context, held};
+use super::{Context, held, past, settle_finding};
 use crate::exam::ExamRow;
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey};
@@ -108,7 +108,7 @@ pub(super) fn show<S: State>(
         };
         known.add(uid, instance.digest);
         if further {
-            further_version(work, context, key, uid);
+            further_version(work, context, key, uid)?;
         }
         let entry = ChunkEntry {
             stored: instance.clone(),
@@ -151,8 +151,10 @@ fn new_study(key: &StudyKey, context: Context<'_>, group: &SeriesGroup) -> Study
         last_time_ms: context.time_ms,
         patient: group.patient.clone(),
         study: group.study.clone(),
+        given: None,
         series: Vec::new(),
         bytes: 0,
+        counted: None,
     }
 }
 
@@ -298,6 +300,7 @@ fn overflow<S: State>(work: &mut Work<'_, S>, context: Context<'_>, key: &StudyK
         },
         Some(FindingRow {
             position: context.position,
+            since: context.position,
             time_ms: context.time_ms,
             exams: Vec::new(),
             detail: vec![format!("more than {SERIES_LIMIT} series")],
@@ -305,25 +308,33 @@ fn overflow<S: State>(work: &mut Work<'_, S>, context: Context<'_>, key: &StudyK
     );
 }
 
+/// Lists it, since when it first was so.
 fn further_version<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
-    key: &StudyKey,
+    study: &StudyKey,
     uid: &SopInstanceUid,
-) {
-    work.put_finding(
-        FindingKey {
-            kind: FindingKind::FurtherVersion,
-            hospital: key.hospital.clone(),
-            subject: format!("{}/{uid}", key.study),
-        },
-        Some(FindingRow {
+) -> Result<(), StateError> {
+    let key = further_version_of(study, uid);
+    if work.finding(&key)?.is_none() {
+        let row = FindingRow {
             position: context.position,
+            since: context.position,
             time_ms: context.time_ms,
             exams: Vec::new(),
             detail: vec!["bytes".to_owned()],
-        }),
-    );
+        };
+        work.put_finding(key, Some(row));
+    }
+    Ok(())
+}
+
+fn further_version_of(study: &StudyKey, uid: &SopInstanceUid) -> FindingKey {
+    FindingKey {
+        kind: FindingKind::FurtherVersion,
+        hospital: study.hospital.clone(),
+        subject: format!("{study}/{uid}"),
+    }
 }
 
 /// Instances of a study to hide or show, and those that changed.
@@ -336,6 +347,7 @@ pub(super) fn set_hidden<S: State>(
     let Some(before) = work.study(key)? else {
         return Ok(Vec::new());
     };
+    past::keep(work, key)?;
     let mut chunks = Vec::new();
     for_each_chunk(work, &before, |at, chunk| chunks.push((at, chunk)))?;
     let mut row = before.clone();
@@ -394,6 +406,9 @@ pub(super) fn remove_study<S: State>(
     let Some(row) = work.study(key)? else {
         return Ok(());
     };
+    if row.counted.is_some() {
+        past::keep(work, key)?;
+    }
     let mut chunks = Vec::new();
     for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
     for (at, chunk) in chunks {
@@ -419,12 +434,19 @@ pub(super) fn rehome<S: State>(
     let Some(row) = work.study(from)? else {
         return Ok(());
     };
-    let mut chunks = Vec::new();
-    for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
     let target = StudyKey {
         hospital: to.clone(),
         study: from.study.clone(),
     };
+    past::keep(work, from)?;
+    past::keep(work, &target)?;
+    let mut chunks = Vec::new();
+    for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
+    let entries = chunks.iter().flat_map(|(_, chunk)| &chunk.entries);
+    for entry in entries.filter(|entry| entry.further) {
+        let key = further_version_of(from, &entry.image().sop_instance);
+        settle_finding(work, context, key)?;
+    }
     for (at, chunk) in chunks {
         let Some(series) = usize::try_from(at.series)
             .ok()
@@ -447,7 +469,8 @@ pub(super) fn rehome<S: State>(
             };
             let arrival = Arrival {
                 pack: first.pack,
-                position: first.position,
+                // There from this record on, so that a question about the past sees it where it was.
+                position: context.position,
                 time_ms: context.time_ms,
             };
             show(work, context, arrival, &target, &group)?;
@@ -466,7 +489,7 @@ pub(super) fn rehome<S: State>(
 }
 
 fn came_together(a: &ChunkEntry, b: &ChunkEntry) -> bool {
-    (&a.sender, a.pack, a.position, a.hidden) == (&b.sender, b.pack, b.position, b.hidden)
+    (&a.sender, a.pack, a.hidden) == (&b.sender, b.pack, b.hidden)
 }
 
 /// Compares an exam with its studies' images; lists or settles the doubt. Whether there is one (R8).
@@ -505,6 +528,7 @@ pub(super) fn doubts<S: State>(
             key,
             Some(FindingRow {
                 position: context.position,
+                since: context.position,
                 time_ms: context.time_ms,
                 exams: vec![exam.key.to_string()],
                 detail: differing.into_iter().map(str::to_owned).collect(),

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AeTitle, HospitalCode, PackId, SeriesUid, SopInstanceUid, StudyUid, Uid};
+use crate::time::LocalDate;
 
 /// Version of the attribute list below.
 pub const FACTS_VERSION: u16 = 1;
@@ -54,6 +55,14 @@ pub struct StudyFacts {
     pub patient_age: String,
     /// (0008,0080)
     pub institution: String,
+}
+
+impl StudyFacts {
+    /// Study Date, if it is one.
+    pub fn day(&self) -> Option<LocalDate> {
+        let number = self.date.trim().parse().ok()?;
+        LocalDate::from_number(number).ok()
+    }
 }
 
 /// Series level (PS3.4 table C.6-3).

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::SeriesGroup;
-use crate::ids::{PackId, Position, SopInstanceUid, StudyUid};
+use crate::ids::{AeTitle, HospitalCode, PackId, Position, SopInstanceUid, StudyUid};
 
 /// Why stored instances are kept aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,12 +37,53 @@ pub struct HeldGroup {
     pub position: Position,
     pub time_ms: i64,
     pub reason: HoldReason,
+    /// The record since which it is held for this reason.
+    pub since: Position,
     pub group: SeriesGroup,
 }
 
 impl HeldGroup {
     pub fn count(&self) -> u32 {
         u32::try_from(self.group.instances.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// A group that is held no more, or for another reason now: what a question about the past asks.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerHold {
+    pub hospital: HospitalCode,
+    pub study: StudyUid,
+    pub sender: AeTitle,
+    pub modality: String,
+    /// Study Date as `YYYY-MM-DD`; empty if the images have none that is a date.
+    pub date: String,
+    /// When the instances came, unix milliseconds.
+    pub time_ms: i64,
+    pub reason: HoldReason,
+    pub count: u32,
+    pub since: Position,
+    /// The record that ended it.
+    pub until: Position,
+}
+
+impl FormerHold {
+    pub fn of(held: &HeldGroup, until: Position) -> Self {
+        Self {
+            hospital: held.group.hospital.clone(),
+            study: held.group.study_uid.clone(),
+            sender: held.group.sender.clone(),
+            modality: held.group.series.modality.clone(),
+            date: held
+                .group
+                .study
+                .day()
+                .map_or_else(String::new, |day| day.to_string()),
+            time_ms: held.time_ms,
+            reason: held.reason,
+            count: held.count(),
+            since: held.since,
+            until,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::ids::HospitalCode;
 use crate::registry::{HospitalMode, Matching, Registry, Scope};
 
 /// VR SH holds at most 16 characters (PS3.5 §6.2), so a longer accessionNo was cut on its way into the images.
-const ACCESSION_CHARACTERS: usize = 16;
+pub(super) const ACCESSION_CHARACTERS: usize = 16;
 
 /// What a comparison came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 pub mod chunk;
 pub mod doubt;
 pub mod facts;
+pub mod given;
 pub mod held;
 pub mod matching;
 pub mod place;
@@ -13,10 +14,11 @@ pub use facts::{
     ImageFacts, InstanceFacts, InstancesStored, PatientFacts, SeriesFacts, SeriesGroup,
     StoredInstance, StudyFacts,
 };
-pub use held::{HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, HoldReason};
+pub use given::Given;
+pub use held::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, HoldReason};
 pub use matching::{Match, match_instance};
 pub use place::{InstanceKey, Place};
 pub use study::{
-    CLAIM_LIMIT, CLASS_LIMIT, Claim, ImageCounts, LOOKED_THROUGH_CHUNKS, SERIES_LIMIT, SeriesRow,
-    StudyClaims, StudyRow, is_image_class,
+    CLAIM_LIMIT, CLASS_LIMIT, Claim, CountedAt, ImageCounts, LOOKED_THROUGH_CHUNKS, SERIES_LIMIT,
+    SeriesRow, StudyClaims, StudyRow, is_image_class,
 };

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::chunk::ChunkEntry;
 use super::facts::{PatientFacts, SeriesFacts, StudyFacts};
+use super::given::Given;
 use crate::ids::{ExamKey, HospitalCode, Position, SeriesUid, StudyKey, StudyUid, Uid};
 
 /// Series of one study at most; more are kept in the pack and flagged, not indexed.
@@ -23,6 +25,8 @@ pub struct StudyClaims {
     pub holders: Vec<HospitalCode>,
     /// An operator's ruling on whose the study is; absent: the first active claimant's.
     pub ruled_for: Option<ExamKey>,
+    /// The latest correction that says whose the study is and is not undone.
+    pub corrected: Option<Position>,
 }
 
 /// One exam's claim on a study UID.
@@ -36,7 +40,7 @@ pub struct Claim {
     pub accession_no: Option<String>,
     /// The exam is withdrawn, declares the study no longer, or an operator released it.
     pub released: bool,
-    /// Given by an operator (a moved study), not by a push.
+    /// An operator said that the images are this exam's: their identifiers are not compared.
     pub moved: bool,
 }
 
@@ -64,6 +68,23 @@ impl StudyClaims {
         })
     }
 
+    /// The owner's claim if an operator's word, not the images' identifiers, made them its own.
+    pub fn given(&self) -> Option<&Claim> {
+        let moved = |claim: &&Claim| claim.moved;
+        self.owner()
+            .filter(moved)
+            .or_else(|| self.owning().find(moved))
+    }
+
+    /// Whether the study leads to this exam: to every exam that claims or claimed it, but after a ruling only to those
+    /// whose it is.
+    pub fn leads_to(&self, exam: &ExamKey) -> bool {
+        match &self.ruled_for {
+            Some(ruled_for) => ruled_for == exam || self.owning().any(|claim| claim.exam == *exam),
+            None => true,
+        }
+    }
+
     /// Whether two patients or hospitals claim it.
     pub fn is_contested(&self) -> bool {
         self.active().count() > self.owning().count()
@@ -77,11 +98,23 @@ pub struct StudyRow {
     pub first_position: Position,
     pub first_time_ms: i64,
     pub last_time_ms: i64,
+    /// As the first instance has them.
     pub patient: PatientFacts,
     pub study: StudyFacts,
+    /// What is answered in their place.
+    pub given: Option<Given>,
     pub series: Vec<SeriesRow>,
     /// Bytes of visible and hidden instances.
     pub bytes: u64,
+    /// The last line of the study's past counts.
+    pub counted: Option<CountedAt>,
+}
+
+/// Counts of a study's images after a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedAt {
+    pub position: Position,
+    pub counts: ImageCounts,
 }
 
 /// One series of a study.
@@ -127,6 +160,29 @@ impl ImageCounts {
         self.images.max(self.frames) >= declared
     }
 
+    /// Both together.
+    pub fn and(self, more: Self) -> Self {
+        Self {
+            instances: self.instances.saturating_add(more.instances),
+            images: self.images.saturating_add(more.images),
+            images_without_zero: self
+                .images_without_zero
+                .saturating_add(more.images_without_zero),
+            frames: self.frames.saturating_add(more.frames),
+        }
+    }
+
+    /// Counts an instance that readers see; whether its series is that of scanned apply forms.
+    pub fn add(&mut self, entry: &ChunkEntry, in_series_zero: bool) {
+        self.instances = self.instances.saturating_add(1);
+        if is_image_class(&entry.image().sop_class) {
+            self.images = self.images.saturating_add(1);
+            self.frames = self.frames.saturating_add(entry.image().frames.max(1));
+            let without_zero = u32::from(!in_series_zero);
+            self.images_without_zero = self.images_without_zero.saturating_add(without_zero);
+        }
+    }
+
     /// More than declared, however counted.
     pub fn exceeds(&self, declared: u32) -> bool {
         self.images_without_zero > declared
@@ -134,6 +190,14 @@ impl ImageCounts {
 }
 
 impl StudyRow {
+    /// Patient and study attributes as queries answer and match them.
+    pub fn answered(&self) -> (&PatientFacts, &StudyFacts) {
+        match &self.given {
+            Some(given) => (&given.patient, &given.study),
+            None => (&self.patient, &self.study),
+        }
+    }
+
     pub fn counts(&self) -> ImageCounts {
         let mut counts = ImageCounts::default();
         for series in &self.series {
@@ -152,6 +216,14 @@ impl StudyRow {
     pub fn is_listed(&self) -> bool {
         let chunks = self.series.iter().map(|series| series.chunks);
         chunks.fold(0, u32::saturating_add) > LOOKED_THROUGH_CHUNKS
+    }
+
+    /// Whether a series, by its index, is that of scanned apply forms.
+    pub fn is_series_zero(&self, index: u32) -> bool {
+        let series = usize::try_from(index)
+            .ok()
+            .and_then(|at| self.series.get(at));
+        series.is_some_and(SeriesRow::is_zero)
     }
 
     /// Distinct visible instances.

@@ -3,7 +3,6 @@
 
 mod book;
 mod images;
-mod table;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +13,7 @@ use crate::instance::HoldReason;
 use crate::refusal::RefusalReason;
 
 pub use book::{Book, Marks, Place};
-pub use images::{ImageState, StudyState, image_state, images_of};
-pub use table::table;
+pub use images::{ImageState, StudyState, images_of};
 
 /// Days that one question may cover: a year and a month, so that years can be compared.
 pub const DAYS_LIMIT: usize = 400;

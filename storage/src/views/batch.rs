@@ -196,6 +196,18 @@ impl<'a> BatchState<'a> {
                 None => self.delete(View::Findings, keys::finding(&key)),
             }
         }
+        for finding in changes.settled {
+            let key = keys::settled(&finding.key, finding.row.since);
+            self.put(View::Settled, key, &finding)?;
+        }
+        for (index, hold) in changes.former_holds.into_iter().enumerate() {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            let key = keys::refusal(hold.hospital.as_str(), &hold.date, hold.until, index);
+            self.put(View::FormerHolds, key, &hold)?;
+        }
+        for ((study, position), counts) in changes.counted {
+            self.put(View::Counted, keys::counted(&study, position), &counts)?;
+        }
         for (position, row) in changes.corrections {
             self.put(View::Corrections, keys::position(position), &row)?;
         }
@@ -298,8 +310,18 @@ impl<'a> BatchState<'a> {
                 }
                 self.put(View::Studies, keys::study(&row.key), row)?;
             }
-            // What a study is found by comes with its first instance and does not change.
-            (Some(_), Some(row)) => self.put(View::Studies, keys::study(&row.key), row)?,
+            (Some(before), Some(row)) => {
+                // What a study is found by comes with its first instance, unless an operator gives it to another exam.
+                if before.answered() != row.answered() {
+                    for key in keys::study_index(before) {
+                        self.delete(View::StudyIndex, key);
+                    }
+                    for key in keys::study_index(row) {
+                        self.put_empty(View::StudyIndex, key);
+                    }
+                }
+                self.put(View::Studies, keys::study(&row.key), row)?;
+            }
             (Some(row), None) => {
                 for key in keys::study_index(row) {
                     self.delete(View::StudyIndex, key);

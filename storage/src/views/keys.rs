@@ -42,6 +42,12 @@ pub enum View {
     Declarations,
     /// kind, hospital, subject → finding
     Findings,
+    /// kind, hospital, subject, position since which it was listed → finding that is settled
+    Settled,
+    /// hospital, date, position that ended it, index → instances that are held no more
+    FormerHolds,
+    /// hospital, study UID, position → counts of its images after that record; of corrected studies only
+    Counted,
     /// position → correction
     Corrections,
     /// position → body of a push refused as suspected reuse
@@ -55,7 +61,7 @@ pub enum View {
 }
 
 impl View {
-    pub const ALL: [View; 19] = [
+    pub const ALL: [View; 22] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -70,6 +76,9 @@ impl View {
         View::HeldInstances,
         View::Declarations,
         View::Findings,
+        View::Settled,
+        View::FormerHolds,
+        View::Counted,
         View::Corrections,
         View::RefusedPushes,
         View::Signs,
@@ -93,6 +102,9 @@ impl View {
             View::HeldInstances => "held_instances",
             View::Declarations => "declarations",
             View::Findings => "findings",
+            View::Settled => "settled",
+            View::FormerHolds => "former_holds",
+            View::Counted => "counted",
             View::Corrections => "corrections",
             View::RefusedPushes => "refused_pushes",
             View::Signs => "signs",
@@ -252,6 +264,7 @@ pub fn claims(study: &StudyUid) -> Vec<u8> {
     study.as_str().as_bytes().to_vec()
 }
 
+/// A study row; also the beginning of the study's lines in [`View::Counted`].
 pub fn study(key: &StudyKey) -> Vec<u8> {
     Key::default()
         .text(key.hospital.as_str())
@@ -280,10 +293,7 @@ pub fn place(at: &InstanceKey) -> Vec<u8> {
 }
 
 pub fn held_group(at: &HeldGroupKey) -> Vec<u8> {
-    Key::default()
-        .text(at.study.as_str())
-        .u32(at.number)
-        .done()
+    Key::default().text(at.study.as_str()).u32(at.number).done()
 }
 
 pub fn held_instance(instance: &HeldInstance) -> Vec<u8> {
@@ -318,10 +328,11 @@ pub fn study_index(row: &StudyRow) -> Vec<Vec<u8>> {
             );
         }
     };
-    add(StudyAttribute::Accession, &row.study.accession_no);
-    add(StudyAttribute::PatientId, &row.patient.id);
-    add(StudyAttribute::Date, &row.study.date);
-    for group in row.patient.name.split('=') {
+    let (patient, study) = row.answered();
+    add(StudyAttribute::Accession, &study.accession_no);
+    add(StudyAttribute::PatientId, &patient.id);
+    add(StudyAttribute::Date, &study.date);
+    for group in patient.name.split('=') {
         add(
             StudyAttribute::Name,
             &yingku_core::query::joined_name(group),
@@ -378,6 +389,32 @@ pub fn finding(key: &FindingKey) -> Vec<u8> {
         .done()
 }
 
+pub fn settled(key: &FindingKey, since: Position) -> Vec<u8> {
+    let mut settled = finding(key);
+    settled.extend_from_slice(&since.0.to_be_bytes());
+    settled
+}
+
+pub fn counted(study: &StudyKey, position: Position) -> Vec<u8> {
+    let mut counted = self::study(study);
+    counted.extend_from_slice(&position.0.to_be_bytes());
+    counted
+}
+
+/// Position of a line of [`View::Counted`].
+pub fn position_of_counted(key: &[u8]) -> Option<Position> {
+    let (_, position) = key.split_last_chunk()?;
+    Some(Position(u64::from_be_bytes(*position)))
+}
+
+/// Everything of a kind and hospital in [`View::Findings`] and [`View::Settled`].
+pub fn findings_of(kind: FindingKind, hospital: &HospitalCode) -> Vec<u8> {
+    Key::default()
+        .byte(kind as u8)
+        .text(hospital.as_str())
+        .done()
+}
+
 pub fn findings(kind: FindingKind) -> Vec<u8> {
     vec![kind as u8]
 }
@@ -397,6 +434,7 @@ pub fn position(position: Position) -> Vec<u8> {
     position.0.to_be_bytes().to_vec()
 }
 
+/// A line of [`View::Refusals`] and [`View::FormerHolds`].
 pub fn refusal(hospital: &str, date: &str, position: Position, index: u32) -> Vec<u8> {
     Key::default()
         .text(hospital)
@@ -406,7 +444,8 @@ pub fn refusal(hospital: &str, date: &str, position: Position, index: u32) -> Ve
         .done()
 }
 
-/// Everything of a hospital and day, in [`View::ExamsByDay`], [`View::Declarations`] and [`View::Refusals`].
+/// Everything of a hospital and day, in [`View::ExamsByDay`], [`View::Declarations`], [`View::Refusals`] and
+/// [`View::FormerHolds`].
 pub fn day(hospital: &str, date: &str) -> Vec<u8> {
     Key::default().text(hospital).text(date).done()
 }
