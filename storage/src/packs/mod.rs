@@ -216,7 +216,8 @@ impl Packs {
         LeasedWriter::open(Arc::clone(&self.inner.shared), Arc::clone(&self.inner.pool)).await
     }
 
-    /// A writer if one is free: while an instance still comes in, the disk works at it already.
+    /// A writer if one is free beside the last, which is for those too large to be held: while an instance still comes in,
+    /// the disk works at it already.
     pub fn try_lease(&self) -> Option<LeasedWriter> {
         if self.inner.shared.latched().is_some() {
             return None;
