@@ -23,7 +23,7 @@ use rocksdb::{
     DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use yingku_core::ids::Position;
+use yingku_core::ids::{PackId, Position};
 use yingku_core::registry::Registry;
 use yingku_core::state::StateError;
 
@@ -181,6 +181,11 @@ impl Views {
             }),
             None => Ok(Registry::default()),
         }
+    }
+
+    /// The newest of a node's packs that the log names.
+    pub fn newest_pack(&self, node: u16) -> Result<Option<PackId>, ViewsError> {
+        self.get(View::Meta, &keys::newest_pack(node))
     }
 
     /// Writes everything in memory to files; ends a rebuild.
