@@ -32,8 +32,14 @@ fn main() {
         .skip(1)
         .filter_map(|argument| argument.parse().ok())
         .collect();
-    let sizes = if sizes.is_empty() { SIZES.to_vec() } else { sizes };
-    tokio::runtime::Runtime::new().unwrap().block_on(grow(&sizes));
+    let sizes = if sizes.is_empty() {
+        SIZES.to_vec()
+    } else {
+        sizes
+    };
+    tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(grow(&sizes));
 }
 
 async fn grow(sizes: &[u64]) {

@@ -53,7 +53,9 @@ fn main() {
         let mut served = serve(&data);
         first_line(&mut served);
         let ready = began.elapsed().as_secs_f64();
-        println!("| restart {what}, {instances} small instances in an open pack | ready in {ready:.2} s | ≤ 5 s |");
+        println!(
+            "| restart {what}, {instances} small instances in an open pack | ready in {ready:.2} s | ≤ 5 s |"
+        );
         kill(served);
     }
 }

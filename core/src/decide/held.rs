@@ -1,7 +1,7 @@
 //! Instances that match no exam: kept aside, shown once they match, dropped when they have waited too long (R8).
 
-use super::instances::{Arrival, destination, show};
 use super::Context;
+use super::instances::{Arrival, destination, show};
 use crate::event::HoldExpired;
 use crate::ids::{StudyKey, StudyUid};
 use crate::instance::{HeldGroup, HeldGroupKey, HeldInstance, HoldReason, SeriesGroup};

@@ -81,8 +81,8 @@ impl<'a> Known<'a> {
             version: Some(*digest),
             ..first
         };
-        let same = chunk.is_some_and(|chunk| chunk.holds(uid, digest))
-            || work.place(&version)?.is_some();
+        let same =
+            chunk.is_some_and(|chunk| chunk.holds(uid, digest)) || work.place(&version)?.is_some();
         Ok(if same { Found::Same } else { Found::Other })
     }
 }

@@ -32,7 +32,9 @@ impl Gatekeeper for Scp {
             None if self.settings().accept_any_calling_ae => {}
             None => return Err(Rejection::CallingAeNotRecognised),
         }
-        self.inner.places.take(&sender(&registry, &caller.calling, caller.address))
+        self.inner
+            .places
+            .take(&sender(&registry, &caller.calling, caller.address))
     }
 }
 

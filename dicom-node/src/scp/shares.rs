@@ -31,7 +31,6 @@ pub struct Shares {
 
 /// What one sender may take.
 pub struct SenderShare {
-    name: String,
     held: Arc<Semaphore>,
     leases: Arc<Semaphore>,
 }
@@ -69,7 +68,6 @@ impl Shares {
         }
         senders.retain(|_, share| share.strong_count() > 0);
         let share = Arc::new(SenderShare {
-            name: sender.to_owned(),
             held: Arc::new(Semaphore::new(HELD_BYTES_PER_SENDER / HELD_UNIT)),
             leases: Arc::new(Semaphore::new(LEASES_PER_SENDER)),
         });

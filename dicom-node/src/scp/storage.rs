@@ -326,7 +326,7 @@ impl Sink {
             let asks = !self.tried && self.length >= STREAM_BYTES;
             self.tried |= asks;
             let free = if asks && shares.is_alone(share) {
-                self.try_stream()
+                try_stream(&self.scp, &self.share)
             } else {
                 None
             };
@@ -349,12 +349,7 @@ impl Sink {
         }
     }
 
-    /// A pack to stream into, if one is free that nobody may need more.
-    fn try_stream(&self) -> Option<Leased> {
-        let lease = self.share.try_lease()?;
-        Some((self.scp.archive().try_store_streaming()?, lease))
-    }
-
+    /// A pack to stream into, as soon as one is free.
     async fn stream(&self) -> Result<Leased, StoreRefusal> {
         let until = tokio::time::Instant::now() + SHARE_TIMEOUT;
         let lease = within(self.share.lease()).await?;
@@ -416,6 +411,12 @@ impl Sink {
         };
         stored.map_err(|error| refusal_of(&error))
     }
+}
+
+/// A pack to stream into, if one is free that nobody may need more.
+fn try_stream(scp: &Scp, share: &SenderShare) -> Option<Leased> {
+    let lease = share.try_lease()?;
+    Some((scp.archive().try_store_streaming()?, lease))
 }
 
 fn refusal_of(error: &IntakeError) -> StoreRefusal {

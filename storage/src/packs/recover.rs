@@ -207,7 +207,10 @@ fn drop_oldest(folder: &Path, bytes: u64) -> io::Result<()> {
 fn copy_aside(dir: &Path, pack: &PackFile, offset: u64) -> io::Result<PathBuf> {
     let aside = dir.join(ASIDE);
     fs::create_dir_all(&aside)?;
-    drop_oldest(&aside, ASIDE_BYTES.saturating_sub(pack.file.metadata()?.len() - offset))?;
+    drop_oldest(
+        &aside,
+        ASIDE_BYTES.saturating_sub(pack.file.metadata()?.len() - offset),
+    )?;
     let path = (0..MAX_ASIDE)
         .map(|n| aside.join(format!("{}-{offset}-{n}.tail", pack.id)))
         .find(|path| !path.exists())

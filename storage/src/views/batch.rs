@@ -158,7 +158,8 @@ impl<'a> BatchState<'a> {
         }
         if let Some(pack) = changes.pack {
             let key = keys::newest_pack(pack.node());
-            let newest: Option<PackId> = self.look(View::Meta, &key, |row| decode(View::Meta, row))?;
+            let newest: Option<PackId> =
+                self.look(View::Meta, &key, |row| decode(View::Meta, row))?;
             if newest.is_none_or(|newest| newest < pack) {
                 self.put(View::Meta, key, &pack)?;
             }

@@ -284,10 +284,7 @@ pub fn place(at: &InstanceKey) -> Vec<u8> {
 }
 
 pub fn held_group(at: &HeldGroupKey) -> Vec<u8> {
-    Key::default()
-        .text(at.study.as_str())
-        .u32(at.number)
-        .done()
+    Key::default().text(at.study.as_str()).u32(at.number).done()
 }
 
 pub fn held_instance(instance: &HeldInstance) -> Vec<u8> {

@@ -79,10 +79,7 @@ impl Views {
     }
 
     /// Every held group, those of one study one after the other.
-    pub fn visit_held(
-        &self,
-        visit: &mut dyn FnMut(HeldGroup) -> Walk,
-    ) -> Result<(), ViewsError> {
+    pub fn visit_held(&self, visit: &mut dyn FnMut(HeldGroup) -> Walk) -> Result<(), ViewsError> {
         self.scan(View::HeldGroups, &[], &[], |_, value| {
             Ok(visit(decode(View::HeldGroups, value)?))
         })
