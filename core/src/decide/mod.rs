@@ -200,7 +200,7 @@ fn purged<S: State>(
         work.changes.purged.insert(key.clone());
         work.put_exam(Some(row.clone()), None);
         for declared in &row.studies {
-            instances::adopt(work, context, &declared.uid)?;
+            held::adopt(work, context, &declared.uid)?;
             exam::settle(work, context, &declared.uid, None)?;
         }
     }

@@ -218,7 +218,7 @@ impl Views {
 }
 
 fn chunks_of(row: &StudyRow) -> impl Iterator<Item = ChunkKey> {
-    row.series.iter().zip(0u32..).flat_map(|(series, index)| {
+    row.series.iter().zip(0u32..).flat_map(move |(series, index)| {
         (0..series.chunks).map(move |chunk| {
             let place = Place {
                 series: index,
