@@ -163,7 +163,7 @@ impl City {
     }
 }
 
-fn registry_event() -> Bytes {
+pub fn registry_event() -> Bytes {
     let hospital = |code: &str, prefix: &str| {
         serde_json::from_value(
             serde_json::json!({"code": code, "name": "示例医院", "prefix": prefix}),
@@ -370,6 +370,11 @@ impl Exam {
     }
 
     fn group(&self) -> SeriesGroup {
+        self.series_group(0..self.instances)
+    }
+
+    /// Some of its instances as they are recorded.
+    pub fn series_group(&self, indices: std::ops::Range<u64>) -> SeriesGroup {
         let first = self.number * self.instances % PACK_INSTANCES;
         SeriesGroup {
             hospital: HospitalCode::new(self.hospital).unwrap(),
@@ -379,7 +384,7 @@ impl Exam {
             patient: self.patient(),
             study: self.study(),
             series: self.series(),
-            instances: (0..self.instances)
+            instances: indices
                 .map(|index| StoredInstance {
                     image: self.image(index),
                     offset: 4096 + (first + index) * (INSTANCE_BYTES + 700),

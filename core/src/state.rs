@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::correction::CorrectionRow;
 use crate::exam::{ExamHistory, ExamRow};
 use crate::finding::{FindingKey, FindingRow, SettledFinding};
-use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
+use crate::ids::{ExamKey, PackId, Position, StudyKey, StudyUid};
 use crate::instance::{
     Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
     Place, StudyClaims, StudyRow,
@@ -79,6 +79,8 @@ pub struct Changes {
     pub purged: BTreeSet<ExamKey>,
     pub claims: BTreeMap<StudyUid, StudyClaims>,
     pub studies: BTreeMap<StudyKey, Box<Replaced<StudyRow>>>,
+    /// A pack that has come to hold instances.
+    pub pack: Option<PackId>,
     /// `None` removes the row.
     pub chunks: BTreeMap<ChunkKey, Option<Chunk>>,
     pub places: BTreeMap<InstanceKey, Option<Place>>,

@@ -22,6 +22,7 @@ pub fn stored<S: State>(
     context: Context<'_>,
     body: &InstancesStored,
 ) -> Result<Outcome, StateError> {
+    work.changes.pack = Some(body.pack);
     for group in &body.groups {
         let arrival = Arrival {
             pack: body.pack,

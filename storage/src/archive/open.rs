@@ -12,6 +12,7 @@ use yingku_core::instance::SeriesGroup;
 use super::audit::Audit;
 use super::facts::FactsQueue;
 use super::follower::{Follower, open_views};
+use super::identity::{self, IdentityError};
 use super::intake::{decode_facts, held_instance};
 use super::{Archive, ErrorDigest, ErrorDigestError, Inner, Submission, SubmitError};
 use crate::keys::ClusterKey;
@@ -51,6 +52,8 @@ pub enum OpenError {
     Views(#[from] ViewsError),
     #[error(transparent)]
     Digest(#[from] ErrorDigestError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("{0}")]
     Follow(Box<dyn std::error::Error + Send + Sync>),
     #[error("the views do not follow the log: {0}")]
@@ -105,6 +108,7 @@ impl Archive {
             }),
         };
         archive.replayed().await?;
+        archive.continue_packs()?;
         archive.log_recovered(unlogged).await?;
         archive.activate_rules().await?;
         Ok(archive)
@@ -140,6 +144,20 @@ impl Archive {
                 Err(OpenError::Stopped(why.as_deref().unwrap_or("unknown").to_owned()))
             }
         }
+    }
+
+    /// A pack that was lost leaves its instances missing, and its number unused: what is stored later must not be read
+    /// in its place.
+    fn continue_packs(&self) -> Result<(), ViewsError> {
+        let Some(newest) = self.views().newest_pack(self.inner.node)? else {
+            return Ok(());
+        };
+        let packs = &self.inner.packs;
+        if !packs.has(newest) {
+            tracing::error!(pack = %newest, "packs that the log names are not in the packs directory; their images cannot be read until they are put back");
+        }
+        packs.continue_after(newest);
+        Ok(())
     }
 
     /// Brings facts that a crash kept from the log out of the packs.
@@ -267,6 +285,7 @@ fn open_parts(
         ..options.log
     };
     let audit: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&dir.join("audit"), audit_options)?);
+    identity::check(&dir.join("packs"), &*log)?;
     let (packs, recovered) = Packs::open(&dir.join("packs"), options.packs)?;
     for cut in &recovered.cut {
         tracing::warn!(pack = %cut.pack, offset = cut.offset, bytes = cut.bytes, "an incomplete last record was moved aside");

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use yingku_core::correction::CorrectionRow;
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingRow};
-use yingku_core::ids::{ExamKey, Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, PackId, Position, StudyKey, StudyUid};
 use yingku_core::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Place, StudyClaims,
     StudyRow,
@@ -155,6 +155,14 @@ impl<'a> BatchState<'a> {
         }
         for (_, study) in changes.studies {
             self.put_study(*study)?;
+        }
+        if let Some(pack) = changes.pack {
+            let key = keys::newest_pack(pack.node());
+            let newest: Option<PackId> =
+                self.look(View::Meta, &key, |row| decode(View::Meta, row))?;
+            if newest.is_none_or(|newest| newest < pack) {
+                self.put(View::Meta, key, &pack)?;
+            }
         }
         for (at, chunk) in changes.chunks {
             let row = chunk.map(|chunk| chunk.encode());

@@ -56,7 +56,7 @@ pub enum View {
     Signs,
     /// hospital, date, position, index → refused instances
     Refusals,
-    /// cursor, registry
+    /// cursor, registry, each node's newest pack
     Meta,
 }
 
@@ -116,6 +116,10 @@ impl View {
 
 pub const CURSOR: &[u8] = b"cursor";
 pub const REGISTRY: &[u8] = b"registry";
+
+pub fn newest_pack(node: u16) -> Vec<u8> {
+    [b"pack".as_slice(), &node.to_be_bytes()].concat()
+}
 
 /// Builds a key part by part.
 pub struct Key(Vec<u8>);
