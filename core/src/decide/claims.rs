@@ -127,7 +127,7 @@ fn reclaim<S: State>(
                 if claim.released && was_in_force {
                     // An operator released it: a new version does not take it back.
                 } else {
-                    if claim.released && row.withdrawn.is_none() {
+                    if !was_in_force && row.withdrawn.is_none() {
                         claim.position = context.position;
                     }
                     claim.released = row.withdrawn.is_some();
@@ -145,7 +145,6 @@ fn reclaim<S: State>(
                 patient_id: row.patient_id.clone(),
                 accession_no: declared.accession_no.clone(),
                 released: row.withdrawn.is_some(),
-                moved: false,
             }),
         }
         put_claims(work, context, &declared.uid, claims)?;
@@ -167,7 +166,7 @@ fn reclaim_moved<S: State>(
         for claim in claims
             .claims
             .iter_mut()
-            .filter(|claim| claim.exam == row.key && claim.moved)
+            .filter(|claim| claim.exam == row.key)
         {
             claim.sick_id.clone_from(&row.sick_id);
             claim.patient_id.clone_from(&row.patient_id);

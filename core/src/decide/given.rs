@@ -1,4 +1,4 @@
-//! What queries answer of a study that an operator gave to an exam, kept in step with that exam and the claims.
+//! What queries answer of a study that an operator ruled on, kept in step with that exam and the claims.
 
 use crate::ids::{StudyKey, StudyUid};
 use crate::instance::Given;
@@ -12,7 +12,8 @@ pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), State
         if claims.holders.is_empty() {
             continue;
         }
-        let exam = match claims.given() {
+        let ruled_for = claims.ruled_for.as_ref().and(claims.owner());
+        let exam = match ruled_for {
             Some(claim) => work.exam(&claim.exam)?,
             None => None,
         };

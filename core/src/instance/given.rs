@@ -1,4 +1,4 @@
-//! A study that an operator gave to an exam: queries answer that exam's patient, not the one in the images.
+//! A study that an operator gave to an exam, or ruled to be its: queries answer that exam's patient, not the one in the images.
 //!
 //! The images leave as they came, with the identifiers that they carry (design §3); what is corrected lives here.
 

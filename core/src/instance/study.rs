@@ -23,7 +23,8 @@ pub struct StudyClaims {
     pub claims: Vec<Claim>,
     /// Hospitals that hold instances of this UID, in key order.
     pub holders: Vec<HospitalCode>,
-    /// An operator's ruling on whose the study is; absent: the first active claimant's.
+    /// An operator's ruling on whose the study is, whatever identifiers its images have; absent: the first active
+    /// claimant's.
     pub ruled_for: Option<ExamKey>,
     /// The latest correction that says whose the study is and is not undone.
     pub corrected: Option<Position>,
@@ -40,8 +41,6 @@ pub struct Claim {
     pub accession_no: Option<String>,
     /// The exam is withdrawn, declares the study no longer, or an operator released it.
     pub released: bool,
-    /// An operator said that the images are this exam's: their identifiers are not compared.
-    pub moved: bool,
 }
 
 impl StudyClaims {
@@ -66,14 +65,6 @@ impl StudyClaims {
                 owner.exam.hospital == claim.exam.hospital && owner.sick_id == claim.sick_id
             })
         })
-    }
-
-    /// The owner's claim if an operator's word, not the images' identifiers, made them its own.
-    pub fn given(&self) -> Option<&Claim> {
-        let moved = |claim: &&Claim| claim.moved;
-        self.owner()
-            .filter(moved)
-            .or_else(|| self.owning().find(moved))
     }
 
     /// Whether the study leads to this exam: to every exam that claims or claimed it, but after a ruling only to those

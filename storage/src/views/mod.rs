@@ -6,6 +6,8 @@
 mod batch;
 mod bulk;
 pub mod exams;
+#[cfg(test)]
+mod histories;
 pub mod keys;
 pub mod lists;
 pub mod reconcile;

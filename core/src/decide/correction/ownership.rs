@@ -53,7 +53,6 @@ pub(super) fn move_study<S: State>(
         patient_id: exam.patient_id.clone(),
         accession_no: declared.and_then(|declared| declared.accession_no.clone()),
         released: false,
-        moved: true,
     });
     claims.ruled_for = Some(to.clone());
     claims.corrected = Some(context.position);
@@ -105,11 +104,9 @@ pub(super) fn rule<S: State>(
 ) -> Result<Ruled, StateError> {
     let before = work.claims(study)?;
     let mut claims = before.clone();
-    let Some(claim) = in_force(&mut claims, exam) else {
+    if in_force(&mut claims, exam).is_none() {
         return Ok(Err(claims_not("exam")));
-    };
-    // The ruling is about whose the images are, so their identifiers are not compared again.
-    claim.moved = true;
+    }
     claims.ruled_for = Some(exam.clone());
     claims.corrected = Some(context.position);
     // The images are where the one is whose they were.
@@ -174,13 +171,13 @@ pub(super) fn given<S: State>(
     study: &StudyUid,
     claims: &StudyClaims,
 ) -> Result<Option<ExamKey>, StateError> {
-    for claim in claims.claims.iter().filter(|claim| claim.moved) {
-        let exam = work.exam(&claim.exam)?;
-        if exam.is_some_and(|exam| exam.moved.contains(study)) {
-            return Ok(Some(claim.exam.clone()));
-        }
-    }
-    Ok(None)
+    let Some(ruled_for) = &claims.ruled_for else {
+        return Ok(None);
+    };
+    let exam = work.exam(ruled_for)?;
+    Ok(exam
+        .filter(|exam| exam.moved.contains(study))
+        .map(|exam| exam.key))
 }
 
 /// Lists a study among those that were given to an exam.
@@ -213,9 +210,6 @@ pub(super) fn take_from<S: State>(
     claims
         .claims
         .retain(|claim| claim.exam != *given || declares);
-    for claim in claims.claims.iter_mut().filter(|c| c.exam == *given) {
-        claim.moved = false;
-    }
     let mut row = before.clone();
     row.moved.retain(|uid| uid != study);
     record(work, context, before, row, ExamStep::Corrected);

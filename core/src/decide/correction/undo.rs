@@ -135,14 +135,11 @@ fn restore_claims<S: State>(
         ownership::give(work, context, study, given)?;
     }
     let mut claims = earlier.claims;
-    for mut claim in now.claims {
+    for claim in now.claims {
         let known = claims.claims.iter().position(|k| k.exam == claim.exam);
         match known.and_then(|at| claims.claims.get_mut(at)) {
             // It lapsed since and came back, behind those made meanwhile.
-            Some(known) if claim.position > position => {
-                claim.moved = known.moved;
-                *known = claim;
-            }
+            Some(known) if claim.position > position => *known = claim,
             Some(_) => {}
             // It came since, by a push.
             None => claims.claims.push(claim),

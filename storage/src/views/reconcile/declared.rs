@@ -51,16 +51,24 @@ fn in_force(
 ) -> (Vec<DeclaredCount>, Vec<DeclaredDetail>) {
     let (mut counts, mut details) = (Vec::new(), Vec::new());
     for row in rows {
-        counts.extend(row.counts);
-        details.extend(row.details);
+        counts.extend(latest(row.counts, as_of, |declared| declared.position));
+        details.extend(latest(row.details, as_of, |declared| declared.position));
     }
-    keep_latest(&mut counts, as_of, |declared| declared.position);
-    keep_latest(&mut details, as_of, |declared| declared.position);
+    keep_latest(&mut counts, |declared| declared.position);
+    keep_latest(&mut details, |declared| declared.position);
     (counts, details)
 }
 
-fn keep_latest<T>(rows: &mut Vec<T>, as_of: Option<Position>, position: impl Fn(&T) -> Position) {
-    rows.retain(|row| as_of.is_none_or(|as_of| position(row) < as_of));
+fn latest<T>(
+    declared: Vec<T>,
+    as_of: Option<Position>,
+    position: impl Fn(&T) -> Position,
+) -> Option<T> {
+    let mut latest_first = declared.into_iter().rev();
+    latest_first.find(|row| as_of.is_none_or(|as_of| position(row) < as_of))
+}
+
+fn keep_latest<T>(rows: &mut Vec<T>, position: impl Fn(&T) -> Position) {
     let latest = rows.iter().map(&position).max();
     rows.retain(|row| Some(position(row)) == latest);
 }
