@@ -84,3 +84,20 @@ fn name(pushed: &str) -> String {
 fn value(pushed: &str) -> String {
     pushed.replace(|c: char| c == '\\' || c.is_control(), " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{birth_date, name, sex, value};
+
+    #[test]
+    fn pushed_values_are_written_as_dicom_has_them() {
+        assert_eq!((sex("男"), sex("女"), sex("未知")), ("M", "F", ""));
+        assert_eq!(
+            (birth_date("1971-02-03"), birth_date("71")),
+            ("19710203".into(), String::new())
+        );
+        // What would begin another group, another value or another line
+        assert_eq!(name("王=小\\东\n"), "王 小 东 ");
+        assert_eq!(value("CT\\1"), "CT 1");
+    }
+}
