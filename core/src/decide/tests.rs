@@ -10,7 +10,7 @@ use super::{Context, decide};
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
 use crate::event::{Event, SignUsed, TestDataPurged};
-use crate::exam::{ExamFlag, ExamRow, ReportState, WithdrawnBy};
+use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
     AeTitle, ExamKey, ExamNo, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey,
@@ -41,6 +41,9 @@ struct House {
     held_instances: HashSet<HeldInstance>,
     /// Rows of instances that the rules have read.
     read: Cell<usize>,
+    declarations: HashMap<DayKey, DeclarationRow>,
+    /// Lines that records have written in exams' histories.
+    history: Vec<ExamHistory>,
     findings: HashMap<FindingKey, FindingRow>,
     corrections: HashMap<Position, CorrectionRow>,
     refused_pushes: HashMap<Position, Vec<u8>>,
@@ -78,8 +81,8 @@ impl State for House {
     fn place(&self, at: &InstanceKey) -> Read<Place> {
         Ok(self.places.get(at).copied())
     }
-    fn declaration(&self, _: &DayKey) -> Read<DeclarationRow> {
-        Ok(None)
+    fn declaration(&self, day: &DayKey) -> Read<DeclarationRow> {
+        Ok(self.declarations.get(day).cloned())
     }
     fn finding(&self, key: &FindingKey) -> Read<FindingRow> {
         Ok(self.findings.get(key).cloned())
@@ -158,6 +161,8 @@ impl House {
                 self.held_instances.remove(&instance);
             }
         }
+        self.declarations.extend(changes.declarations);
+        self.history.extend(changes.history);
         merge(&mut self.findings, changes.findings);
         merge(
             &mut self.corrections,
@@ -177,6 +182,10 @@ impl House {
     }
 
     fn correct(&mut self, action: CorrectionAction) -> (Outcome, Position) {
+        self.correct_as("operator:o", action)
+    }
+
+    fn correct_as(&mut self, actor: &str, action: CorrectionAction) -> (Outcome, Position) {
         let position = Position(self.next);
         let (reason, author) = ("示例".to_owned(), "tester".to_owned());
         let made = CorrectionMade {
@@ -184,10 +193,7 @@ impl House {
             reason,
             author,
         };
-        (
-            self.take("operator:o", Event::CorrectionMade(made)),
-            position,
-        )
+        (self.take(actor, Event::CorrectionMade(made)), position)
     }
 
     fn undo(&mut self, correction: Position) -> Outcome {
@@ -352,6 +358,13 @@ impl<'a> Images<'a> {
     }
 }
 
+fn purge(exams: Vec<ExamKey>) -> Event {
+    Event::TestDataPurged(TestDataPurged {
+        exams,
+        ..TestDataPurged::default()
+    })
+}
+
 fn step(outcome: &Outcome) -> PushStep {
     match outcome {
         Outcome::Push(push) => push.step,
@@ -367,6 +380,7 @@ fn rule(outcome: &Outcome) -> &str {
 }
 
 mod corrections;
+mod declarations;
 mod images;
 mod pushes;
 
@@ -401,10 +415,7 @@ fn a_purge_takes_test_exams_with_their_images_and_lists_and_no_others() {
     assert_eq!(house.listed(FindingKind::IdentityDoubt), 1);
     // When both are named for the purge
     let exams = vec![key("350007", "T1", 0), key("350006", "E1", 0)];
-    house.take(
-        "operator:o",
-        Event::TestDataPurged(TestDataPurged { exams }),
-    );
+    house.take("operator:o", purge(exams));
     // Then only the test exam is gone
     assert!(!house.exams.contains_key(&key("350007", "T1", 0)));
     assert_eq!((house.shown("350007", "1.2.7"), house.chunks.len()), (0, 1));

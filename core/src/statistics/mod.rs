@@ -21,6 +21,8 @@ pub struct DeclaredCount {
     pub position: Position,
     pub time_ms: i64,
     pub count: u32,
+    /// The hospital was in mode `test`: uncounted, purgeable.
+    pub test: bool,
 }
 
 /// The exams that one call of `uploadDetail` named.
@@ -29,6 +31,8 @@ pub struct DeclaredDetail {
     pub position: Position,
     pub time_ms: i64,
     pub exam_nos: Vec<String>,
+    /// As [`DeclaredCount::test`].
+    pub test: bool,
 }
 
 /// Hospital, day and class: what reconciliation counts by.

@@ -196,7 +196,11 @@ impl<'a> BatchState<'a> {
             }
         }
         for (day, row) in changes.declarations {
-            self.put(View::Declarations, keys::declaration(&day), &row)?;
+            if row == DeclarationRow::default() {
+                self.delete(View::Declarations, keys::declaration(&day));
+            } else {
+                self.put(View::Declarations, keys::declaration(&day), &row)?;
+            }
         }
         for (key, row) in changes.findings {
             match row {

@@ -9,7 +9,7 @@ use yingku_core::reconcile::Reconciliation;
 use super::Recount;
 
 /// Names of [`Tally`]'s numbers.
-pub const COUNTS: [&str; 21] = [
+pub const COUNTS: [&str; 22] = [
     "declared",
     "registered",
     "confirmed",
@@ -31,10 +31,11 @@ pub const COUNTS: [&str; 21] = [
     "suspectedReuse",
     "furtherVersions",
     "mismatched",
+    "testDeclared",
 ];
 
 /// Numbers by hospital, date and class; a cell of zeros is no cell.
-pub type Tally = BTreeMap<(String, String, String), [i64; 21]>;
+pub type Tally = BTreeMap<(String, String, String), [i64; 22]>;
 
 /// The same numbers of an answer.
 pub fn tally_of(answer: &Reconciliation) -> Tally {
@@ -72,6 +73,7 @@ pub fn tally_of(answer: &Reconciliation) -> Tally {
             c.suspected_reuse.into(),
             c.further_versions.into(),
             mismatched,
+            c.test_declared.into(),
         ];
         (key, counts)
     });
@@ -89,7 +91,7 @@ impl Recount {
         let mut tally = Tally::new();
         let mut add = |(hospital, date, class): (&str, &str, &str), count: usize, by: i64| {
             let key = (hospital.to_owned(), date.to_owned(), self.class(class));
-            tally.entry(key).or_insert([0; 21])[count] += by;
+            tally.entry(key).or_insert([0; 22])[count] += by;
         };
         let mut confirmed = Vec::new();
         for (number, exam) in &self.exams {
@@ -102,7 +104,7 @@ impl Recount {
                 add(at, 15, 1);
                 continue;
             }
-            if exam.withdrawn.is_some() {
+            if !exam.withdrawn.is_empty() {
                 add(at, 14, 1);
                 continue;
             }
@@ -141,12 +143,13 @@ impl Recount {
             add(at, 20, i64::from(self.owner(&image.study).is_some()));
         }
         // The latest message about a class, all its spellings together.
-        let mut declared: BTreeMap<(&str, &str, String), (u64, i64, i64)> = BTreeMap::new();
+        let mut declared: BTreeMap<(&str, &str, String, bool), (u64, i64, i64)> = BTreeMap::new();
         for row in &self.declared {
             let key = (
                 row.hospital.as_str(),
                 row.date.as_str(),
                 self.class(&row.class),
+                row.test,
             );
             let latest = declared
                 .entry(key)
@@ -158,7 +161,11 @@ impl Recount {
                 latest.1 += i64::from(row.count);
             }
         }
-        for ((hospital, date, class), (_, count, time_ms)) in declared {
+        for ((hospital, date, class, test), (_, count, time_ms)) in declared {
+            if test {
+                add((hospital, date, class.as_str()), 21, count);
+                continue;
+            }
             let of_cell: Vec<i64> = confirmed
                 .iter()
                 .filter(|((h, d, c), _)| (*h, *d) == (hospital, date) && self.class(c) == class)
