@@ -28,7 +28,7 @@ pub struct ApiConfig {
     pub max_token_requests: usize,
     /// Bytes of bodies held in memory by all requests together.
     pub max_held_bytes: usize,
-    /// Requests of one app at work at once: one vendor cannot starve the others (design §5).
+    /// Requests of one app at work at once: one vendor cannot starve the others.
     pub max_requests_per_app: usize,
     /// Signs that may fail within [`ApiConfig::sign_failure_window`] before their sender waits (R3;
     /// [`crate::auth::attempts`] says who that is).

@@ -131,10 +131,12 @@ fn answer(
         "valid": valid,
         "faults": faults,
         "warnings": warnings.iter().map(fault_json).collect::<Vec<_>>(),
-        "hospitalMode": mode,
     });
-    if let (Some(would), Some(result)) = (would, result.as_object_mut()) {
-        result.insert("would".to_owned(), Value::String(would));
+    if let Some(mode) = mode {
+        result["hospitalMode"] = json!(mode);
+    }
+    if let Some(would) = would {
+        result["would"] = Value::String(would);
     }
     let mut answer = Answer::new(message).with_result(result);
     answer.status = (!valid).then_some(REFUSED);
