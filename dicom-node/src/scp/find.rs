@@ -315,7 +315,7 @@ impl Search<'_> {
         Ok(Walk::On)
     }
 
-    /// Patients of each hospital: DICOM's PatientID is only unique within one (design §5).
+    /// Patients of each hospital: DICOM's PatientID is only unique within one.
     fn patients(mut self) -> Result<bool, ViewsError> {
         let mut patients: BTreeMap<(HospitalCode, String), (StudyRow, [u32; 3])> = BTreeMap::new();
         let mut whole = true;

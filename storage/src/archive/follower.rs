@@ -233,7 +233,7 @@ impl Drop for Follower {
     }
 }
 
-/// A log that ends before the cursor, or holds another record there, is another log or a cut one (design §2).
+/// A log that ends before the cursor, or holds another record there, is another log or a cut one.
 fn check_cursor(log: &dyn EventLog, cursor: &Cursor) -> Result<(), BoxError> {
     let Some(last) = cursor.next.0.checked_sub(1) else {
         return Ok(());

@@ -29,7 +29,7 @@ pub struct ArchiveOptions {
 }
 
 impl ArchiveOptions {
-    /// This node's number (design §3: the upper part of its packs' ids).
+    /// This node's number: the upper part of its packs' ids.
     pub fn node(&self) -> u16 {
         self.packs.node
     }
