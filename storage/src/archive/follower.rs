@@ -71,6 +71,7 @@ pub(super) fn open_views(views_dir: &Path) -> Result<Views, ViewsError> {
     let path = current_path(views_dir);
     match Views::open(&path).and_then(|views| {
         let cursor = views.cursor()?;
+        views.registry()?;
         Ok((views, cursor))
     }) {
         Ok((views, cursor)) if cursor.rows_version == crate::views::ROWS_VERSION => Ok(views),
