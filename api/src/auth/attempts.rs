@@ -4,8 +4,8 @@
 //!
 //! - a sign that an app's key opened and whose license is wrong, by caller address and app: that pair is refused for a
 //!   while, and neither the app's other addresses nor the address's other apps are;
-//! - any other, by address: callers from there take turns, one at a time, and are not refused, for many hospitals may
-//!   come from one address;
+//! - any other, by address: callers from there take turns, one at a time, and are not locked out, for many hospitals
+//!   may come from one address;
 //! - all that an app's key opened, by app: whoever has not got a token from the same address before takes turns too.
 
 use std::collections::HashMap;
@@ -25,8 +25,8 @@ use crate::limits::{ApiConfig, network};
 const REMEMBERED: usize = 10_000;
 /// An app's failures from all addresses, as a multiple of those of one.
 const ADDRESSES: u32 = 10;
-/// How long a caller waits for its turn.
-const TURN_WAIT: Duration = Duration::from_secs(10);
+/// Callers that wait for their turn at most: few beside the places for requests of all who want a token.
+const WAITING: usize = 8;
 
 pub struct SignAttempts {
     pairs: Failures<(IpAddr, AppId)>,
@@ -34,6 +34,7 @@ pub struct SignAttempts {
     apps: Failures<AppId>,
     /// Pairs that have got a token: strangers cannot fill this.
     known: Mutex<HashMap<(IpAddr, AppId), Instant>>,
+    waiting: Semaphore,
     turns: Semaphore,
     turn_time: Duration,
 }
@@ -46,6 +47,7 @@ impl SignAttempts {
             addresses: Failures::new(limit, window),
             apps: Failures::new(limit.saturating_mul(ADDRESSES), window),
             known: Mutex::default(),
+            waiting: Semaphore::new(WAITING),
             turns: Semaphore::new(1),
             turn_time: config.sign_turn_time,
         }
@@ -102,13 +104,10 @@ impl SignAttempts {
     }
 
     async fn turn(&self) -> Result<(), Failure> {
-        match tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await {
-            Ok(Ok(_turn)) => {
-                tokio::time::sleep(self.turn_time).await;
-                Ok(())
-            }
-            _ => Err(too_many()),
-        }
+        let _waiting = self.waiting.try_acquire().map_err(|_| too_many())?;
+        let _turn = self.turns.acquire().await.map_err(|_| too_many())?;
+        tokio::time::sleep(self.turn_time).await;
+        Ok(())
     }
 }
 
@@ -229,6 +228,26 @@ mod tests {
         assert!(is_slowed(attempts.begin(address(1), Some(&a))));
         attempts.succeeded(address(1), &a);
         assert!(!is_slowed(attempts.begin(address(1), Some(&a))));
+    }
+
+    #[tokio::test]
+    async fn few_wait_for_their_turn_and_the_others_are_refused_at_once() {
+        let attempts = attempts();
+        for _ in 0..LIMIT {
+            attempts.failed(address(1), None);
+        }
+        // Given as many waiting as may
+        let mut waiting: Vec<_> = (0..WAITING)
+            .map(|_| Box::pin(attempts.begin(address(1), None)))
+            .collect();
+        for one in &mut waiting {
+            assert!(one.now_or_never().is_none());
+        }
+        // Then one more is refused, and when one has gone there is room
+        let more = attempts.begin(address(1), None).now_or_never();
+        assert!(more.is_some_and(|answer| answer.is_err()));
+        waiting.pop();
+        assert!(is_slowed(attempts.begin(address(1), None)));
     }
 
     #[tokio::test]
