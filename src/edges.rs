@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use yingku_api::ApiConfig;
 use yingku_dicom_node::pdu::Timeouts;
-use yingku_dicom_node::scp::{self, ScpSettings};
+use yingku_dicom_node::scp::{self, Doors, ScpSettings};
 use yingku_dicom_node::server::NodeConfig;
 use yingku_dicom_node::text::Undeclared;
 use yingku_storage::archive::Archive;
@@ -17,7 +17,7 @@ const SHARE_OF_ONE_AE_PERCENT: usize = 60;
 
 pub struct Listeners {
     pub http: TcpListener,
-    pub dicom: TcpListener,
+    pub dicom: Doors,
 }
 
 /// Starts both; each ends after `stop`, once what it works on is done.

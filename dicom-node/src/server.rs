@@ -127,6 +127,28 @@ impl Node {
         }
     }
 
+    /// A second door to the same node, for TLS: both share the places for associations.
+    pub fn behind_tls(&self, listener: TcpListener, acceptor: TlsAcceptor) -> Self {
+        let Shared {
+            config,
+            services,
+            places,
+            refusals,
+        } = self.shared.as_ref();
+        Self {
+            listener,
+            shared: Arc::new(Shared {
+                config: NodeConfig {
+                    tls: Some(acceptor),
+                    ..config.clone()
+                },
+                services: services.clone(),
+                places: Arc::clone(places),
+                refusals: Arc::clone(refusals),
+            }),
+        }
+    }
+
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }

@@ -180,6 +180,12 @@ impl ImageCounts {
     }
 }
 
+impl std::iter::Sum for ImageCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), Self::and)
+    }
+}
+
 impl StudyRow {
     /// Patient and study attributes as queries answer and match them.
     pub fn answered(&self) -> (&PatientFacts, &StudyFacts) {

@@ -333,6 +333,12 @@ impl Association {
         }
     }
 
+    /// Waits for the peer to say something while it waits for our answers; fails when it is gone. Giving up loses
+    /// nothing.
+    pub async fn peer_speaks(&mut self) -> Result<(), AssociationError> {
+        Ok(self.pdus.wait_for_whole_pdu().await?)
+    }
+
     /// Sends a command without a data set.
     pub async fn send(&mut self, context: u8, command: &Command) -> Result<(), AssociationError> {
         self.queue_command(context, command);

@@ -39,7 +39,7 @@ pub use follower::RebuildReport;
 pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
 pub use open::{ArchiveOptions, OpenError};
 
-/// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending (design §2).
+/// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is to be recorded.
@@ -203,7 +203,7 @@ impl Archive {
     }
 
     /// A read on this node first brings the facts of what it has stored into the log and the views
-    /// (design §3, "Seen at once").
+    /// ("Seen at once" in ARCHITECTURE.md).
     pub async fn settle(&self) -> Result<(), SubmitError> {
         self.inner.facts.flush().await?;
         self.catch_up().await
