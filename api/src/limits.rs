@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yingku_core::ids::AppId;
 
+use crate::meters::Meters;
+
 /// How the interfaces are served.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
@@ -33,6 +35,8 @@ pub struct ApiConfig {
     /// Signs of one address that may fail within [`ApiConfig::sign_failure_window`] before it is told to wait (R3).
     pub max_sign_failures: u32,
     pub sign_failure_window: Duration,
+    /// `/metrics`; absent if nothing is gathered.
+    pub meters: Option<Meters>,
 }
 
 impl Default for ApiConfig {
@@ -49,6 +53,7 @@ impl Default for ApiConfig {
             max_requests_per_app: 128,
             max_sign_failures: 30,
             sign_failure_window: Duration::from_secs(60),
+            meters: None,
         }
     }
 }
