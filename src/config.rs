@@ -3,6 +3,7 @@
 //! Hospitals, apps, peers and the settings that rules read are not here but in the registry, since all nodes and every
 //! replay must agree on them.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -36,6 +37,8 @@ pub struct Http {
     pub listen: String,
     pub context: String,
     pub max_body_bytes: usize,
+    /// Who may read `/metrics`.
+    pub metrics_readers: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -88,6 +91,7 @@ impl Default for Http {
             listen: "0.0.0.0:8080".to_owned(),
             context: "openapi".to_owned(),
             max_body_bytes: 4 << 20,
+            metrics_readers: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         }
     }
 }

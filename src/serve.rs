@@ -125,7 +125,7 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
         edges::Listeners { http, dicom },
         signal,
         &tasks,
-    );
+    )?;
     tasks.spawn(control.run(archive.clone(), signal.clone()));
     tasks.spawn(duties::run(archive.clone(), signal.clone()));
     tasks.close();

@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yingku_core::ids::AppId;
 
+use crate::meters::Meters;
+
 /// How the interfaces are served.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
@@ -36,6 +38,8 @@ pub struct ApiConfig {
     pub sign_failure_window: Duration,
     /// How long the turn of one caller takes, where callers take turns: 60 signs a minute, all of them together.
     pub sign_turn_time: Duration,
+    /// `/metrics`; absent if nothing is gathered.
+    pub meters: Option<Meters>,
 }
 
 impl Default for ApiConfig {
@@ -53,6 +57,7 @@ impl Default for ApiConfig {
             max_sign_failures: 30,
             sign_failure_window: Duration::from_secs(60),
             sign_turn_time: Duration::from_secs(1),
+            meters: None,
         }
     }
 }

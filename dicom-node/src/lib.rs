@@ -7,6 +7,7 @@
 pub mod association;
 pub mod dataset;
 pub mod message;
+mod meters;
 pub mod part10;
 pub mod pdu;
 pub mod scan;

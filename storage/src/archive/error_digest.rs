@@ -83,6 +83,7 @@ impl ErrorDigest {
 
     /// Counts a refusal. A digest that cannot be written costs a warning, never the request its answer.
     pub fn record(&self, refused: &RefusedRequest, time_ms: i64) {
+        metrics::counter!("yingku_refusals_total", "rule" => refused.rule.clone()).increment(1);
         if let Err(error) = self.try_record(refused, time_ms) {
             tracing::warn!(%error, "a refusal is missing from the error digest");
         }

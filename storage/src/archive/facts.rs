@@ -193,7 +193,7 @@ async fn write(
     })?;
     let mut told = false;
     loop {
-        match log.append(bytes.clone()).await {
+        match super::append(log, bytes.clone()).await {
             Ok(_) => {
                 packs.logged(pack, instances);
                 return Ok(());

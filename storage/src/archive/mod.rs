@@ -16,7 +16,7 @@ mod sign;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -173,7 +173,7 @@ impl Archive {
         shared.waiters.lock().insert(id, sender);
         // Whoever gives up waiting takes its place in the table along.
         let _guard = Waiting { shared, id };
-        self.inner.log.append(bytes).await?;
+        append(&*self.inner.log, bytes).await?;
         let mut stopped = shared.stopped.subscribe();
         tokio::select! {
             decided = receiver => decided.map_err(|_| SubmitError::Pending),
@@ -260,6 +260,15 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.shared.waiters.lock().remove(&self.id);
     }
+}
+
+/// Appends a record; how long that took is measured.
+async fn append(log: &dyn EventLog, record: Bytes) -> Result<Position, LogError> {
+    let since = Instant::now();
+    let appended = log.append(record).await;
+    let outcome = if appended.is_ok() { "done" } else { "failed" };
+    metrics::histogram!("yingku_log_append_seconds", "outcome" => outcome).record(since.elapsed());
+    appended
 }
 
 /// Encodes a submission under a new id.
