@@ -82,6 +82,7 @@ mod tests {
         let list = |position, lines| DeclaredDetail {
             position: Position(position),
             time_ms: 0,
+            test: false,
             lines: vec![
                 DetailLine {
                     exam_no: "E1".to_owned(),
