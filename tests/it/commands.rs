@@ -231,6 +231,34 @@ fn a_number_without_generation_is_that_of_the_latest_one() {
 }
 
 #[test]
+fn undoing_a_withdrawal_tells_which_studies_have_gone_to_others() {
+    // Given a withdrawn exam whose study another patient's exam has claimed meanwhile
+    let archive = Archive::start();
+    let folder = tempfile::tempdir().unwrap();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    let ruled = ["--reason", "核对", "--author", "王"];
+    let withdraw = ["correct", "withdraw", "350006/E20260704001"];
+    let said = archive.said(&[&withdraw[..], &ruled].concat());
+    let position = said.rsplit(' ').next().unwrap().trim();
+    let other = [
+        ("/examNo", "E2"),
+        ("/patientInfo/sickId", "S-OTHER"),
+        ("/patientInfo/name", "李四"),
+        ("/examInfo/applyNo", "F-OTHER"),
+    ];
+    let other = sample_with(folder.path(), "other.json", &other);
+    text(&archive.contract(&["push", &other]));
+    // When the withdrawal is undone, then the answer names the study and whose it is, and the list has it
+    let said = archive.said(&[&["correct", "undo", position][..], &ruled].concat());
+    assert!(
+        said.contains(STUDY) && said.contains("仍归 350006/E2"),
+        "{said}"
+    );
+    let listed = archive.said(&["findings", "--kind", "study-conflict"]);
+    assert!(listed.contains(STUDY), "{listed}");
+}
+
+#[test]
 fn a_registry_that_is_imported_again_changes_what_differs_only() {
     let archive = Archive::start();
     let demo = std::fs::read_to_string(repository().join("deploy/demo/registry.toml")).unwrap();
