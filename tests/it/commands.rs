@@ -254,7 +254,7 @@ fn undoing_a_withdrawal_tells_which_studies_have_gone_to_others() {
         said.contains(STUDY) && said.contains("仍归 350006/E2"),
         "{said}"
     );
-    let listed = archive.said(&["findings", "--kind", "study-conflict"]);
+    let listed = archive.said(&["findings", "study-conflict"]);
     assert!(listed.contains(STUDY), "{listed}");
 }
 

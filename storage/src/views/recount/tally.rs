@@ -176,7 +176,8 @@ impl Recount {
             add(at, 20, i64::from(self.owner(&image.study).is_some()));
         }
         // The latest message about a class, all its spellings together.
-        let mut declared: BTreeMap<(&str, &str, String, bool), (u64, i64, i64)> = BTreeMap::new();
+        type Declared<'a> = (&'a str, &'a str, String, bool);
+        let mut declared: BTreeMap<Declared<'_>, (u64, i64, i64)> = BTreeMap::new();
         for row in &self.declared {
             let key = (
                 row.hospital.as_str(),
