@@ -218,15 +218,18 @@ impl Views {
 }
 
 fn chunks_of(row: &StudyRow) -> impl Iterator<Item = ChunkKey> {
-    row.series.iter().zip(0u32..).flat_map(move |(series, index)| {
-        (0..series.chunks).map(move |chunk| {
-            let place = Place {
-                series: index,
-                chunk,
-            };
-            ChunkKey::of(&row.key, place)
+    row.series
+        .iter()
+        .zip(0u32..)
+        .flat_map(move |(series, index)| {
+            (0..series.chunks).map(move |chunk| {
+                let place = Place {
+                    series: index,
+                    chunk,
+                };
+                ChunkKey::of(&row.key, place)
+            })
         })
-    })
 }
 
 pub(super) fn decode_chunk(bytes: &[u8]) -> Result<Chunk, ViewsError> {
