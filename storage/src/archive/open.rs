@@ -111,6 +111,8 @@ impl Archive {
         archive.continue_packs()?;
         archive.log_recovered(unlogged).await?;
         archive.activate_rules().await?;
+        // The log of a new archive has begun only now.
+        identity::check(&archive.inner.dir.join("packs"), &*archive.inner.log)?;
         Ok(archive)
     }
 
