@@ -133,6 +133,19 @@ impl ImageCounts {
     }
 }
 
+impl std::iter::Sum for ImageCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, more| Self {
+            instances: sum.instances.saturating_add(more.instances),
+            images: sum.images.saturating_add(more.images),
+            images_without_zero: sum
+                .images_without_zero
+                .saturating_add(more.images_without_zero),
+            frames: sum.frames.saturating_add(more.frames),
+        })
+    }
+}
+
 impl StudyRow {
     pub fn counts(&self) -> ImageCounts {
         let mut counts = ImageCounts::default();

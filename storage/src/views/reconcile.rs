@@ -4,15 +4,15 @@
 //! instances count that records before it brought and no correction before it hid. Only held instances are told as of
 //! now: those that came before the position and still are held.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod detail;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::de::DeserializeOwned;
 use yingku_core::dictionaries::{ClassCode, canonical_class};
-use yingku_core::exam::ExamRow;
+use yingku_core::exam::{DeclaredStudy, ExamRow};
 use yingku_core::finding::FindingKind;
-use yingku_core::ids::{
-    ExamKey, ExamNo, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid,
-};
+use yingku_core::ids::{ExamKey, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid};
 use yingku_core::instance::{HeldGroup, ImageCounts, StudyRow, is_image_class};
 use yingku_core::reconcile::{
     Book, DAYS_LIMIT, Marks, Place, Reconciliation, image_state, images_of,
@@ -22,6 +22,7 @@ use yingku_core::registry::Registry;
 use yingku_core::statistics::{DayKey, DeclarationRow};
 use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 
+use self::detail::Named;
 use super::exams::EXAMS_LOOKED_AT_LIMIT;
 use super::{View, Views, ViewsError, Walk, keys};
 
@@ -68,9 +69,9 @@ pub fn reconcile(
         None => HashSet::new(),
     };
     for hospital in question.hospitals {
-        let named = gathering.declarations(hospital)?;
-        let registered = gathering.exams(hospital, &hidden)?;
-        gathering.unregistered(hospital, named, &registered)?;
+        let mut named = gathering.declarations(hospital)?;
+        gathering.exams(hospital, &hidden, &mut named)?;
+        gathering.not_in_place(hospital, &hidden, named)?;
         gathering.refusals(hospital.as_str())?;
     }
     if registry
@@ -140,6 +141,23 @@ impl Views {
 /// A SOP instance of a study, wherever that study lies.
 type Hidden = HashSet<(StudyUid, SopInstanceUid)>;
 
+/// Images that are here, by study UID.
+struct Images(HashMap<String, ImageCounts>);
+
+impl Images {
+    /// Those that an exam has of a study: none of one that is another's.
+    fn of(&self, declared: &DeclaredStudy) -> ImageCounts {
+        match declared.foreign {
+            true => ImageCounts::default(),
+            false => self
+                .0
+                .get(declared.uid.as_str())
+                .copied()
+                .unwrap_or_default(),
+        }
+    }
+}
+
 impl Gathering<'_> {
     fn counts(&self, position: Position) -> bool {
         self.as_of.is_none_or(|as_of| position < as_of)
@@ -172,18 +190,15 @@ impl Gathering<'_> {
             .unwrap_or_default()
     }
 
-    /// Enters the declarations; exams that details name, by their number.
-    fn declarations(
-        &mut self,
-        hospital: &HospitalCode,
-    ) -> Result<BTreeMap<String, Place>, ViewsError> {
+    /// Enters the declarations; what details tell of exams.
+    fn declarations(&mut self, hospital: &HospitalCode) -> Result<Named, ViewsError> {
         let mut days: Vec<(DayKey, DeclarationRow)> = Vec::new();
         let views = self.views;
         views.visit_declarations(hospital, &self.from, &self.to, &mut |day, row| {
             days.push((day, row));
             Walk::On
         })?;
-        let mut named = BTreeMap::new();
+        let mut named = Named::default();
         for (day, row) in days {
             let place = self.place(day.hospital.as_str(), &day.date, &day.class);
             if let Some(latest) = row
@@ -197,20 +212,19 @@ impl Gathering<'_> {
             // A later list replaces the earlier, as a later count does (R10).
             let lists = row.details.into_iter().rev();
             for detail in lists.filter(|d| self.counts(d.position)).take(1) {
-                for exam_no in detail.exam_nos {
-                    named.entry(exam_no).or_insert_with(|| place.clone());
-                }
+                named.add(&place, detail.lines);
             }
         }
         Ok(named)
     }
 
-    /// Enters the exams of the days; their numbers.
+    /// Enters the exams of the days, each with what it is named for.
     fn exams(
         &mut self,
         hospital: &HospitalCode,
         hidden: &Hidden,
-    ) -> Result<HashSet<ExamNo>, ViewsError> {
+        named: &mut Named,
+    ) -> Result<(), ViewsError> {
         let mut keys: BTreeSet<ExamKey> = BTreeSet::new();
         let views = self.views;
         views.visit_days(hospital, &self.from, &self.to, &mut |key| {
@@ -223,7 +237,6 @@ impl Gathering<'_> {
             Ok(Walk::On)
         })?;
         let lists = Lists::read(self, hospital)?;
-        let mut registered = HashSet::with_capacity(keys.len());
         let keys: Vec<ExamKey> = keys.into_iter().collect();
         for keys in keys.chunks(ROWS_AT_ONCE) {
             // A line of the index stays when an exam's date changes, so the row says what the date is.
@@ -231,21 +244,15 @@ impl Gathering<'_> {
             rows.retain(|row| self.within(row.exam_date()));
             let images = self.images(&rows, hidden)?;
             for row in rows {
-                let states = row.studies.iter().map(|declared| {
-                    let counts = match declared.foreign {
-                        true => None,
-                        false => images.get(declared.uid.as_str()).copied(),
-                    };
-                    images_of(declared, counts.unwrap_or_default())
-                });
-                let state = image_state(states);
+                let states = row.studies.iter();
+                let state = image_state(states.map(|study| images_of(study, images.of(study))));
                 let place = self.place(hospital.as_str(), row.exam_date(), &row.class);
-                let marks = lists.marks(&row);
+                let mut marks = lists.marks(&row);
+                marks.differs = named.differences(&row, &images);
                 self.book.exam(&place, &row, state, marks);
-                registered.insert(row.key.exam_no);
             }
         }
-        Ok(registered)
+        Ok(())
     }
 
     /// Rows as they stood.
@@ -262,11 +269,7 @@ impl Gathering<'_> {
     }
 
     /// Images by study UID of what these exams of one hospital declare.
-    fn images(
-        &self,
-        exams: &[ExamRow],
-        hidden: &Hidden,
-    ) -> Result<HashMap<String, ImageCounts>, ViewsError> {
+    fn images(&self, exams: &[ExamRow], hidden: &Hidden) -> Result<Images, ViewsError> {
         let declared = exams.iter().flat_map(|exam| {
             exam.studies.iter().map(|study| {
                 keys::study(&StudyKey {
@@ -284,7 +287,7 @@ impl Gathering<'_> {
             };
             images.insert(study.key.study.as_str().to_owned(), counts);
         }
-        Ok(images)
+        Ok(Images(images))
     }
 
     /// A study's images that had come and were not hidden.
@@ -339,39 +342,6 @@ impl Gathering<'_> {
                 _ => return Ok(hidden),
             }
         }
-    }
-
-    /// Names of details that no push registered, on whatever day.
-    fn unregistered(
-        &mut self,
-        hospital: &HospitalCode,
-        named: BTreeMap<String, Place>,
-        registered: &HashSet<ExamNo>,
-    ) -> Result<(), ViewsError> {
-        for (name, place) in named {
-            let Ok(exam_no) = ExamNo::new(&name) else {
-                continue;
-            };
-            if registered.contains(&exam_no) {
-                continue;
-            }
-            let known = match self.views.latest_exam(hospital, &exam_no)? {
-                None => false,
-                // Generations follow each other, so the first of them is the oldest.
-                Some(row) => {
-                    let first = ExamKey {
-                        generation: 0,
-                        ..row.key
-                    };
-                    self.counts(row.first_position)
-                        || self.views.exam_as_of(&first, self.as_of)?.is_some()
-                }
-            };
-            if !known {
-                self.book.not_registered(&place, &name);
-            }
-        }
-        Ok(())
     }
 
     /// Enters refused instances; those without a date under the day on which they came.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::Value;
 use yingku_core::correction::CorrectionAction;
 use yingku_core::dictionaries::canonical_class;
-use yingku_core::event::Event;
+use yingku_core::event::{DetailRow, Event};
 use yingku_core::instance::is_image_class;
 use yingku_core::reconcile::Reconciliation;
 use yingku_core::registry::{HospitalMode, Registry};
@@ -16,7 +16,7 @@ use yingku_core::registry::{HospitalMode, Registry};
 use crate::projector::Decoded;
 
 /// Names of [`Tally`]'s numbers.
-pub const COUNTS: [&str; 19] = [
+pub const COUNTS: [&str; 20] = [
     "declared",
     "registered",
     "confirmed",
@@ -36,10 +36,11 @@ pub const COUNTS: [&str; 19] = [
     "deficit",
     "surplus",
     "suspectedReuse",
+    "detailDiffers",
 ];
 
 /// Numbers by hospital, date and class; a cell of zeros is no cell.
-pub type Tally = BTreeMap<(String, String, String), [i64; 19]>;
+pub type Tally = BTreeMap<(String, String, String), [i64; 20]>;
 
 /// The same numbers of an answer.
 pub fn tally_of(answer: &Reconciliation) -> Tally {
@@ -72,6 +73,7 @@ pub fn tally_of(answer: &Reconciliation) -> Tally {
             some(c.deficit),
             c.surplus.into(),
             c.suspected_reuse.into(),
+            c.detail_differs.into(),
         ];
         (key, counts)
     });
@@ -117,6 +119,7 @@ struct Image {
     study: String,
     sop: String,
     is_image: bool,
+    in_series_zero: bool,
     frames: u32,
     digest: [u8; 16],
     patient_id: String,
@@ -138,6 +141,8 @@ pub struct Recount {
     shown: Vec<Image>,
     held: Vec<Image>,
     declared: BTreeMap<(String, String, String), (u32, i64)>,
+    /// The latest list of each hospital, day and class.
+    details: BTreeMap<(String, String, String), Vec<DetailRow>>,
     refused: Vec<((String, String, String), u32)>,
     corrections: HashMap<u64, Correction>,
     /// Each push once, however often it was sent.
@@ -156,6 +161,10 @@ fn text(value: &Value, path: &str) -> String {
         .and_then(Value::as_str)
         .unwrap_or("")
         .to_owned()
+}
+
+fn is_placeholder(apply_no: &str) -> bool {
+    matches!(apply_no, "0" | "无")
 }
 
 fn content(json: &Value) -> Content {
@@ -219,6 +228,18 @@ impl Recount {
                     self.declared.insert(key, (row.accord_count, time_ms));
                 }
             }
+            Event::DetailDeclared(body) => {
+                let key = |row: &DetailRow| {
+                    let hospital = row.hospital_code.as_str().to_owned();
+                    (hospital, row.exam_date.clone(), row.exam_class.clone())
+                };
+                for row in &body.rows {
+                    self.details.insert(key(row), Vec::new());
+                }
+                for row in &body.rows {
+                    self.details.entry(key(row)).or_default().push(row.clone());
+                }
+            }
             Event::InstancesRefused(body) => {
                 for row in &body.refused {
                     let hospital = row.hospital.as_ref().map_or("", |code| code.as_str());
@@ -235,6 +256,7 @@ impl Recount {
                             study: group.study_uid.as_str().to_owned(),
                             sop: stored.image.sop_instance.as_str().to_owned(),
                             is_image: is_image_class(&stored.image.sop_class),
+                            in_series_zero: group.series.number == "0",
                             frames: stored.image.frames,
                             digest: stored.digest,
                             patient_id: group.patient.id.clone(),
@@ -474,10 +496,13 @@ impl Recount {
         }
     }
 
-    /// How many images of a study an exam has.
-    fn images(&self, number: &ExamNumber, uid: &str) -> (u32, u32, u32) {
+    /// How many images of a study an exam has: instances, images, their frames, images outside of series 0.
+    fn images(&self, number: &ExamNumber, uid: &str) -> [u32; 4] {
         let mut seen = HashSet::new();
-        let (mut instances, mut images, mut frames) = (0, 0, 0);
+        let (mut instances, mut images, mut frames, mut outside) = (0, 0, 0, 0);
+        if !self.owns(number, uid) {
+            return [0; 4];
+        }
         for image in &self.shown {
             let here = image.hospital == number.0 && image.study == uid;
             if here && seen.insert(&image.sop) && !image.hidden {
@@ -485,20 +510,18 @@ impl Recount {
                 if image.is_image {
                     images += 1;
                     frames += image.frames;
+                    outside += u32::from(!image.in_series_zero);
                 }
             }
         }
-        (instances, images, frames)
+        [instances, images, frames, outside]
     }
 
     /// Of the exam's images: 3 complete, 4 partly, 5 missing, 6 none declared, 7 linked (places in [`COUNTS`]).
     fn image_state(&self, number: &ExamNumber) -> usize {
         let (mut met, mut wanted, mut some, mut linked) = (0, 0, false, false);
         for study in &self.exams[number].now.studies {
-            let (instances, images, frames) = match self.owns(number, &study.uid) {
-                true => self.images(number, &study.uid),
-                false => (0, 0, 0),
-            };
+            let [instances, images, frames, _] = self.images(number, &study.uid);
             if study.linked && instances == 0 {
                 linked = true;
             } else if let Some(count) = study.count.filter(|count| *count > 0) {
@@ -514,6 +537,31 @@ impl Recount {
             _ if some => 4,
             _ => 5,
         }
+    }
+
+    /// Whether an exam is not as a line of a list tells.
+    fn differs(&self, number: &ExamNumber, told: &DetailRow) -> bool {
+        let now = &self.exams[number].now;
+        let form_differs = told.apply_no != now.apply_no;
+        if form_differs && !told.apply_no.is_empty() && !is_placeholder(&now.apply_no) {
+            return true;
+        }
+        let any = told.study_uid.is_empty();
+        let studies = now.studies.iter();
+        let studies: Vec<_> = studies.filter(|s| any || s.uid == told.study_uid).collect();
+        if studies.is_empty() && !any {
+            return true;
+        }
+        let mut sums = [0; 4];
+        for study in &studies {
+            let counts = self.images(number, &study.uid);
+            sums = std::array::from_fn(|index| sums[index] + counts[index]);
+        }
+        let [instances, images, frames, outside] = sums;
+        let unverified = instances == 0 && studies.iter().any(|study| study.linked);
+        told.image_count.is_some_and(|count| {
+            count > 0 && !unverified && (images.max(frames) < count || outside > count)
+        })
     }
 
     fn is_doubtful(&self, number: &ExamNumber) -> bool {
@@ -548,7 +596,7 @@ impl Recount {
         let mut tally = Tally::new();
         let mut add = |(hospital, date, class): (&str, &str, &str), count: usize, by: i64| {
             let key = (hospital.to_owned(), date.to_owned(), end.class(class));
-            tally.entry(key).or_insert([0; 19])[count] += by;
+            tally.entry(key).or_insert([0; 20])[count] += by;
         };
         let mut confirmed = Vec::new();
         for (number, exam) in &self.exams {
@@ -566,7 +614,7 @@ impl Recount {
                 continue;
             }
             add(at, 1, 1);
-            let placeholder = matches!(exam.now.apply_no.as_str(), "0" | "无");
+            let placeholder = is_placeholder(&exam.now.apply_no);
             if exam.now.status == 70 && !placeholder {
                 add(at, 2, 1);
                 confirmed.push((at, exam.confirmed_ms));
@@ -585,6 +633,25 @@ impl Recount {
                 exam.now.class.as_str(),
             );
             add(at, 18, i64::from(!exam.test));
+        }
+        let mut named: BTreeMap<(&str, &str, &str), (&str, Vec<&DetailRow>)> = BTreeMap::new();
+        for ((hospital, date, class), rows) in &self.details {
+            for row in rows {
+                let key = (hospital.as_str(), row.exam_no.as_str(), date.as_str());
+                named.entry(key).or_insert((class, Vec::new())).1.push(row);
+            }
+        }
+        for ((hospital, exam_no, date), (class, rows)) in named {
+            let number = (hospital.to_owned(), exam_no.to_owned());
+            let Some(exam) = self.exams.get(&number).filter(|exam| !exam.test) else {
+                continue;
+            };
+            if exam.now.date != date {
+                add((hospital, date, class), 19, 1);
+            } else if exam.withdrawn.is_none() {
+                let differs = rows.iter().any(|row| self.differs(&number, row));
+                add((hospital, date, &exam.now.class), 19, i64::from(differs));
+            }
         }
         for ((hospital, date, class), count) in &self.refused {
             add((hospital, date, class), 8, i64::from(*count));

@@ -14,7 +14,8 @@ use yingku_core::contract::push::{ExamPushedBody, Flags};
 use yingku_core::correction::{CorrectionAction, CorrectionMade};
 use yingku_core::envelope::{Cipher, Envelope};
 use yingku_core::event::{
-    DeclaredRow, Event, HoldExpired, InstancesRefused, RegistryChanged, StatisticsDeclared,
+    DeclaredRow, DetailDeclared, DetailRow, Event, HoldExpired, InstancesRefused, RegistryChanged,
+    StatisticsDeclared,
 };
 use yingku_core::ids::{
     AeTitle, ExamKey, ExamNo, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey,
@@ -30,7 +31,8 @@ use yingku_core::time::LocalDate;
 
 use super::reconcile::{Question, reconcile};
 use super::recount::{COUNTS, Recount, Tally, tally_of};
-use super::{Cursor, Views};
+use super::studies::StudySelector;
+use super::{Cursor, Views, Walk};
 use crate::log::{EventLog, MemoryLog};
 use crate::projector::{self, Batch, Decoded};
 
@@ -88,7 +90,8 @@ impl Generator {
             let event = match generator.random.gen_range(0..100) {
                 0..=44 => generator.push(),
                 45..=74 => generator.instances(),
-                75..=80 => generator.declaration(),
+                75..=77 => generator.declaration(),
+                78..=80 => generator.detail(),
                 81..=85 => generator.refusal(),
                 86..=96 => generator.correction(),
                 97..=98 => generator.expiry(),
@@ -272,6 +275,34 @@ impl Generator {
             })
             .collect();
         Event::StatisticsDeclared(StatisticsDeclared { rows })
+    }
+
+    /// What a hospital tells of some exams of a day, now and then with its eyes shut.
+    fn detail(&mut self) -> Event {
+        let (hospital, date) = (self.hospital(), self.pick(&DATES));
+        let rows = (0..self.random.gen_range(1..6))
+            .map(|_| {
+                let exam = self.exam();
+                let told = |some: bool, text: &str| match some {
+                    true => text.to_owned(),
+                    false => String::new(),
+                };
+                let study = self.study(hospital, exam);
+                DetailRow {
+                    hospital_code: HospitalCode::new(hospital).unwrap(),
+                    exam_date: date.to_owned(),
+                    exam_class: self.pick(&CLASSES).to_owned(),
+                    exam_no: ExamNo::new(format!("E{exam}")).unwrap(),
+                    apply_no: told(self.random.gen_bool(0.2), "F1"),
+                    study_uid: told(self.random.gen_bool(0.5), &study),
+                    image_count: self
+                        .random
+                        .gen_bool(0.5)
+                        .then(|| self.random.gen_range(0..5)),
+                }
+            })
+            .collect();
+        Event::DetailDeclared(DetailDeclared { rows })
     }
 
     fn refusal(&mut self) -> Event {
@@ -563,5 +594,35 @@ async fn the_counts_of_a_study_equal_a_recount_of_its_instances() {
                 assert_eq!(series.frames, frames);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_walk_over_studies_ends_at_the_row_after_nobody_waits_for_it() {
+    // Given views with more than a few studies
+    let log = log_of(&Generator::history(1, LENGTH)).await;
+    let (_folder, views, registry) = replay(&log, 1_000);
+    let dates = StudySelector::Dates {
+        from: String::new(),
+        to: String::new(),
+    };
+    for selector in [StudySelector::All, dates] {
+        // When the one who waits is gone at the third row
+        let asked = std::cell::Cell::new(0);
+        let unheard = || {
+            asked.set(asked.get() + 1);
+            asked.get() == 3
+        };
+        let mut visited = 0;
+        let mut visit = |_| {
+            visited += 1;
+            Walk::On
+        };
+        views
+            .visit_studies(&registry, &selector, &unheard, &mut visit)
+            .unwrap();
+        // Then no row is looked at any more
+        assert_eq!(asked.get(), 3, "{selector:?}");
+        assert!(visited <= 2, "{selector:?}");
     }
 }

@@ -95,11 +95,13 @@ impl Views {
         Ok(visible.then_some(row))
     }
 
-    /// Visits the visible studies that an index leads to, each once.
+    /// Visits the visible studies that an index leads to, each once. `unheard` is asked at every row, visible or not:
+    /// a walk over a whole archive ends when nobody waits for it any more.
     pub fn visit_studies(
         &self,
         registry: &Registry,
         selector: &StudySelector,
+        unheard: &dyn Fn() -> bool,
         visit: &mut dyn FnMut(StudyRow) -> Walk,
     ) -> Result<(), ViewsError> {
         let index = |attribute,
@@ -109,6 +111,9 @@ impl Views {
                      visit: &mut dyn FnMut(StudyRow) -> Walk| {
             let mut seen = std::collections::HashSet::new();
             self.scan(View::StudyIndex, &prefix, &start, |key, _| {
+                if unheard() {
+                    return Ok(Walk::Stop);
+                }
                 let Some((value, study)) = keys::study_of_index(key) else {
                     return Ok(Walk::On);
                 };
@@ -134,6 +139,9 @@ impl Views {
                             hospital,
                             study: uid.clone(),
                         };
+                        if unheard() {
+                            return Ok(());
+                        }
                         if let Some(row) = self.visible_study(registry, &key)?
                             && visit(row) == Walk::Stop
                         {
@@ -161,6 +169,9 @@ impl Views {
                 index(StudyAttribute::Date, prefix, start, Some(to), visit)
             }
             StudySelector::All => self.scan(View::Studies, &[], &[], |_, value| {
+                if unheard() {
+                    return Ok(Walk::Stop);
+                }
                 let row: StudyRow = super::decode(View::Studies, value)?;
                 let claims = self.claims(&row.key.study)?;
                 if !is_visible(registry, claims.as_ref(), &row) || row.visible_instances() == 0 {
