@@ -118,6 +118,8 @@ impl Archive {
             done => done?,
         }
         archive.activate_rules().await?;
+        // The log of a new archive has begun only now.
+        identity::check(&archive.inner.dir.join("packs"), &*archive.inner.log)?;
         Ok(archive)
     }
 
@@ -213,7 +215,7 @@ impl Archive {
                     length: record.data_len,
                 };
                 let Some(group) = decode_facts(&record.facts, place) else {
-                    tracing::error!(%pack, offset = record.offset, "facts of another release; run `yingku rescan`");
+                    tracing::error!(%pack, offset = record.offset, "facts of another release: start the release that wrote them once, so that they come into the log");
                     whole = false;
                     continue;
                 };
