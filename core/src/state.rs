@@ -61,6 +61,15 @@ impl ChunkKey {
         }
     }
 
+    /// Every chunk of a study, series by series.
+    pub fn all_of(row: &StudyRow) -> impl Iterator<Item = Self> {
+        let series = row.series.iter().zip(0u32..);
+        series.flat_map(|(known, series)| {
+            let places = (0..known.chunks).map(move |chunk| Place { series, chunk });
+            places.map(|place| Self::of(&row.key, place))
+        })
+    }
+
     pub fn place(&self) -> Place {
         Place {
             series: self.series,

@@ -108,7 +108,7 @@ pub(super) fn expired<S: State>(
 }
 
 /// The held groups of a study, in order of arrival.
-fn groups<S: State>(
+pub(super) fn groups<S: State>(
     work: &Work<'_, S>,
     study: &StudyUid,
 ) -> Result<Vec<(HeldGroupKey, HeldGroup)>, StateError> {

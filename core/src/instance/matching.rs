@@ -86,7 +86,7 @@ fn differs(
                 return Some("PatientID");
             }
             let declared = claim.accession_no.as_deref()?;
-            (accession(declared) != accession(accession_no)).then_some("AccessionNumber")
+            (!same_accession(declared, accession_no)).then_some("AccessionNumber")
         }
     }
 }
@@ -108,9 +108,13 @@ fn normalised(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn accession(text: &str) -> String {
-    let cut: String = text.trim().chars().take(ACCESSION_CHARACTERS).collect();
-    normalised(&cut).into_owned()
+/// A number may have been cut with its leading zeros or after they were dropped.
+fn same_accession(declared: &str, image: &str) -> bool {
+    fn cut(text: &str) -> String {
+        text.trim().chars().take(ACCESSION_CHARACTERS).collect()
+    }
+    normalised(&cut(declared)) == normalised(&cut(image))
+        || cut(&normalised(declared)) == cut(&normalised(image))
 }
 
 #[cfg(test)]

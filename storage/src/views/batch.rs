@@ -319,7 +319,7 @@ impl<'a> BatchState<'a> {
                 self.put(View::Studies, keys::study(&row.key), row)?;
             }
             (Some(before), Some(row)) => {
-                // What a study is found by comes with its first instance, unless an operator gives it to another exam.
+                // Mostly what a study is found by comes with its first instance.
                 if before.answered() != row.answered() {
                     for key in keys::study_index(before) {
                         self.delete(View::StudyIndex, key);
