@@ -234,4 +234,18 @@ mod tests {
         let claims = vec![first, claim("350007", "E9", "P7", "CT9", 2)];
         assert_eq!(check("normalised", claims, "CT9", "A0001"), is("350007"));
     }
+
+    #[test]
+    fn an_accession_number_is_cut_before_or_after_its_zeros_are_dropped() {
+        for (declared, image, same) in [
+            ("00A123456789012345", "A123456789012345", true),
+            ("00A123456789012345", "00A1234567890123", true),
+            ("A1234567890123456789", "A123456789012345", true),
+            ("00A123456789012345", "A123456789012346", false),
+            ("0012", "12", true),
+            ("12", "13", false),
+        ] {
+            assert_eq!(same_accession(declared, image), same, "{declared} {image}");
+        }
+    }
 }
