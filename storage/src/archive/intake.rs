@@ -338,7 +338,11 @@ impl Archive {
             reader.verify()
         };
         let checked = tokio::task::spawn_blocking(check).await;
-        checked.unwrap_or(Err(PackError::Closed))
+        match checked.unwrap_or(Err(PackError::Closed)) {
+            // Whether another node can read it, that node knows.
+            Err(PackError::Missing { .. }) if pack.node() != self.inner.node => Ok(()),
+            checked => checked,
+        }
     }
 
     /// Hands refused instances to reconciliation, many at once.
@@ -394,7 +398,7 @@ impl StreamedIncoming {
     }
 }
 
-fn group_of(
+pub(super) fn group_of(
     admission: &Admission,
     sender: AeTitle,
     facts: InstanceFacts,
@@ -435,7 +439,7 @@ fn short(digest: &[u8; 32]) -> [u8; 16] {
 const ANEW: &[u8] = &[1];
 
 /// What a pack keeps beside the bytes: the group that the instance makes alone, without its place.
-fn encode_facts(group: &SeriesGroup, anew: bool) -> Result<Vec<u8>, IntakeError> {
+pub(super) fn encode_facts(group: &SeriesGroup, anew: bool) -> Result<Vec<u8>, IntakeError> {
     let mut bytes = postcard::to_stdvec(&(FACTS_VERSION, group)).map_err(IntakeError::Facts)?;
     if anew {
         bytes.extend_from_slice(ANEW);
