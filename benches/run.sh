@@ -10,6 +10,7 @@ bench_questions=(store move push memory rebuild growth restart million)
 
 questions=("$@")
 ((${#questions[@]})) || questions=("${bench_questions[@]}")
+"$python" benches/warm.py
 for question in "${questions[@]}"; do
   case "$question" in
     rebuild | growth | restart | million) cargo bench --quiet --locked --bench "$question" ;;

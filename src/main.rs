@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod duties;
 mod edges;
+mod meters;
 mod open_files;
 mod operate;
 mod reconciliation;

@@ -14,7 +14,7 @@ pub enum FindingKind {
     NumberReuse = 2,
     /// Push and images differ about the person (R8); subject: the exam.
     IdentityDoubt = 3,
-    /// A SOP Instance UID that came again with other bytes (design §3); subject: study and SOP Instance UID.
+    /// A SOP Instance UID that came again with other bytes; subject: study and SOP Instance UID.
     FurtherVersion = 4,
     /// A study with more series or claims than are indexed; subject: the study UID.
     Overflow = 5,

@@ -28,11 +28,7 @@ pub fn request_schema() -> Value {
             schema::text(32, "医院代码，与 examNo 同用时必填"),
         ),
         ("examNo", false, schema::text(32, "检查唯一流水号")),
-        (
-            "generation",
-            false,
-            schema::integer("流水号代次，缺省为最近一代"),
-        ),
+        ("generation", false, schema::generation()),
         (
             "studyUID",
             false,
@@ -109,7 +105,7 @@ fn read(call: &Call) -> Result<Asked, Failure> {
         return Ok(Asked::Study(uid));
     }
     let exam = params.exam();
-    let generation = params.parsed("generation", str::parse::<u16>);
+    let generation = params.generation();
     params.finish()?;
     let (hospital, exam_no) = exam.ok_or_else(super::params::incomplete)?;
     let key = ExamKey {

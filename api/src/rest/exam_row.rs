@@ -53,11 +53,8 @@ impl Rows<'_> {
         for uid in row.given() {
             given.push((uid, self.counts(row, uid)?));
         }
-        let all_given = given.iter().map(|(_, counts)| *counts);
-        let (states, images) = images_of(
-            &declared,
-            all_given.fold(ImageCounts::default(), ImageCounts::and),
-        );
+        let all_given = given.iter().map(|(_, counts)| *counts).sum();
+        let (states, images) = images_of(&declared, all_given);
         let mut studies = Vec::with_capacity(declared.len() + given.len());
         for ((declared, counts), state) in declared.into_iter().zip(states) {
             studies.push(json!({

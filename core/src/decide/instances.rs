@@ -1,5 +1,5 @@
 //! Stored instances, in log order. They lie durable in a pack, so nothing is refused here: they are matched again and
-//! shown, or held and listed (design §3).
+//! shown, or held and listed.
 
 use std::collections::BTreeSet;
 

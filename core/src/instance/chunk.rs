@@ -25,7 +25,7 @@ pub struct ChunkEntry {
     pub position: Position,
     /// An operator hid it.
     pub hidden: bool,
-    /// Same SOP Instance UID as an earlier one, other bytes: listed, not shown (design §3).
+    /// Same SOP Instance UID as an earlier one, other bytes: listed, not shown.
     pub further: bool,
 }
 

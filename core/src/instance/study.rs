@@ -185,6 +185,12 @@ impl ImageCounts {
     }
 }
 
+impl std::iter::Sum for ImageCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), Self::and)
+    }
+}
+
 impl StudyRow {
     /// Takes in what further images say of patient and study.
     pub fn learn(&mut self, patient: &PatientFacts, study: &StudyFacts) {

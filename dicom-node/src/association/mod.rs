@@ -24,6 +24,7 @@ pub use request::{ProposedContext, RequestError, Requestor};
 use pace::{Pace, SLOWEST_BYTES_PER_S};
 
 use crate::message::{COMMAND_LIMIT, Command, MessageError, Operation};
+use crate::meters;
 use crate::pdu::{PDV_HEADER_BYTES, PduError, PduStream, PduType, PdvHeader, SENT_PDU_LENGTH};
 
 /// One contiguous buffer for a data set's bytes; most instances fit whole.
@@ -333,6 +334,12 @@ impl Association {
         }
     }
 
+    /// Waits for the peer to say something while it waits for our answers; fails when it is gone. Giving up loses
+    /// nothing.
+    pub async fn peer_speaks(&mut self) -> Result<(), AssociationError> {
+        Ok(self.pdus.wait_for_whole_pdu().await?)
+    }
+
     /// Sends a command without a data set.
     pub async fn send(&mut self, context: u8, command: &Command) -> Result<(), AssociationError> {
         self.queue_command(context, command);
@@ -341,6 +348,7 @@ impl Association {
 
     /// Puts a command in front of the data set that is sent next.
     pub fn queue_command(&mut self, context: u8, command: &Command) {
+        meters::answered(command);
         let bytes = command.encode();
         let room = self.fragment_bytes();
         let mut pieces = bytes.chunks(room).peekable();

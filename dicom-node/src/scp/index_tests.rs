@@ -28,20 +28,63 @@ const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
 const NUMBERS: [&str; 8] = ["", "A1", "A1\\A2", "A10", "a1", "A1 B", "ZZZ", "B*"];
 const NAMES: [&str; 8] = [
-    "", "Zhang^San=张^三", "LI^AN", "Lian", "张小东", "=王^小东", "A=B=C=D", "Li^^An",
+    "",
+    "Zhang^San=张^三",
+    "LI^AN",
+    "Lian",
+    "张小东",
+    "=王^小东",
+    "A=B=C=D",
+    "Li^^An",
 ];
-const DATES: [&str; 6] = ["", "20260304", "2026.03.04", "202612", "20261231", "unknown"];
+const DATES: [&str; 6] = [
+    "",
+    "20260304",
+    "2026.03.04",
+    "202612",
+    "20261231",
+    "unknown",
+];
 
 const NUMBER_KEYS: [&str; 14] = [
-    "", "*", "A1", "A1\\ZZZ", "A1*\\ZZZ", "A*", "A?", "\\", "A2", " A1 ", "B*", "A1 B", "?*", "A2\\A1",
+    "", "*", "A1", "A1\\ZZZ", "A1*\\ZZZ", "A*", "A?", "\\", "A2", " A1 ", "B*", "A1 B", "?*",
+    "A2\\A1",
 ];
 const NAME_KEYS: [&str; 18] = [
-    "", "*", "LI^AN", "lian", "li*", "张*", "张^三", "*三", "^", "=张*", "LI^*\\张*", "zhang=张", "?i*", "王小东",
-    "Zhang^San=*三", "a=d", "zhang^san\\Lian", "li?an",
+    "",
+    "*",
+    "LI^AN",
+    "lian",
+    "li*",
+    "张*",
+    "张^三",
+    "*三",
+    "^",
+    "=张*",
+    "LI^*\\张*",
+    "zhang=张",
+    "?i*",
+    "王小东",
+    "Zhang^San=*三",
+    "a=d",
+    "zhang^san\\Lian",
+    "li?an",
 ];
 const DATE_KEYS: [&str; 14] = [
-    "", "*", "20260304", "2026", "-202612", "202601-202612", "-", "garbage", "20260304\\20261231", "2026.03.04",
-    "20261201-", "2026*", "20261231-20260101", "202603-202603\\x",
+    "",
+    "*",
+    "20260304",
+    "2026",
+    "-202612",
+    "202601-202612",
+    "-",
+    "garbage",
+    "20260304\\20261231",
+    "2026.03.04",
+    "20261201-",
+    "2026*",
+    "20261231-20260101",
+    "202603-202603\\x",
 ];
 const UID_KEYS: [&str; 6] = ["", "", "1.2.1\\1.2.2\\1.2.1", "1.2.x", "*", "1.2.999999"];
 
@@ -180,7 +223,7 @@ impl House {
     fn found(&self, query: &Query, selector: &StudySelector) -> Vec<StudyKey> {
         let mut found = Vec::new();
         self.views
-            .visit_studies(&self.registry, selector, &mut |row| {
+            .visit_studies(&self.registry, selector, &|| false, &mut |row| {
                 if query.study_meets(&Scope::all(), &row) {
                     found.push(row.key);
                 }

@@ -48,7 +48,9 @@ pub fn wanted(
         return Ok(Err(denied));
     }
     let mut studies = Vec::new();
-    views.visit_studies(registry, &query.selector(), &mut |row| {
+    // The unique keys lead to few rows: nobody needs to break this off.
+    let never = || false;
+    views.visit_studies(registry, &query.selector(), &never, &mut |row| {
         if query.study_meets(scope, &row) {
             studies.push(row);
         }

@@ -15,8 +15,9 @@ mod storage;
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, OptionFuture};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use yingku_storage::archive::Archive;
 
@@ -56,9 +57,15 @@ struct Inner {
     refusals: Refusals,
 }
 
-/// Serves DICOM on a listener until `stop`; returns when all associations have ended.
+/// Where callers come in.
+pub struct Doors {
+    pub clear: TcpListener,
+    pub tls: Option<(TcpListener, TlsAcceptor)>,
+}
+
+/// Serves DICOM until `stop`; returns when all associations have ended.
 pub async fn serve(
-    listener: TcpListener,
+    doors: Doors,
     archive: Archive,
     config: NodeConfig,
     settings: ScpSettings,
@@ -78,7 +85,12 @@ pub async fn serve(
         store: Arc::new(scp.clone()),
         query: Some(Arc::new(scp)),
     };
-    Node::new(listener, config, services).run(stop).await;
+    let clear = Node::new(doors.clear, config, services);
+    let tls = doors
+        .tls
+        .map(|(listener, acceptor)| clear.behind_tls(listener, acceptor));
+    let tls = OptionFuture::from(tls.map(|node| node.run(stop.clone())));
+    tokio::join!(clear.run(stop), tls);
 }
 
 impl Scp {

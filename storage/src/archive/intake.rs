@@ -104,7 +104,7 @@ pub struct StreamedIncoming {
 
 impl Archive {
     /// Matches an instance with what was pushed. Before it says no, the views have everything that the log held when
-    /// this was asked (design §3, "Seen at once").
+    /// this was asked ("Seen at once" in ARCHITECTURE.md).
     pub async fn admit(
         &self,
         scope: &Scope,

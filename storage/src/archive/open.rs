@@ -30,7 +30,7 @@ pub struct ArchiveOptions {
 }
 
 impl ArchiveOptions {
-    /// This node's number (design §3: the upper part of its packs' ids).
+    /// This node's number: the upper part of its packs' ids.
     pub fn node(&self) -> u16 {
         self.packs.node
     }
@@ -107,10 +107,27 @@ impl Archive {
             }),
         };
         archive.replayed().await?;
-        archive.continue_packs()?;
-        archive.log_recovered(unlogged).await?;
+        match archive.take_up(&unlogged).await {
+            // Every byte of the views cannot be read before each start: what is damaged shows here, or to a reader.
+            Err(OpenError::Views(error)) => {
+                tracing::error!(%error, "views are damaged and made anew from the log");
+                archive.make_views_anew().await?;
+                archive.take_up(&unlogged).await?;
+            }
+            done => done?,
+        }
         archive.activate_rules().await?;
         Ok(archive)
+    }
+
+    async fn make_views_anew(&self) -> Result<(), OpenError> {
+        let archive = self.clone();
+        let rebuilt = tokio::task::spawn_blocking(move || archive.rebuild()).await;
+        match rebuilt {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(OpenError::Follow(error.into())),
+            Err(error) => Err(OpenError::Follow(error.into())),
+        }
     }
 
     /// A new archive begins with the rules of the release that made it; later ones are activated by an operator.
@@ -159,9 +176,15 @@ impl Archive {
         Ok(())
     }
 
+    /// Goes on where the log and the packs ended.
+    async fn take_up(&self, unlogged: &[PackId]) -> Result<(), OpenError> {
+        self.continue_packs()?;
+        self.log_recovered(unlogged).await
+    }
+
     /// Brings facts that a crash kept from the log out of the packs.
-    async fn log_recovered(&self, unlogged: Vec<PackId>) -> Result<(), OpenError> {
-        for pack in unlogged {
+    async fn log_recovered(&self, unlogged: &[PackId]) -> Result<(), OpenError> {
+        for &pack in unlogged {
             let mut missing = 0u64;
             let records = self
                 .inner

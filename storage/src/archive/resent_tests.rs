@@ -13,9 +13,7 @@ use yingku_core::event::{Event, RegistryChanged};
 use yingku_core::ids::{
     AeTitle, HospitalCode, PackId, SeriesUid, SopInstanceUid, StudyKey, StudyUid, Uid,
 };
-use yingku_core::instance::{
-    ImageFacts, InstanceFacts, PatientFacts, SeriesFacts, StudyFacts,
-};
+use yingku_core::instance::{ImageFacts, InstanceFacts, PatientFacts, SeriesFacts, StudyFacts};
 use yingku_core::registry::RegistryChange;
 
 use super::intake::{encode_facts, group_of, held_instance};
@@ -139,7 +137,10 @@ fn place(archive: &Archive) -> (PackId, u64) {
     let group = group_of(&admission, sender(), facts(), &DIGEST);
     let instance = &group.instances[0];
     let sop_instance = &instance.image.sop_instance;
-    match views.instance(&key, sop_instance, &instance.digest).unwrap() {
+    match views
+        .instance(&key, sop_instance, &instance.digest)
+        .unwrap()
+    {
         Some(entry) => (entry.pack, entry.stored.offset),
         None => {
             let held = held_instance(&key.study, instance);

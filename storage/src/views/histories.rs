@@ -9,7 +9,8 @@ use serde_json::json;
 use yingku_core::contract::push::{ExamPushedBody, Flags};
 use yingku_core::correction::{CorrectionAction, CorrectionMade, ReuseRuling};
 use yingku_core::event::{
-    DeclaredRow, Event, HoldExpired, InstancesRefused, RegistryChanged, StatisticsDeclared,
+    DeclaredRow, DetailDeclared, DetailRow, Event, HoldExpired, InstancesRefused, RegistryChanged,
+    StatisticsDeclared,
 };
 use yingku_core::ids::{
     AeTitle, ExamKey, ExamNo, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey,
@@ -78,7 +79,8 @@ impl Generator {
             let event = match generator.random.gen_range(0..100) {
                 0..=40 => generator.push(),
                 41..=68 => generator.instances(),
-                69..=74 => generator.declaration(),
+                69..=71 => generator.declaration(),
+                72..=74 => generator.detail(),
                 75..=79 => generator.refusal(),
                 80..=96 => generator.correction(),
                 97..=98 => generator.expiry(),
@@ -272,6 +274,34 @@ impl Generator {
         Event::StatisticsDeclared(StatisticsDeclared { rows })
     }
 
+    /// What a hospital tells of some exams of a day, now and then with its eyes shut.
+    fn detail(&mut self) -> Event {
+        let (hospital, date) = (self.hospital(), self.pick(&DATES));
+        let rows = (0..self.random.gen_range(1..6))
+            .map(|_| {
+                let exam = self.exam();
+                let told = |some: bool, text: &str| match some {
+                    true => text.to_owned(),
+                    false => String::new(),
+                };
+                let study = self.study(hospital, exam);
+                DetailRow {
+                    hospital_code: HospitalCode::new(hospital).unwrap(),
+                    exam_date: date.to_owned(),
+                    exam_class: self.pick(&CLASSES).to_owned(),
+                    exam_no: ExamNo::new(format!("E{exam}")).unwrap(),
+                    apply_no: told(self.random.gen_bool(0.2), "F1"),
+                    study_uid: told(self.random.gen_bool(0.5), &study),
+                    image_count: self
+                        .random
+                        .gen_bool(0.5)
+                        .then(|| self.random.gen_range(0..5)),
+                }
+            })
+            .collect();
+        Event::DetailDeclared(DetailDeclared { rows })
+    }
+
     fn refusal(&mut self) -> Event {
         let known = self.random.gen_bool(0.8);
         let code = HospitalCode::new(self.hospital()).unwrap();
@@ -317,8 +347,12 @@ impl Generator {
                 study: study_of(study),
                 to: self.exam_key(),
             },
-            11..=12 => CorrectionAction::RuleConflict { study, exam },
-            13 => CorrectionAction::RuleReuse {
+            11..=13 => CorrectionAction::RuleConflict {
+                // Of those that all hospitals claim.
+                study: StudyUid::new(format!("1.2.9.{}", self.random.gen_range(0..4))).unwrap(),
+                exam,
+            },
+            14 => CorrectionAction::RuleReuse {
                 refused: self.suspects.last().copied().unwrap_or_default(),
                 ruling: ReuseRuling::Correction,
             },

@@ -66,7 +66,7 @@ impl From<ViewsError> for StateError {
     }
 }
 
-/// How far the views have followed the log: the last record they hold, by position and id (design §2).
+/// How far the views have followed the log: the last record they hold, by position and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     pub rows_version: u32,

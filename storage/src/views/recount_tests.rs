@@ -18,7 +18,8 @@ use yingku_core::time::LocalDate;
 use super::histories::Generator;
 use super::reconcile::{Question, reconcile};
 use super::recount::{COUNTS, HAPPENINGS, Recount, Tally, tally_of};
-use super::{Cursor, Views};
+use super::studies::StudySelector;
+use super::{Cursor, Views, Walk};
 use crate::log::{EventLog, MemoryLog};
 use crate::projector::{self, Batch, Decoded};
 
@@ -285,5 +286,32 @@ async fn the_counts_of_a_study_equal_a_recount_of_its_instances() {
                 assert_eq!(series.frames, frames);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_walk_over_studies_ends_at_the_row_after_nobody_waits_for_it() {
+    // Given views with more than a few studies
+    let log = log_of(&Generator::history(1, LENGTH)).await;
+    let (_folder, views, registry) = replay(&log, 1_000);
+    let dates = StudySelector::Dates(vec![(String::new(), String::new())]);
+    for selector in [StudySelector::All, dates] {
+        // When the one who waits is gone at the third row
+        let asked = std::cell::Cell::new(0);
+        let unheard = || {
+            asked.set(asked.get() + 1);
+            asked.get() == 3
+        };
+        let mut visited = 0;
+        let mut visit = |_| {
+            visited += 1;
+            Walk::On
+        };
+        views
+            .visit_studies(&registry, &selector, &unheard, &mut visit)
+            .unwrap();
+        // Then no row is looked at any more
+        assert_eq!(asked.get(), 3, "{selector:?}");
+        assert!(visited <= 2, "{selector:?}");
     }
 }

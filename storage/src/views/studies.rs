@@ -145,11 +145,13 @@ impl Views {
         Ok(visible.then_some(row))
     }
 
-    /// Visits the visible studies that an index leads to, each once.
+    /// Visits the visible studies that an index leads to, each once. `unheard` is asked at every row, visible or not:
+    /// a walk over a whole archive ends when nobody waits for it any more.
     pub fn visit_studies(
         &self,
         registry: &Registry,
         selector: &StudySelector,
+        unheard: &dyn Fn() -> bool,
         visit: &mut dyn FnMut(StudyRow) -> Walk,
     ) -> Result<(), ViewsError> {
         match selector {
@@ -161,6 +163,9 @@ impl Views {
                             hospital,
                             study: uid.clone(),
                         };
+                        if unheard() {
+                            return Ok(());
+                        }
                         if let Some(row) = self.visible_study(registry, &key)?
                             && visit(row) == Walk::Stop
                         {
@@ -173,12 +178,12 @@ impl Views {
             StudySelector::Accessions(numbers) => {
                 let lines = numbers.iter();
                 let lines = lines.map(|number| Lines::with(StudyAttribute::Accession, number));
-                self.visit_indexed(registry, lines.collect(), visit)
+                self.visit_indexed(registry, lines.collect(), unheard, visit)
             }
             StudySelector::PatientIds(numbers) => {
                 let lines = numbers.iter();
                 let lines = lines.map(|number| Lines::with(StudyAttribute::PatientId, number));
-                self.visit_indexed(registry, lines.collect(), visit)
+                self.visit_indexed(registry, lines.collect(), unheard, visit)
             }
             StudySelector::NamePrefixes(names) => {
                 let lines = names.iter().map(|name| Lines {
@@ -187,7 +192,7 @@ impl Views {
                     to: "",
                     repeats: true,
                 });
-                self.visit_indexed(registry, lines.collect(), visit)
+                self.visit_indexed(registry, lines.collect(), unheard, visit)
             }
             StudySelector::Dates(ranges) => {
                 let lines = ranges.iter().map(|(from, to)| Lines {
@@ -196,9 +201,12 @@ impl Views {
                     to,
                     repeats: false,
                 });
-                self.visit_indexed(registry, lines.collect(), visit)
+                self.visit_indexed(registry, lines.collect(), unheard, visit)
             }
             StudySelector::All => self.scan(View::Studies, &[], &[], |_, value| {
+                if unheard() {
+                    return Ok(Walk::Stop);
+                }
                 let row: StudyRow = super::decode(View::Studies, value)?;
                 let claims = self.claims(&row.key.study)?;
                 if !is_visible(registry, claims.as_ref(), &row) || row.visible_instances() == 0 {
@@ -213,6 +221,7 @@ impl Views {
         &self,
         registry: &Registry,
         lines: Vec<Lines<'_>>,
+        unheard: &dyn Fn() -> bool,
         visit: &mut dyn FnMut(StudyRow) -> Walk,
     ) -> Result<(), ViewsError> {
         let repeats = lines.len() > 1 || lines.iter().any(|lines| lines.repeats);
@@ -220,6 +229,10 @@ impl Views {
         let mut walk = Walk::On;
         for lines in lines {
             self.scan(View::StudyIndex, &lines.prefix, &lines.start, |key, _| {
+                if unheard() {
+                    walk = Walk::Stop;
+                    return Ok(walk);
+                }
                 let Some((value, study)) = keys::study_of_index(key) else {
                     return Ok(Walk::On);
                 };

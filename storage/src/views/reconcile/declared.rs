@@ -8,13 +8,11 @@ use yingku_core::statistics::{DayKey, DeclarationRow, DeclaredCount, DeclaredDet
 
 use super::super::{ViewsError, Walk};
 use super::Gathering;
+use super::detail::Named;
 
 impl Gathering<'_> {
-    /// Enters the declarations; exams that details name, by their number.
-    pub(super) fn declarations(
-        &mut self,
-        hospital: &HospitalCode,
-    ) -> Result<BTreeMap<String, Place>, ViewsError> {
+    /// Enters the declarations; what details tell of exams.
+    pub(super) fn declarations(&mut self, hospital: &HospitalCode) -> Result<Named, ViewsError> {
         let mut days: Vec<(DayKey, DeclarationRow)> = Vec::new();
         let views = self.views;
         views.visit_declarations(hospital, &self.from, &self.to, &mut |day, row| {
@@ -22,7 +20,7 @@ impl Gathering<'_> {
             Walk::On
         })?;
         let mut by_class: BTreeMap<String, (Place, Vec<DeclarationRow>)> = BTreeMap::new();
-        let mut named = BTreeMap::new();
+        let mut named = Named::default();
         for (day, row) in days {
             let place = self.place(day.hospital.as_str(), &day.date, &day.class);
             let key = format!("{} {}", place.date, place.class.code);
@@ -34,8 +32,8 @@ impl Gathering<'_> {
             for declared in counts {
                 self.book.declare(&place, declared.count, declared.time_ms);
             }
-            for exam_no in details.into_iter().flat_map(|detail| detail.exam_nos) {
-                named.entry(exam_no).or_insert_with(|| place.clone());
+            for detail in details {
+                named.add(&place, detail.lines);
             }
         }
         Ok(named)

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use yingku_core::exam::ExamRow;
+use yingku_core::exam::{DeclaredStudy, ExamRow};
 use yingku_core::ids::{Position, StudyKey};
 use yingku_core::instance::{ImageCounts, StudyRow};
-use yingku_core::reconcile::{ImageState, images_of};
+use yingku_core::reconcile::{ImageState, Why, differences, images_of};
+use yingku_core::statistics::DetailLine;
 
 use super::super::{View, Views, ViewsError, Walk, decode, keys};
 
@@ -44,21 +45,30 @@ impl Images {
     }
 
     pub(super) fn state(&self, exam: &ExamRow) -> ImageState {
-        let counts = |uid: &str| self.0.get(uid).copied().unwrap_or_default();
-        let declared: Vec<_> = exam
-            .studies
-            .iter()
-            .map(|declared| match declared.foreign {
-                true => (declared, ImageCounts::default()),
-                false => (declared, counts(declared.uid.as_str())),
-            })
-            .collect();
-        let given = exam.given().map(|uid| counts(uid.as_str()));
-        images_of(
-            &declared,
-            given.fold(ImageCounts::default(), ImageCounts::and),
-        )
-        .1
+        let studies = exam.studies.iter();
+        let declared: Vec<_> = studies.map(|study| (study, self.declared(study))).collect();
+        images_of(&declared, self.given(exam)).1
+    }
+
+    /// In what an exam is not as lines of `uploadDetail` tell.
+    pub(super) fn differences(&self, lines: &[DetailLine], exam: &ExamRow) -> Vec<Why> {
+        differences(lines, exam, |study| self.declared(study), self.given(exam))
+    }
+
+    /// Those of a declared study: none of one that is another's.
+    fn declared(&self, study: &DeclaredStudy) -> ImageCounts {
+        match study.foreign {
+            true => ImageCounts::default(),
+            false => self.counts(study.uid.as_str()),
+        }
+    }
+
+    fn given(&self, exam: &ExamRow) -> ImageCounts {
+        exam.given().map(|uid| self.counts(uid.as_str())).sum()
+    }
+
+    fn counts(&self, uid: &str) -> ImageCounts {
+        self.0.get(uid).copied().unwrap_or_default()
     }
 }
 

@@ -5,25 +5,27 @@
 //! as it is, so that all days compare.
 
 mod declared;
+mod detail;
 mod holds;
 mod images;
 mod marks;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde::de::DeserializeOwned;
 use yingku_core::dictionaries::{ClassCode, canonical_class};
 use yingku_core::exam::ExamRow;
-use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position};
+use yingku_core::ids::{ExamKey, HospitalCode, Position};
 use yingku_core::reconcile::{Book, DAYS_LIMIT, Place, Reconciliation};
 use yingku_core::refusal::RefusalRow;
 use yingku_core::registry::Registry;
 use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 
+use self::detail::Named;
+use self::images::Images;
+use self::marks::Lists;
 use super::exams::EXAMS_LOOKED_AT_LIMIT;
 use super::{View, Views, ViewsError, Walk, keys};
-use images::Images;
-use marks::Lists;
 
 /// Rows in memory at once; keys are looked up in order, so that neighbours are read from one block.
 const ROWS_AT_ONCE: usize = 1_024;
@@ -60,9 +62,9 @@ pub fn reconcile(
         book: Book::default(),
     };
     for hospital in question.hospitals {
-        let named = gathering.declarations(hospital)?;
-        let registered = gathering.exams(hospital)?;
-        gathering.unregistered(hospital, named, &registered)?;
+        let mut named = gathering.declarations(hospital)?;
+        gathering.exams(hospital, &mut named)?;
+        gathering.not_in_place(hospital, named)?;
         gathering.refusals(hospital.as_str())?;
     }
     if registry
@@ -162,8 +164,8 @@ impl Gathering<'_> {
             .unwrap_or_default()
     }
 
-    /// Enters the exams of the days; their numbers.
-    fn exams(&mut self, hospital: &HospitalCode) -> Result<HashSet<ExamNo>, ViewsError> {
+    /// Enters the exams of the days, each with what it is named for.
+    fn exams(&mut self, hospital: &HospitalCode, named: &mut Named) -> Result<(), ViewsError> {
         let mut keys: BTreeSet<ExamKey> = BTreeSet::new();
         let views = self.views;
         views.visit_days(hospital, &self.from, &self.to, &mut |key| {
@@ -176,7 +178,6 @@ impl Gathering<'_> {
             Ok(Walk::On)
         })?;
         let lists = Lists::read(self, hospital)?;
-        let mut registered = HashSet::with_capacity(keys.len());
         let keys: Vec<ExamKey> = keys.into_iter().collect();
         for keys in keys.chunks(ROWS_AT_ONCE) {
             // A line of the index stays when an exam's date changes, so the row says what the date is.
@@ -186,12 +187,12 @@ impl Gathering<'_> {
             for row in rows {
                 let state = images.state(&row);
                 let place = self.place(hospital.as_str(), row.exam_date(), &row.class);
-                let marks = lists.marks(&row);
+                let mut marks = lists.marks(&row);
+                marks.differs = named.differences(&row, &images);
                 self.book.exam(&place, &row, state, marks);
-                registered.insert(row.key.exam_no);
             }
         }
-        Ok(registered)
+        Ok(())
     }
 
     /// Rows as they stood.
@@ -205,39 +206,6 @@ impl Gathering<'_> {
             .iter()
             .map(|key| self.views.exam_as_of(key, self.as_of));
         rows.filter_map(Result::transpose).collect()
-    }
-
-    /// Names of details that no push registered, on whatever day.
-    fn unregistered(
-        &mut self,
-        hospital: &HospitalCode,
-        named: BTreeMap<String, Place>,
-        registered: &HashSet<ExamNo>,
-    ) -> Result<(), ViewsError> {
-        for (name, place) in named {
-            let Ok(exam_no) = ExamNo::new(&name) else {
-                continue;
-            };
-            if registered.contains(&exam_no) {
-                continue;
-            }
-            let known = match self.views.latest_exam(hospital, &exam_no)? {
-                None => false,
-                // Generations follow each other, so the first of them is the oldest.
-                Some(row) => {
-                    let first = ExamKey {
-                        generation: 0,
-                        ..row.key
-                    };
-                    self.counts(row.first_position)
-                        || self.views.exam_as_of(&first, self.as_of)?.is_some()
-                }
-            };
-            if !known {
-                self.book.not_registered(&place, &name);
-            }
-        }
-        Ok(())
     }
 
     /// Enters refused instances; those without a date under the day on which they came.

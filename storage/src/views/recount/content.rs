@@ -30,6 +30,10 @@ pub(super) fn text(value: &Value, path: &str) -> String {
         .to_owned()
 }
 
+pub(super) fn is_placeholder(apply_no: &str) -> bool {
+    matches!(apply_no, "0" | "无")
+}
+
 pub(super) fn content(json: &Value) -> Content {
     let mut studies: Vec<Study> = Vec::new();
     for image in json["imageList"].as_array().into_iter().flatten() {

@@ -2,6 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use yingku_core::event::DetailRow;
+
+use super::content::is_placeholder;
 use super::{ExamNumber, Image, Recount};
 
 impl Recount {
@@ -39,20 +42,31 @@ impl Recount {
         shown.filter(move |image| image.hospital == number.0 && image.study == uid)
     }
 
-    /// How many images of a study an exam has.
-    fn images(&self, number: &ExamNumber, uid: &str) -> (u32, u32, u32) {
+    /// How many images of a study an exam has: instances, images, their frames, images outside of series 0.
+    fn images(&self, number: &ExamNumber, uid: &str) -> [u32; 4] {
         let mut seen = HashSet::new();
-        let (mut instances, mut images, mut frames) = (0, 0, 0);
+        let (mut instances, mut images, mut frames, mut outside) = (0, 0, 0, 0);
         for image in self.here(number, uid) {
             if seen.insert(&image.sop) && !image.hidden {
                 instances += 1;
                 if image.is_image {
                     images += 1;
                     frames += image.frames;
+                    outside += u32::from(!image.in_series_zero);
                 }
             }
         }
-        (instances, images, frames)
+        [instances, images, frames, outside]
+    }
+
+    /// Those of several studies that are the exam's own.
+    fn sum<'a>(&self, number: &ExamNumber, uids: impl IntoIterator<Item = &'a str>) -> [u32; 4] {
+        let own = self.own(number);
+        let uids = uids.into_iter().filter(|uid| own.contains(uid));
+        uids.fold([0; 4], |sums, uid| {
+            let counts = self.images(number, uid);
+            std::array::from_fn(|index| sums[index] + counts[index])
+        })
     }
 
     /// Studies that were moved to the exam and that it does not declare.
@@ -77,18 +91,10 @@ impl Recount {
     /// [`COUNTS`](super::COUNTS)).
     pub(super) fn image_state(&self, number: &ExamNumber) -> usize {
         let (mut met, mut wanted, mut some, mut linked) = (0, 0, false, false);
-        let (mut images_given, mut frames_given) = (0, 0);
-        for uid in self.given(number) {
-            let (_, images, frames) = self.images(number, uid);
-            images_given += images;
-            frames_given += frames;
-        }
+        let [_, images_given, frames_given, _] = self.sum(number, self.given(number));
         let mut left = images_given.max(frames_given);
         for study in &self.exams[number].now.studies {
-            let (instances, images, frames) = match self.owns(number, &study.uid) {
-                true => self.images(number, &study.uid),
-                false => (0, 0, 0),
-            };
+            let [instances, images, frames, _] = self.sum(number, [study.uid.as_str()]);
             if study.linked && instances == 0 {
                 linked = true;
             } else if let Some(count) = study.count.filter(|count| *count > 0) {
@@ -108,6 +114,31 @@ impl Recount {
             _ if some => 4,
             _ => 5,
         }
+    }
+
+    /// Whether an exam is not as a line of a list tells.
+    pub(super) fn differs(&self, number: &ExamNumber, told: &DetailRow) -> bool {
+        let now = &self.exams[number].now;
+        let form_differs = told.apply_no != now.apply_no;
+        if form_differs && !told.apply_no.is_empty() && !is_placeholder(&now.apply_no) {
+            return true;
+        }
+        let any = told.study_uid.is_empty();
+        let studies = now.studies.iter();
+        let studies: Vec<_> = studies.filter(|s| any || s.uid == told.study_uid).collect();
+        if studies.is_empty() && !any {
+            return !self.given(number).contains(&told.study_uid.as_str());
+        }
+        let uids = studies.iter().map(|study| study.uid.as_str());
+        let [instances, images, frames, outside] = self.sum(number, uids);
+        let [_, images_given, frames_given, _] = self.sum(number, self.given(number));
+        let unverified = instances == 0 && studies.iter().any(|study| study.linked);
+        told.image_count.is_some_and(|count| {
+            let fewer = images.max(frames) < count
+                && (images + images_given).max(frames + frames_given) < count;
+            let more = images.max(frames) >= count && outside > count;
+            count > 0 && !unverified && (fewer || more)
+        })
     }
 
     pub(super) fn is_doubtful(&self, number: &ExamNumber) -> bool {

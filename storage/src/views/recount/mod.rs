@@ -12,7 +12,7 @@ mod tally;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
-use yingku_core::event::Event;
+use yingku_core::event::{DetailRow, Event};
 use yingku_core::instance::is_image_class;
 use yingku_core::registry::{HospitalMode, Registry};
 
@@ -46,6 +46,7 @@ struct Image {
     study: String,
     sop: String,
     is_image: bool,
+    in_series_zero: bool,
     frames: u32,
     digest: [u8; 16],
     patient_id: String,
@@ -68,6 +69,8 @@ pub struct Recount {
     shown: Vec<Image>,
     held: Vec<Image>,
     declared: Vec<Declared>,
+    /// Every line of a list, with the list's position.
+    details: Vec<(u64, DetailRow)>,
     refused: Vec<((String, String, String), u32)>,
     corrections: HashMap<u64, Correction>,
     /// Each push once, however often it was sent.
@@ -125,6 +128,10 @@ impl Recount {
                     });
                 }
             }
+            Event::DetailDeclared(body) => {
+                let rows = body.rows.iter().cloned();
+                self.details.extend(rows.map(|row| (position, row)));
+            }
             Event::InstancesRefused(body) => {
                 for row in &body.refused {
                     let hospital = row.hospital.as_ref().map_or("", |code| code.as_str());
@@ -141,6 +148,7 @@ impl Recount {
                             study: group.study_uid.as_str().to_owned(),
                             sop: stored.image.sop_instance.as_str().to_owned(),
                             is_image: is_image_class(&stored.image.sop_class),
+                            in_series_zero: group.series.number == "0",
                             frames: stored.image.frames,
                             digest: stored.digest,
                             patient_id: group.patient.id.clone(),

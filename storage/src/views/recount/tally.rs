@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use yingku_core::dictionaries::canonical_class;
+use yingku_core::event::DetailRow;
 use yingku_core::instance::HoldReason;
 use yingku_core::reconcile::Reconciliation;
 
 use super::Recount;
+use super::content::is_placeholder;
 
 /// Names of [`Tally`]'s numbers.
-pub const COUNTS: [&str; 21] = [
+pub const COUNTS: [&str; 22] = [
     "declared",
     "registered",
     "confirmed",
@@ -31,10 +33,11 @@ pub const COUNTS: [&str; 21] = [
     "suspectedReuse",
     "furtherVersions",
     "mismatched",
+    "detailDiffers",
 ];
 
 /// Numbers by hospital, date and class; a cell of zeros is no cell.
-pub type Tally = BTreeMap<(String, String, String), [i64; 21]>;
+pub type Tally = BTreeMap<(String, String, String), [i64; 22]>;
 
 /// The same numbers of an answer.
 pub fn tally_of(answer: &Reconciliation) -> Tally {
@@ -72,6 +75,7 @@ pub fn tally_of(answer: &Reconciliation) -> Tally {
             c.suspected_reuse.into(),
             c.further_versions.into(),
             mismatched,
+            c.detail_differs.into(),
         ];
         (key, counts)
     });
@@ -89,7 +93,7 @@ impl Recount {
         let mut tally = Tally::new();
         let mut add = |(hospital, date, class): (&str, &str, &str), count: usize, by: i64| {
             let key = (hospital.to_owned(), date.to_owned(), self.class(class));
-            tally.entry(key).or_insert([0; 21])[count] += by;
+            tally.entry(key).or_insert([0; 22])[count] += by;
         };
         let mut confirmed = Vec::new();
         for (number, exam) in &self.exams {
@@ -107,7 +111,7 @@ impl Recount {
                 continue;
             }
             add(at, 1, 1);
-            let placeholder = matches!(exam.now.apply_no.as_str(), "0" | "无");
+            let placeholder = is_placeholder(&exam.now.apply_no);
             if exam.now.status == 70 && !placeholder {
                 add(at, 2, 1);
                 confirmed.push((at, exam.confirmed_ms));
@@ -127,6 +131,35 @@ impl Recount {
                 exam.now.class.as_str(),
             );
             add(at, 18, i64::from(!exam.test));
+        }
+        // The latest list about a class, all its spellings together.
+        let mut latest: BTreeMap<(&str, &str, String), u64> = BTreeMap::new();
+        let key = |row: &'_ DetailRow| self.class(&row.exam_class);
+        for (position, row) in &self.details {
+            let list = (row.hospital_code.as_str(), row.exam_date.as_str(), key(row));
+            latest.insert(list, *position);
+        }
+        let mut named: BTreeMap<(&str, &str, &str), Vec<&DetailRow>> = BTreeMap::new();
+        for (position, row) in &self.details {
+            let (hospital, date) = (row.hospital_code.as_str(), row.exam_date.as_str());
+            if latest[&(hospital, date, key(row))] == *position {
+                let exam = (hospital, row.exam_no.as_str(), date);
+                named.entry(exam).or_default().push(row);
+            }
+        }
+        for ((hospital, exam_no, date), rows) in named {
+            let number = (hospital.to_owned(), exam_no.to_owned());
+            let Some(exam) = self.exams.get(&number).filter(|exam| !exam.test) else {
+                continue;
+            };
+            if exam.now.date != date {
+                // Told under the first of the classes that name it.
+                let class = rows.iter().map(|row| key(row)).min().unwrap();
+                add((hospital, date, &class), 21, 1);
+            } else if exam.withdrawn.is_none() {
+                let differs = rows.iter().any(|row| self.differs(&number, row));
+                add((hospital, date, &exam.now.class), 21, i64::from(differs));
+            }
         }
         for ((hospital, date, class), count) in &self.refused {
             add((hospital, date, class), 8, i64::from(*count));
