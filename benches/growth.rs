@@ -1,7 +1,7 @@
 //! What one more instance costs in a series that grows: `growth [INSTANCES…]`.
 //!
 //! One examination, one series. At each size: the facts of instances that come one to a record, decided and in the
-//! views; a small instance stored; an instance that is there already, sent again.
+//! views; a small instance stored; an instance that is there already, sent again. Then the views are made anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod generate;
@@ -77,7 +77,24 @@ async fn grow(sizes: &[u64]) {
         println!("| {size} | {facts:.3} ms | {fresh:.3} ms | {again:.3} ms |");
         next += 2 * TIMED;
     }
+    rebuild(&archive, next).await;
     archive.close().await;
+}
+
+/// The views made anew from the log: how fast, and what they take.
+async fn rebuild(archive: &Archive, instances: u64) {
+    let rebuilder = archive.clone();
+    let report = tokio::task::spawn_blocking(move || rebuilder.rebuild().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        report.replaced_digest,
+        Some(report.digest),
+        "the rebuilt views differ from the followed ones"
+    );
+    let rate = instances as f64 / report.replayed.as_secs_f64();
+    let bytes = archive.views().file_bytes() as f64 / instances as f64;
+    println!("rebuild of this series: {rate:.0} facts/s, views {bytes:.0} bytes/instance");
 }
 
 /// Milliseconds for each of the timed instances.

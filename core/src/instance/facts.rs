@@ -1,6 +1,6 @@
 //! Facts: what C-FIND answers at patient, study, series and image level without opening a pack again.
 //!
-//! The list is fixed by [`FACTS_VERSION`]; when it grows, `yingku rescan` re-reads the packs. Text is UTF-8, decoded
+//! The list is fixed by [`FACTS_VERSION`]; a longer list is another version. Text is UTF-8, decoded
 //! from the element's own bytes with the data set's Specific Character Set (PS3.5 §6.1), trimmed of padding.
 //! A value that the data set lacks is an empty text.
 

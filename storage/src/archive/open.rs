@@ -117,6 +117,8 @@ impl Archive {
             done => done?,
         }
         archive.activate_rules().await?;
+        // The log of a new archive has begun only now.
+        identity::check(&archive.inner.dir.join("packs"), &*archive.inner.log)?;
         Ok(archive)
     }
 
@@ -212,7 +214,7 @@ impl Archive {
                     length: record.data_len,
                 };
                 let Some(stored) = decode_facts(&record.facts, place) else {
-                    tracing::error!(%pack, offset = record.offset, "facts of another release; run `yingku rescan`");
+                    tracing::error!(%pack, offset = record.offset, "facts of another release: start the release that wrote them once, so that they come into the log");
                     whole = false;
                     continue;
                 };
