@@ -1,12 +1,14 @@
 //! Instances that were stored anew because the copy that was there can no longer be read: they lie in the new place from
 //! now on, and nothing else of them changes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use super::{Context, held, instances};
-use crate::ids::{PackId, SopInstanceUid, StudyKey, StudyUid};
-use crate::instance::{HeldGroup, HeldInstance, InstanceKey, InstancesStored, SeriesGroup};
-use crate::instance::{StoredInstance, StudyRow};
+use super::{Context, instances};
+use crate::ids::{PackId, StudyKey, StudyUid};
+use crate::instance::{
+    HeldGroup, HeldGroupKey, HeldInstance, InstanceKey, InstancesStored, SeriesGroup,
+    StoredInstance, StudyRow,
+};
 use crate::outcome::Outcome;
 use crate::state::{ChunkKey, State, StateError, Work};
 
@@ -87,52 +89,49 @@ fn kept_aside<S: State>(
     pack: PackId,
     instances: &[StoredInstance],
 ) -> Result<(), StateError> {
-    let mut anew: HashMap<(&SopInstanceUid, [u8; 16]), &StoredInstance> = HashMap::new();
+    let mut anew: BTreeMap<u32, Vec<&StoredInstance>> = BTreeMap::new();
     for instance in instances {
-        let held = HeldInstance {
+        if let Some(number) = work.held_in(&HeldInstance::of(study, instance))? {
+            anew.entry(number).or_default().push(instance);
+        }
+    }
+    for (number, anew) in anew {
+        let mut at = HeldGroupKey {
             study: study.clone(),
-            sop_instance: instance.image.sop_instance.clone(),
-            digest: instance.digest,
+            number,
         };
-        if work.holds(&held)? {
-            anew.insert((&instance.image.sop_instance, instance.digest), instance);
-        }
-    }
-    if anew.is_empty() {
-        return Ok(());
-    }
-    for (at, group) in held::groups(work, study)? {
-        let replaced = |instance: &StoredInstance| {
-            anew.get(&(&instance.image.sop_instance, instance.digest))
-                .copied()
-        };
-        let (mut moved, stay): (Vec<_>, Vec<_>) = (group.group.instances.iter().cloned())
-            .partition(|instance| replaced(instance).is_some());
-        for instance in &mut moved {
-            if let Some(anew) = replaced(instance) {
-                move_to(instance, anew);
-            }
-        }
-        if moved.is_empty() {
+        let Some(held) = work.held_group(&at)? else {
             continue;
+        };
+        let (mut moved, mut stay) = (Vec::new(), Vec::new());
+        for mut instance in held.group.instances.iter().cloned() {
+            match anew.iter().find(|anew| is_same(&instance, anew)) {
+                Some(anew) => {
+                    move_to(&mut instance, anew);
+                    moved.push(instance);
+                }
+                None => stay.push(instance),
+            }
         }
         let of = |pack, instances| HeldGroup {
             pack,
             group: SeriesGroup {
                 instances,
-                ..group.group.clone()
+                ..held.group.clone()
             },
-            ..group.clone()
+            ..held.clone()
         };
-        let mut moved_at = at.clone();
         if !stay.is_empty() {
-            let mut held = work.held(study)?;
-            moved_at.number = held.next_group;
-            held.next_group = held.next_group.saturating_add(1);
-            work.put_held(study.clone(), held);
-            work.put_held_group(at, Some(of(group.pack, stay)));
+            work.put_held_group(at.clone(), Some(of(held.pack, stay)));
+            let mut study_held = work.held(study)?;
+            at.number = study_held.next_group;
+            study_held.next_group = at.number.saturating_add(1);
+            work.put_held(study.clone(), study_held);
+            for instance in &moved {
+                work.put_held_instance(HeldInstance::of(study, instance), Some(at.number));
+            }
         }
-        work.put_held_group(moved_at, Some(of(pack, moved)));
+        work.put_held_group(at, Some(of(pack, moved)));
     }
     Ok(())
 }

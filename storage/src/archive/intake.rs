@@ -305,7 +305,7 @@ impl Archive {
                     let entry = views.instance(&key, sop_instance, &instance.digest)?;
                     entry.map(|entry| (entry.pack, entry.stored.offset))
                 }
-                Admission::Held(_) => views.held_place(&held_instance(study, instance))?,
+                Admission::Held(_) => views.held_place(&HeldInstance::of(study, instance))?,
             };
             let Some((pack, offset)) = place else {
                 return Ok(Known::Nothing);
@@ -418,14 +418,6 @@ pub(super) fn group_of(
             length: 0,
             digest: short(digest),
         }],
-    }
-}
-
-pub(super) fn held_instance(study: &StudyUid, instance: &StoredInstance) -> HeldInstance {
-    HeldInstance {
-        study: study.clone(),
-        sop_instance: instance.image.sop_instance.clone(),
-        digest: instance.digest,
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use yingku_core::event::{Event, RULES_VERSION, RulesActivated};
 use yingku_core::ids::{PackId, SopInstanceUid, StudyKey};
+use yingku_core::instance::HeldInstance;
 
 use super::audit::Audit;
 use super::facts::{FactsQueue, Stored};
 use super::follower::{Follower, open_views};
 use super::identity::{self, IdentityError};
-use super::intake::{decode_facts, held_instance};
+use super::intake::decode_facts;
 use super::{Archive, ErrorDigest, ErrorDigestError, Inner, Submission, SubmitError};
 use crate::keys::ClusterKey;
 use crate::log::{EmbeddedLog, EmbeddedLogOptions, EventLog, LogOpenError};
@@ -260,7 +261,7 @@ impl KnownStudies {
         };
         for instance in &group.instances {
             let identity = (instance.image.sop_instance.clone(), instance.digest);
-            let held = held_instance(&group.study_uid, instance);
+            let held = HeldInstance::of(&group.study_uid, instance);
             let is_known = match (shown.get(&identity), stored.anew) {
                 (Some(place), true) => *place == (stored.pack, instance.offset),
                 (Some(_), false) => true,

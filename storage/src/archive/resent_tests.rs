@@ -16,7 +16,7 @@ use yingku_core::ids::{
 use yingku_core::instance::{ImageFacts, InstanceFacts, PatientFacts, SeriesFacts, StudyFacts};
 use yingku_core::registry::RegistryChange;
 
-use super::intake::{encode_facts, group_of, held_instance};
+use super::intake::{encode_facts, group_of};
 use super::{Admission, Archive, ArchiveOptions, Incoming, Submission};
 use crate::keys::ClusterKey;
 use crate::log::EmbeddedLogOptions;
@@ -143,7 +143,7 @@ fn place(archive: &Archive) -> (PackId, u64) {
     {
         Some(entry) => (entry.pack, entry.stored.offset),
         None => {
-            let held = held_instance(&key.study, instance);
+            let held = HeldInstance::of(&key.study, instance);
             views.held_place(&held).unwrap().unwrap()
         }
     }

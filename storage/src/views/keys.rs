@@ -37,7 +37,7 @@ pub enum View {
     Held,
     /// study UID, number → held group
     HeldGroups,
-    /// study UID, SOP Instance UID, digest → nothing
+    /// study UID, SOP Instance UID, digest → number of its held group
     HeldInstances,
     /// hospital, date, class → declarations
     Declarations,
@@ -295,11 +295,6 @@ pub fn place(at: &InstanceKey) -> Vec<u8> {
         Some(digest) => key.digest(digest).done(),
         None => key.done(),
     }
-}
-
-/// The held groups of a study.
-pub fn held_groups(study: &StudyUid) -> Vec<u8> {
-    Key::default().text(study.as_str()).done()
 }
 
 pub fn held_group(at: &HeldGroupKey) -> Vec<u8> {

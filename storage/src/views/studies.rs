@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use yingku_core::ids::{PackId, SopInstanceUid, StudyKey, StudyUid};
 use yingku_core::instance::{
-    Chunk, ChunkEntry, HeldGroup, HeldInstance, HeldStudy, InstanceKey, Match, StudyClaims,
-    StudyRow, match_instance,
+    Chunk, ChunkEntry, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Match,
+    StudyClaims, StudyRow, match_instance,
 };
 use yingku_core::registry::{Registry, Scope};
 use yingku_core::state::ChunkKey;
@@ -67,26 +67,20 @@ impl Views {
 
     /// Where the record of a held instance with the same bytes lies.
     pub fn held_place(&self, instance: &HeldInstance) -> Result<Option<(PackId, u64)>, ViewsError> {
-        if !self.is_held(instance)? {
+        let key = keys::held_instance(instance);
+        let Some(number) = self.get(View::HeldInstances, &key)? else {
             return Ok(None);
-        }
-        let mut place = None;
-        let groups = keys::held_groups(&instance.study);
-        self.scan(View::HeldGroups, &groups, &[], |_, row| {
-            let held: HeldGroup = super::decode(View::HeldGroups, row)?;
+        };
+        let at = HeldGroupKey {
+            study: instance.study.clone(),
+            number,
+        };
+        let held: Option<HeldGroup> = self.get(View::HeldGroups, &keys::held_group(&at))?;
+        Ok(held.and_then(|held| {
             let mut stored = held.group.instances.iter();
-            let found = stored.find(|stored| {
-                stored.digest == instance.digest
-                    && stored.image.sop_instance == instance.sop_instance
-            });
-            place = found.map(|stored| (held.pack, stored.offset));
-            Ok(if found.is_some() {
-                Walk::Stop
-            } else {
-                Walk::On
-            })
-        })?;
-        Ok(place)
+            let stored = stored.find(|stored| instance.is(stored))?;
+            Some((held.pack, stored.offset))
+        }))
     }
 
     /// The instance of the study with the same bytes. Chunks are searched for the digest before one is decoded: nearly
