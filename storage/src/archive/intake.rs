@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use yingku_core::dictionaries::canonical_class;
-use yingku_core::ids::{AeTitle, HospitalCode, PackId, StudyKey, StudyUid};
+use yingku_core::ids::{AeTitle, HospitalCode, PackId, StudyKey};
 use yingku_core::instance::facts::FACTS_VERSION;
 use yingku_core::instance::{
     HeldInstance, InstanceFacts, Match, SeriesGroup, StoredInstance, match_instance,
