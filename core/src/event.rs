@@ -34,6 +34,8 @@ pub enum Event {
     NodeStarted(NodeStarted),
     RulesActivated(RulesActivated),
     TestDataPurged(TestDataPurged),
+    /// Instances stored anew: their copies so far can no longer be read.
+    InstancesReplaced(InstancesStored),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -199,6 +201,7 @@ kinds! {
     10, NodeStarted, json, "node-started";
     11, RulesActivated, json, "rules-activated";
     12, TestDataPurged, json, "test-data-purged";
+    13, InstancesReplaced, binary, "instances-replaced";
 }
 
 impl Event {

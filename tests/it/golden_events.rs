@@ -41,7 +41,9 @@ fn meaning(event: &Event, body: &[u8]) -> Value {
             "warnings": serde_json::to_value(&pushed.warnings).unwrap(),
             "exam": serde_json::from_slice::<Value>(&pushed.json).unwrap(),
         }),
-        Event::InstancesStored(stored) => serde_json::to_value(stored).unwrap(),
+        Event::InstancesStored(stored) | Event::InstancesReplaced(stored) => {
+            serde_json::to_value(stored).unwrap()
+        }
         _ => serde_json::from_slice(body).unwrap(),
     }
 }
@@ -161,6 +163,7 @@ fn samples() -> Vec<Event> {
         .collect();
     events.push(exam_pushed());
     events.push(Event::InstancesStored(instances_stored()));
+    events.push(Event::InstancesReplaced(instances_stored()));
     events
 }
 

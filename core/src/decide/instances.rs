@@ -100,6 +100,7 @@ pub(super) fn show<S: State>(
         return Ok(());
     };
     let mut writer = SeriesWriter::open(work, &row, series)?;
+    let mut fresh = false;
     for instance in &group.instances {
         let uid = &instance.image.sop_instance;
         let further = match known.find(work, uid, &instance.digest)? {
@@ -108,6 +109,7 @@ pub(super) fn show<S: State>(
             Found::Nothing => false,
         };
         known.add(uid, instance.digest);
+        fresh = true;
         if further {
             further_version(work, context, key, uid)?;
         }
@@ -123,6 +125,9 @@ pub(super) fn show<S: State>(
         writer.push(work, entry);
     }
     writer.close(work, &mut row);
+    if fresh {
+        row.learn(&group.patient, &group.study);
+    }
     if row.is_listed() && !listed {
         list(work, &row)?;
     }
@@ -152,6 +157,7 @@ fn new_study(key: &StudyKey, context: Context<'_>, group: &SeriesGroup) -> Study
         last_time_ms: context.time_ms,
         patient: group.patient.clone(),
         study: group.study.clone(),
+        other_persons: Vec::new(),
         given: None,
         series: Vec::new(),
         bytes: 0,
@@ -188,12 +194,9 @@ pub(super) fn for_each_chunk<S: State>(
     row: &StudyRow,
     mut visit: impl FnMut(ChunkKey, Chunk),
 ) -> Result<(), StateError> {
-    for (index, series) in row.series.iter().enumerate() {
-        for chunk in 0..series.chunks {
-            let at = chunk_key(&row.key, index, chunk);
-            if let Some(found) = work.chunk(&at)? {
-                visit(at, found);
-            }
+    for at in ChunkKey::all_of(row) {
+        if let Some(found) = work.chunk(&at)? {
+            visit(at, found);
         }
     }
     Ok(())
@@ -495,6 +498,13 @@ pub(super) fn rehome<S: State>(
             }
         }
     }
+    if let Some(before) = work.study(&target)? {
+        let mut moved = before.clone();
+        for person in &row.other_persons {
+            moved.name_person(person);
+        }
+        work.put_study(Some(before), Some(moved));
+    }
     remove_study(work, from)?;
     let mut claims = work.claims(&from.study)?;
     claims.holders.retain(|holder| *holder != from.hospital);
@@ -528,7 +538,9 @@ pub(super) fn doubts<S: State>(
             continue;
         }
         if let Some(study) = work.study(&key)? {
-            differing.extend(doubt::differences(exam, &study.patient));
+            for person in study.persons() {
+                differing.extend(doubt::differences(exam, person));
+            }
         }
     }
     let key = FindingKey {
@@ -554,7 +566,7 @@ pub(super) fn doubts<S: State>(
     Ok(doubtful)
 }
 
-/// Marks the exams of a study whose first images have just come.
+/// Marks the exams of a study to which images have just come.
 fn doubt_of_study<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,

@@ -11,6 +11,7 @@ mod held;
 mod instances;
 mod known;
 mod past;
+mod replaced;
 mod statistics;
 
 use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
@@ -96,6 +97,7 @@ fn decide_read<S: State>(
             exam::pushed(&mut work, context, body, content)?
         }
         Event::InstancesStored(body) => instances::stored(&mut work, context, body)?,
+        Event::InstancesReplaced(body) => replaced::stored_anew(&mut work, context, body)?,
         Event::StatisticsDeclared(body) => statistics::declared(&mut work, context, body)?,
         Event::DetailDeclared(body) => statistics::detailed(&mut work, context, body)?,
         Event::CorrectionMade(body) => correction::made(&mut work, context, body)?,

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ struct House {
     places: HashMap<InstanceKey, Place>,
     held: HashMap<StudyUid, HeldStudy>,
     held_groups: HashMap<HeldGroupKey, HeldGroup>,
-    held_instances: HashSet<HeldInstance>,
+    held_instances: HashMap<HeldInstance, u32>,
     /// Rows of instances that the rules have read.
     read: Cell<usize>,
     declarations: HashMap<DayKey, DeclarationRow>,
@@ -75,8 +75,8 @@ impl State for House {
         self.read.set(self.read.get() + 1);
         Ok(self.held_groups.get(at).cloned())
     }
-    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
-        Ok(self.held_instances.contains(instance))
+    fn held_in(&self, instance: &HeldInstance) -> Read<u32> {
+        Ok(self.held_instances.get(instance).copied())
     }
     fn place(&self, at: &InstanceKey) -> Read<Place> {
         Ok(self.places.get(at).copied())
@@ -154,13 +154,7 @@ impl House {
             held.map(|(k, v)| (k, (v.instances > 0).then_some(v))),
         );
         merge(&mut self.held_groups, changes.held_groups);
-        for (instance, held) in changes.held_instances {
-            if held {
-                self.held_instances.insert(instance);
-            } else {
-                self.held_instances.remove(&instance);
-            }
-        }
+        merge(&mut self.held_instances, changes.held_instances);
         self.declarations.extend(changes.declarations);
         self.history.extend(changes.history);
         merge(&mut self.findings, changes.findings);

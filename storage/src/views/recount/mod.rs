@@ -151,7 +151,7 @@ impl Recount {
                     self.refused.push((key, row.count));
                 }
             }
-            Event::InstancesStored(body) => {
+            Event::InstancesStored(body) | Event::InstancesReplaced(body) => {
                 for group in &body.groups {
                     for stored in &group.instances {
                         let date = &group.study.date;
