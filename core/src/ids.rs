@@ -172,6 +172,16 @@ impl fmt::Display for ExamKey {
     }
 }
 
+/// 申请单号: an apply form by its hospital's own number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FormKey {
+    pub hospital: HospitalCode,
+    /// As pushed.
+    pub apply_no: String,
+    /// Of numbers, as [`ExamKey::generation`].
+    pub generation: u16,
+}
+
 /// A study as one hospital holds it: the same UID at two hospitals is two studies (R7).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StudyKey {
