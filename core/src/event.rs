@@ -126,6 +126,11 @@ pub struct RulesActivated {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestDataPurged {
     pub exams: Vec<ExamKey>,
+    /// Why, and who ruled it; empty in records of releases that did not ask.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub author: String,
 }
 
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.

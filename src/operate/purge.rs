@@ -7,7 +7,7 @@ use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::views::Walk;
 
-use super::ACTOR;
+use super::{Ruling, ensure_registered};
 use crate::control::Output;
 
 /// Exams of one record: their keys take at most some 100 KB of the log's 1 MiB.
@@ -16,12 +16,11 @@ const EXAMS_OF_RECORD: usize = 1_000;
 pub async fn purge(
     archive: &Archive,
     hospital: HospitalCode,
+    ruling: Ruling,
     output: &Output,
 ) -> anyhow::Result<bool> {
-    anyhow::ensure!(
-        archive.registry().hospitals.contains_key(&hospital),
-        "没有登记医院 {hospital} (is not registered)"
-    );
+    let ruling = Ruling::new(&ruling.reason, &ruling.author)?;
+    ensure_registered(archive, &hospital)?;
     archive.settle().await?;
     let mut exams = Vec::new();
     archive.views().visit_all_exams(&mut |row| {
@@ -33,9 +32,11 @@ pub async fn purge(
     for part in exams.chunks(EXAMS_OF_RECORD) {
         let submission = Submission {
             hospital: Some(hospital.clone()),
-            actor: ACTOR.to_owned(),
+            actor: ruling.actor(),
             event: Event::TestDataPurged(TestDataPurged {
                 exams: part.to_vec(),
+                reason: ruling.reason.clone(),
+                author: ruling.author.clone(),
             }),
         };
         if let Outcome::Refused(refusal) = archive.submit(submission).await?.outcome {

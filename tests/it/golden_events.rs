@@ -1,7 +1,8 @@
 //! Bytes of every event kind and version, as a release wrote them, must decode for ever.
 //!
 //! `YINGKU_WRITE_GOLDEN=1 cargo test --release --test it golden` writes the files that are missing. One that is there
-//! is never written again: a body that changes gets a new version and a file of its own.
+//! is never written again: a body that changes gets a new version and a file of its own, and one that gains optional
+//! fields a further file of its version (`12-v1-ruled`).
 
 use std::path::PathBuf;
 
@@ -50,8 +51,7 @@ fn golden_events_decode_to_what_they_said_and_encode_to_the_same_bytes() {
     if std::env::var_os(WRITE).is_some() {
         write_missing();
     }
-    for kind in known_kinds() {
-        let name = format!("{kind:02}-v1");
+    for (kind, name) in known_names() {
         let read = |ending: &str| {
             let path = folder().join(format!("{name}.{ending}"));
             std::fs::read(&path)
@@ -78,17 +78,27 @@ fn no_golden_event_was_forgotten_or_has_no_kind() {
         .filter(|name| name.ends_with(".bin"))
         .collect();
     files.sort();
-    let expected: Vec<String> = known_kinds()
+    let mut expected: Vec<String> = known_names()
         .iter()
-        .map(|kind| format!("{kind:02}-v1.bin"))
+        .map(|(_, name)| format!("{name}.bin"))
         .collect();
+    expected.sort();
     assert_eq!(files, expected);
 }
 
+/// Every kind by the name of its files, and bodies that gained optional fields since.
+fn known_names() -> Vec<(u16, String)> {
+    let first = known_kinds()
+        .into_iter()
+        .map(|kind| (kind, format!("{kind:02}-v1")));
+    first.chain([(12, "12-v1-ruled".to_owned())]).collect()
+}
+
 fn write_missing() {
-    for event in samples() {
+    let first = samples().into_iter().map(|event| (event, ""));
+    for (event, more) in first.chain([(ruled_purge(), "-ruled")]) {
         let (kind, version) = event.kind();
-        let path = folder().join(format!("{kind:02}-v{version}.bin"));
+        let path = folder().join(format!("{kind:02}-v{version}{more}.bin"));
         if path.exists() {
             continue;
         }
@@ -148,6 +158,12 @@ fn samples() -> Vec<Event> {
     events.push(exam_pushed());
     events.push(Event::InstancesStored(instances_stored()));
     events
+}
+
+fn ruled_purge() -> Event {
+    let exam = json!({ "hospital": "350006", "exam_no": "E1", "generation": 1 });
+    let body = json!({ "exams": [exam], "reason": "上线前清理", "author": "王医生" });
+    Event::decode_body(12, 1, body.to_string().as_bytes()).unwrap()
 }
 
 fn registry_changes() -> Value {

@@ -369,7 +369,11 @@ fn a_purge_takes_test_exams_with_their_images_and_lists_and_no_others() {
     let exams = vec![key("350007", "T1", 0), key("350006", "E1", 0)];
     house.take(
         "operator:o",
-        Event::TestDataPurged(TestDataPurged { exams }),
+        Event::TestDataPurged(TestDataPurged {
+            exams,
+            reason: "上线".to_owned(),
+            author: "王".to_owned(),
+        }),
     );
     // Then only the test exam is gone
     assert!(!house.exams.contains_key(&key("350007", "T1", 0)));

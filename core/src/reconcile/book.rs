@@ -11,6 +11,7 @@ use crate::exam::{ExamFlag, ExamRow, ReportState};
 use crate::ids::{AeTitle, StudyUid};
 use crate::instance::HoldReason;
 use crate::refusal::RefusalReason;
+use crate::time::{LocalDateTime, Zone};
 
 /// Hospital, date and class of a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Marks {
 /// Cells in the making.
 #[derive(Default)]
 pub struct Book {
+    /// Of the times that cells tell.
+    zone: Zone,
     drafts: BTreeMap<(String, String, String), Draft>,
 }
 
@@ -58,6 +61,13 @@ fn more(count: &mut u32, by: u32) {
 }
 
 impl Book {
+    pub fn in_zone(zone: Zone) -> Self {
+        Self {
+            zone,
+            drafts: BTreeMap::new(),
+        }
+    }
+
     fn at(&mut self, place: &Place) -> &mut Draft {
         let key = (
             place.hospital.clone(),
@@ -208,7 +218,7 @@ impl Book {
             .drafts
             .into_iter()
             .map(|((hospital, date, class), draft)| {
-                let cell = draft.cell(name_of(&hospital), hospital, date, class);
+                let cell = draft.cell(&self.zone, name_of(&hospital), hospital, date, class);
                 totals.add(&cell.counts);
                 cell
             })
@@ -250,7 +260,14 @@ impl Draft {
         }
     }
 
-    fn cell(self, hospital_name: String, hospital: String, date: String, class: String) -> Cell {
+    fn cell(
+        self,
+        zone: &Zone,
+        hospital_name: String,
+        hospital: String,
+        date: String,
+        class: String,
+    ) -> Cell {
         let mut counts = self.counts;
         if let (Some(declared), Some(declared_ms)) = (counts.declared, self.declared_ms) {
             let deficit = declared.saturating_sub(counts.confirmed);
@@ -290,7 +307,9 @@ impl Draft {
             date,
             class,
             class_known: self.class_known,
-            declared_ms: self.declared_ms,
+            declared_time: self
+                .declared_ms
+                .and_then(|ms| LocalDateTime::from_unix_ms(ms, zone)),
             counts,
             refusals,
             holds,
