@@ -1,6 +1,6 @@
 //! Rulings of a person about exams and images.
 
-use yingku_core::correction::{CorrectionAction, CorrectionMade};
+use yingku_core::correction::{CorrectionAction, CorrectionMade, ReuseRuling};
 use yingku_core::event::Event;
 use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
@@ -14,10 +14,13 @@ pub async fn correct(
     output: &Output,
 ) -> anyhow::Result<bool> {
     let actor = Ruling::new(&made.reason, &made.author)?.actor();
-    // The rules refuse to undo these two: the opposite ruling is a new correction.
+    // The rules refuse to undo these two, and say what to do instead.
     let can_be_undone = !matches!(
         made.action,
-        CorrectionAction::RuleReuse { .. } | CorrectionAction::Undo { .. }
+        CorrectionAction::RuleReuse {
+            ruling: ReuseRuling::NewGeneration,
+            ..
+        } | CorrectionAction::Undo { .. }
     );
     // Images that came a moment ago are part of what is corrected.
     archive.settle().await?;

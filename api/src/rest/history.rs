@@ -70,6 +70,11 @@ pub fn result_schema() -> Value {
                     schema::array(schema::text(128, "Study 唯一号")),
                 ),
                 (
+                    "moved",
+                    true,
+                    schema::array(schema::text(128, "由管理员归入的 Study 唯一号")),
+                ),
+                (
                     "changes",
                     false,
                     schema::array(schema::object(&[
@@ -168,6 +173,7 @@ fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
         views: &views,
         registry: &registry,
         zone: call.zone(),
+        as_of,
     };
     // What is withdrawn now is hidden as of any moment.
     let state = if hidden || last.row.withdrawn.is_some() {
@@ -221,6 +227,7 @@ fn describe(
         "reportStateName": report_name(line.row.report),
         "flags": line.row.flags,
         "studies": line.row.studies.iter().map(|study| &study.uid).collect::<Vec<_>>(),
+        "moved": line.row.moved,
     });
     let Some(fields) = out.as_object_mut() else {
         return Ok(out);

@@ -330,7 +330,7 @@ impl Search<'_> {
             }
             let counts = row.visible_instances();
             let series = visible_series(&row).count();
-            let key = (row.key.hospital.clone(), row.patient.id.clone());
+            let key = (row.key.hospital.clone(), row.answered().0.id.clone());
             let (_, totals) = patients.entry(key).or_insert_with(|| (row, [0; 3]));
             for (total, more) in
                 totals
