@@ -126,7 +126,7 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive) -> None:
     assert pacs("exam/push", odd, 0).result["warnings"]
     contested = new_exam(day=DAY, hospital=TOWN, study_uid=study_of(whole))
     assert "studyConflict" in pacs("exam/push", contested, 0).result["flags"]
-    reused = new_exam(day=DAY)
+    reused = new_exam(day=DAY, name="李四")
     reused["examNo"] = whole["examNo"]
     for name in ("exam/push", "exam/validate"):
         pacs(name, {}, 1)

@@ -62,7 +62,8 @@ pub fn result_schema() -> Value {
             ])),
         );
     }
-    row
+    // By number one exam; by study UID all that declare it.
+    json!({ "anyOf": [row, schema::array(row.clone())] })
 }
 
 /// Which exams a request means.
