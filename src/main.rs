@@ -10,6 +10,7 @@ mod edges;
 mod meters;
 mod open_files;
 mod operate;
+mod reconciliation;
 mod registry;
 mod serve;
 mod shutdown;

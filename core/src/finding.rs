@@ -27,9 +27,20 @@ pub struct FindingKey {
     pub subject: String,
 }
 
+/// A finding that is settled: what a question about the past asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledFinding {
+    pub key: FindingKey,
+    pub row: FindingRow,
+    /// The record that settled it.
+    pub until: Position,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingRow {
     pub position: Position,
+    /// The record since which it is listed: a later one if it was settled and is listed again.
+    pub since: Position,
     pub time_ms: i64,
     /// Exams concerned, as `hospital/examNo`.
     pub exams: Vec<String>,

@@ -77,6 +77,43 @@ def test_an_image_with_a_flipped_bit_is_not_served(fresh_archive: Callable[..., 
     assert identifier.FailedSOPInstanceUIDList == damaged.SOPInstanceUID
 
 
+def test_in_place_of_lost_packs_nothing_else_is_served(fresh_archive: Callable[..., Archive]) -> None:
+    # Given an archive whose packs are gone
+    sink = free_port()
+    archive = fresh_archive(registry=Registry(peers={"SINK": sink}))
+    lost = archive.client().pushed(new_exam())
+    netdicom.stored(archive.dicom, [raw_of(image) for image in ct_slices(lost, 1)])
+    assert archive.stop() == 0
+    shutil.rmtree(archive.data / "packs")
+
+    # When it goes on, and stores as much again
+    archive.start()
+    assert "packs that the log names are not in the packs directory" in archive.log_tail()
+    fresh = archive.client().pushed(new_exam())
+    [image] = ct_slices(fresh, 1)
+    netdicom.stored(archive.dicom, [raw_of(image)])
+
+    # Then the new image leaves, and for the lost one nothing
+    with Destination(sink) as destination:
+        [*_, (final, _)] = move(archive.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(lost)))
+        assert (final.NumberOfCompletedSuboperations, final.NumberOfFailedSuboperations) == (0, 1)
+        move(archive.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(fresh)))
+    assert set(destination.received) == {image.SOPInstanceUID}
+
+
+def test_packs_of_another_archive_are_refused(fresh_archive: Callable[..., Archive]) -> None:
+    archives = [fresh_archive(), fresh_archive()]
+    for archive in archives:
+        exam = archive.client().pushed(new_exam())
+        netdicom.stored(archive.dicom, [raw_of(image) for image in ct_slices(exam, 1)])
+        assert archive.stop() == 0
+    ours, theirs = archives
+    shutil.rmtree(ours.data / "packs")
+    shutil.copytree(theirs.data / "packs", ours.data / "packs")
+    with pytest.raises(AssertionError, match="another archive's"):
+        ours.start()
+
+
 def whole_on_disk(fresh_archive: Callable[..., Archive]) -> tuple[Archive, dict]:
     """A stopped archive with an exam and its images. RocksDB writes what it had in memory to table files at a start."""
     archive = fresh_archive()

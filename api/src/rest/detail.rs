@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use yingku_core::exam::{ExamRow, ReportState};
-use yingku_core::ids::{ExamKey, StudyUid};
+use yingku_core::ids::{ExamKey, StudyKey, StudyUid};
 use yingku_core::outcome::ErrorKind;
 use yingku_core::registry::Scope;
 use yingku_storage::archive::AuditEntry;
@@ -130,9 +130,7 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
         Asked::Study(uid) => {
             let mut rows = views.exams(&ExamSelector::Study(uid.clone()))?;
             rows.retain(|row| {
-                scope.has(&row.key.hospital)
-                    && row.withdrawn.is_none()
-                    && row.studies.iter().any(|study| study.uid == *uid)
+                scope.has(&row.key.hospital) && row.withdrawn.is_none() && row.has_study(uid)
             });
             rows.truncate(SHARED_LIMIT);
             rows
@@ -168,6 +166,7 @@ fn describe(
         views,
         registry: &registry,
         zone: call.zone(),
+        as_of: None,
     };
     let mut out = rows.whole(row)?;
     let body = content::at(call.archive(), row.position)?;
@@ -180,13 +179,17 @@ fn describe(
         pushed.remove("reportList");
     }
     let mut series = Vec::new();
-    for declared in &row.studies {
-        let Some(study) = rows.study(row, declared)? else {
+    for uid in row.own_studies() {
+        let key = StudyKey {
+            hospital: row.key.hospital.clone(),
+            study: uid.clone(),
+        };
+        let Some(study) = views.study(&key)? else {
             continue;
         };
         for one in study.series.iter().filter(|one| one.instances > 0) {
             series.push(json!({
-                "studyUID": declared.uid,
+                "studyUID": uid,
                 "seriesUID": one.uid,
                 "modality": one.facts.modality,
                 "number": one.facts.number,

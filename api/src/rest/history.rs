@@ -141,6 +141,7 @@ fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
         views: &views,
         registry: &registry,
         zone: call.zone(),
+        as_of,
     };
     // What is withdrawn now is hidden as of any moment.
     let state = if hidden || last.row.withdrawn.is_some() {
@@ -194,6 +195,7 @@ fn describe(
         "reportStateName": report_name(line.row.report),
         "flags": line.row.flags,
         "studies": line.row.studies.iter().map(|study| &study.uid).collect::<Vec<_>>(),
+        "moved": line.row.moved,
     });
     let Some(fields) = out.as_object_mut() else {
         return Ok(out);

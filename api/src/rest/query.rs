@@ -264,10 +264,7 @@ impl Asked {
                 .iter()
                 .any(|found| *found == no)
             })
-            && self
-                .study
-                .as_ref()
-                .is_none_or(|uid| row.studies.iter().any(|study| study.uid == *uid))
+            && self.study.as_ref().is_none_or(|uid| row.has_study(uid))
             && self
                 .from
                 .as_deref()
@@ -364,6 +361,7 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
         views: &views,
         registry: &registry,
         zone: call.zone(),
+        as_of: None,
     };
     let found = page
         .into_iter()

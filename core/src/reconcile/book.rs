@@ -69,7 +69,7 @@ impl Book {
         draft
     }
 
-    /// A declaration that counts; several texts of one class add up (DR and CR are both X-Ray).
+    /// A declaration that counts; several spellings of a class in one message add up (DR and CR are both X-Ray).
     pub fn declare(&mut self, place: &Place, count: u32, time_ms: i64) {
         let draft = self.at(place);
         let declared = &mut draft.counts.declared;

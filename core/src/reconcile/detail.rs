@@ -7,12 +7,13 @@ use crate::exam::{DeclaredStudy, ExamFlag, ExamRow};
 use crate::instance::ImageCounts;
 use crate::statistics::DetailLine;
 
-/// In what an exam is not as these lines of it tell, each difference once. What a line does not tell, what opens at the
-/// hospital and studies that an operator gave to the exam are not compared.
+/// In what an exam is not as these lines of it tell, each difference once. What a line does not tell and what opens at
+/// the hospital is not compared. Images that an operator gave to the exam fill up what its own studies lack.
 pub fn differences<'a>(
     lines: impl IntoIterator<Item = &'a DetailLine>,
     exam: &ExamRow,
     images: impl Fn(&DeclaredStudy) -> ImageCounts,
+    given: ImageCounts,
 ) -> Vec<Why> {
     let mut differs = BTreeSet::new();
     for line in lines {
@@ -39,7 +40,7 @@ pub fn differences<'a>(
         if came.instances == 0 && studies.iter().any(|study| study.linked) {
             continue;
         }
-        if !came.reaches(told) {
+        if !came.reaches(told) && !came.and(given).reaches(told) {
             differs.insert(Why::ImagesFewer);
         } else if came.exceeds(told) {
             differs.insert(Why::ImagesMore);

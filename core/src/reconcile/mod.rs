@@ -4,7 +4,6 @@
 mod book;
 mod detail;
 mod images;
-mod table;
 
 use std::collections::BTreeMap;
 
@@ -16,8 +15,7 @@ use crate::refusal::RefusalReason;
 
 pub use book::{Book, Marks, Place};
 pub use detail::differences;
-pub use images::{ImageState, StudyState, image_state, images_of};
-pub use table::table;
+pub use images::{ImageState, StudyState, images_of};
 
 /// Days that one question may cover: a year and a month, so that years can be compared.
 pub const DAYS_LIMIT: usize = 400;

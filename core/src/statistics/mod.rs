@@ -7,7 +7,8 @@ use crate::ids::{HospitalCode, Position};
 /// What one hospital declared for one day and class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct DeclarationRow {
-    /// Every declaration, oldest first; a later one replaces the earlier, both stay (R10).
+    /// Every declaration under this spelling of the class, oldest first; a later one replaces the earlier, both stay
+    /// (R10).
     pub counts: Vec<DeclaredCount>,
     pub details: Vec<DeclaredDetail>,
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod negotiate;
+mod pace;
 mod request;
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub use accept::{AcceptError, accept, reject_overload};
 pub use negotiate::{Admission, Caller, Gatekeeper, NegotiationPolicy, Rejection};
 pub use request::{ProposedContext, RequestError, Requestor};
 
+use pace::{Pace, SLOWEST_BYTES_PER_S};
+
 use crate::message::{COMMAND_LIMIT, Command, MessageError, Operation};
 use crate::meters;
 use crate::pdu::{PDV_HEADER_BYTES, PduError, PduStream, PduType, PdvHeader, SENT_PDU_LENGTH};
@@ -28,8 +31,6 @@ const DATA_BUFFER_BYTES: usize = 1024 * 1024;
 pub const CHUNK_BYTES: usize = 256 * 1024;
 /// An association that is silent this long gives its buffer back, so that idle ones cost little memory.
 const BUFFER_KEPT: Duration = Duration::from_secs(1);
-/// A data set that has come for longer than the PDU time must have come at this rate, or the peer only holds a place.
-const SLOWEST_BYTES_PER_S: u64 = 1024;
 
 /// A presentation context that was agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub enum AssociationError {
     TooLong { what: &'static str, limit: usize },
     #[error("presentation context {0} was not agreed on")]
     UnknownContext(u8),
-    #[error("a data set came at less than {SLOWEST_BYTES_PER_S} bytes a second")]
+    #[error("a message came at less than {SLOWEST_BYTES_PER_S} bytes a second")]
     TooSlow,
 }
 
@@ -88,8 +89,8 @@ struct DataSet {
     context: u8,
     fragment_left: u32,
     last_fragment: bool,
-    started: Instant,
-    received: u64,
+    begun: bool,
+    pace: Pace,
 }
 
 pub struct Association {
@@ -191,8 +192,8 @@ impl Association {
                 context,
                 fragment_left: 0,
                 last_fragment: false,
-                started: Instant::now(),
-                received: 0,
+                begun: false,
+                pace: Pace::default(),
             });
         }
         Ok(Event::Command { context, command })
@@ -240,24 +241,26 @@ impl Association {
             return Ok(None);
         };
         // At an instance's start nobody holds the buffer any more: reserving then rewinds it instead of allocating.
-        let begins = data.received == 0;
-        if begins || self.buffer.capacity() - self.buffer.len() < CHUNK_BYTES {
+        if !data.begun || self.buffer.capacity() - self.buffer.len() < CHUNK_BYTES {
             self.buffer.reserve(DATA_BUFFER_BYTES);
         }
+        data.begun = true;
         let limit = self.pdus.timeouts().pdu;
+        let mut since = Instant::now();
         while self.buffer.len() < CHUNK_BYTES {
             if data.fragment_left == 0 {
                 if data.last_fragment {
                     break;
                 }
                 data = self.next_data_fragment(data, limit).await?;
+                since = data.pace.keep(since, 0, limit)?;
                 continue;
             }
             let room = (CHUNK_BYTES - self.buffer.len()) as u32;
             let take = room.min(data.fragment_left);
             self.pdus.read_fragment(&mut self.buffer, take).await?;
             data.fragment_left -= take;
-            data.received = data.received.saturating_add(u64::from(take));
+            since = data.pace.keep(since, take, limit)?;
         }
         let ended = data.last_fragment && data.fragment_left == 0;
         self.data_set = if ended && self.buffer.is_empty() {
@@ -268,10 +271,6 @@ impl Association {
         if self.buffer.is_empty() {
             return Ok(None);
         }
-        let elapsed = data.started.elapsed();
-        if elapsed > limit && data.received < elapsed.as_secs() * SLOWEST_BYTES_PER_S {
-            return Err(AssociationError::TooSlow);
-        }
         Ok(Some(self.buffer.split().freeze()))
     }
 
@@ -280,10 +279,6 @@ impl Association {
         mut data: DataSet,
         wait: Duration,
     ) -> Result<DataSet, AssociationError> {
-        let elapsed = data.started.elapsed();
-        if elapsed > wait && data.received < elapsed.as_secs() * SLOWEST_BYTES_PER_S {
-            return Err(AssociationError::TooSlow);
-        }
         let fragment = self
             .next_fragment(wait, "rest of the data set")
             .await?

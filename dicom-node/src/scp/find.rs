@@ -13,7 +13,7 @@ use super::Scp;
 use super::access::Denied;
 use super::answer::{Found, has_unsupported, image_value, series_value, visible_series};
 use super::query::{Level, Query};
-use super::shares::Share;
+use super::quota::Part;
 use crate::association::{Association, AssociationError, Peer};
 use crate::dataset::{DataSetWriter, IDENTIFIER_LIMIT, Identifier};
 use crate::message::Command;
@@ -34,9 +34,9 @@ pub async fn serve(
     let keys = association
         .read_data_set("identifier", IDENTIFIER_LIMIT)
         .await?;
-    let calling = association.peer().calling.clone();
+    let caller = scp.caller(association.peer());
     // The search gives its place back only when its thread has ended.
-    let prepared = match scp.place_for_search(&calling).await {
+    let prepared = match scp.place_for_search(&caller).await {
         Ok(place) => prepare(scp, Caller::of(association, context)?, request, &keys)
             .await
             .map(|(query, scope)| (place, query, scope)),
@@ -107,7 +107,7 @@ async fn answer_all(
     request: &Command,
     query: Query,
     scope: Scope,
-    place: Share,
+    place: Part,
 ) -> Result<Denied, AssociationError> {
     let charset = answer_charset(&query);
     let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
@@ -343,7 +343,7 @@ impl Search<'_> {
             }
             let counts = row.visible_instances();
             let series = visible_series(&row).count();
-            let key = (row.key.hospital.clone(), row.patient.id.clone());
+            let key = (row.key.hospital.clone(), row.answered().0.id.clone());
             let (_, totals) = patients.entry(key).or_insert_with(|| (row, [0; 3]));
             for (total, more) in
                 totals

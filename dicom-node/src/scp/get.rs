@@ -21,8 +21,8 @@ pub async fn serve(
     let keys = association
         .read_data_set("identifier", IDENTIFIER_LIMIT)
         .await?;
-    let calling = association.peer().calling.clone();
-    let found = match scp.place_for_retrieval(&calling).await {
+    let caller = scp.caller(association.peer());
+    let found = match scp.place_for_retrieval(&caller).await {
         Ok(place) => match prepare(scp, Caller::of(association, context)?, request, &keys).await {
             Ok((query, scope)) => look_up(scp, query, scope)
                 .await
@@ -41,7 +41,7 @@ pub async fn serve(
     let mut progress = Progress::new(&wanted);
     let contexts = association.contexts().to_vec();
     let mut sources = scp
-        .reader(&calling, contexts)
+        .reader(&caller, contexts)
         .read_ahead(Arc::clone(&wanted));
     // Its own message ids must not meet the request's.
     let mut message_id = request.message_id;

@@ -16,7 +16,7 @@ use yingku_storage::views::{Views, ViewsError, Walk};
 use super::access::Denied;
 use super::answer::{image_value, series_value, visible_series};
 use super::query::{Level, Query};
-use super::shares::{Share, Shares};
+use super::quota::{Part, Quota};
 use crate::association::PresentationContext;
 use crate::part10::{FILE_META_LIMIT, FileMeta};
 use crate::scu::{DataSetSource, Outgoing};
@@ -42,6 +42,8 @@ pub struct Wanted {
     pub pack: PackId,
     pub offset: u64,
     pub length: u64,
+    /// What lies there must have it.
+    pub digest: [u8; 16],
 }
 
 /// All instances that a retrieval's identifier names, in the order of the studies' series.
@@ -115,6 +117,7 @@ pub fn wanted(
                     pack: entry.pack,
                     offset: entry.stored.offset,
                     length: entry.stored.length,
+                    digest: entry.stored.digest,
                 });
             }
         }
@@ -141,6 +144,20 @@ fn lacks_unique_keys(query: &Query) -> Option<Denied> {
     })
 }
 
+impl Wanted {
+    /// A sound record may still be another archive's, in a pack of the same number.
+    fn is_it(&self, digest: &[u8; 32]) -> Result<(), PackError> {
+        if digest.starts_with(&self.digest) {
+            return Ok(());
+        }
+        Err(PackError::Damaged {
+            pack: self.pack,
+            offset: self.offset,
+            reason: "it holds another instance than the log says",
+        })
+    }
+}
+
 /// An instance that is ready to be sent.
 pub struct Ready {
     pub outgoing: Outgoing,
@@ -149,10 +166,7 @@ pub struct Ready {
 
 /// An instance's data set, checked.
 pub enum Source {
-    Whole {
-        bytes: Option<Bytes>,
-        _memory: Share,
-    },
+    Whole { bytes: Option<Bytes>, _memory: Part },
     Stream(Box<Streamed>),
 }
 
@@ -187,9 +201,9 @@ pub type Read = Result<Option<Ready>, PackError>;
 /// Reads the instances of one retrieval.
 pub struct Reader {
     pub packs: Packs,
-    pub memory: Arc<Shares>,
+    pub memory: Arc<Quota>,
     /// Whose memory it is.
-    pub calling: String,
+    pub caller: String,
     /// What the receiver takes.
     pub contexts: Vec<PresentationContext>,
 }
@@ -223,9 +237,9 @@ impl Reader {
             if !small {
                 return Ok(None);
             }
-            Some(self.memory.take(&self.calling, 2 * wanted.length).await)
+            Some(self.memory.take(&self.caller, 2 * wanted.length).await)
         } else if small {
-            self.memory.try_take(&self.calling, wanted.length)
+            self.memory.try_take(&self.caller, wanted.length)
         } else {
             None
         };
@@ -237,21 +251,20 @@ impl Reader {
 }
 
 /// Opens an instance, whole if there is memory for it. Blocks on the disk.
-fn open(packs: &Packs, wanted: Wanted, syntax: String, memory: Option<Share>) -> Read {
-    let Wanted {
-        mut outgoing,
-        pack,
-        offset,
-        ..
-    } = wanted;
+fn open(packs: &Packs, wanted: Wanted, syntax: String, memory: Option<Part>) -> Read {
     let Some(memory) = memory else {
+        let reader = packs.reader(wanted.pack, wanted.offset)?;
+        wanted.is_it(&reader.info().digest)?;
         let source = Source::Stream(Box::new(Streamed {
-            reader: Some(packs.reader(pack, offset)?),
+            reader: Some(reader),
             at_head: true,
         }));
+        let outgoing = wanted.outgoing;
         return Ok(Some(Ready { outgoing, source }));
     };
-    let record = packs.read(pack, offset)?;
+    let record = packs.read(wanted.pack, wanted.offset)?;
+    wanted.is_it(&record.digest)?;
+    let mut outgoing = wanted.outgoing;
     let mut bytes = record.data.slice(data_set_start(&record.data)..);
     if syntax != outgoing.transfer_syntax {
         let Some(rewritten) = rewrite(&bytes, &outgoing.transfer_syntax, &syntax) else {

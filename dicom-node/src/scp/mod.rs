@@ -8,6 +8,7 @@ mod instances;
 mod matching;
 mod moving;
 mod query;
+mod quota;
 mod retrieval;
 mod shares;
 mod storage;
@@ -17,7 +18,6 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, OptionFuture};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +32,9 @@ use crate::status::Status;
 use crate::text::Undeclared;
 use access::Denied;
 use instances::{OUTGOING_BYTES, OUTGOING_BYTES_PER_AE, Reader};
-use shares::{Share, Shares};
-use storage::{HELD_BYTES, HELD_UNIT, Refusals};
+use quota::{Part, Quota};
+use shares::Shares;
+use storage::Refusals;
 
 /// Searches at a time, each of which has a thread that may wait for a caller to take its answers: a fraction of the
 /// threads that wait for the disk.
@@ -52,7 +53,7 @@ pub struct ScpSettings {
     pub ae_title: String,
     /// Whether AEs that are not registered may store, find, move and get everything.
     pub accept_any_calling_ae: bool,
-    /// Associations of one calling AE at a time.
+    /// Associations of one sender at a time: a registered AE, or the address of one that is not.
     pub max_associations_per_ae: usize,
     pub undeclared: Undeclared,
     /// Time limits of associations to the destinations of C-MOVE.
@@ -69,12 +70,11 @@ struct Inner {
     archive: Archive,
     settings: ScpSettings,
     places: PlacesPerAe,
-    /// Bytes of instances that are on their way in, in units of [`HELD_UNIT`].
-    held: Arc<Semaphore>,
+    shares: Shares,
     /// Bytes of instances that are on their way out.
-    outgoing: Arc<Shares>,
-    searches: Arc<Shares>,
-    retrievals: Arc<Shares>,
+    outgoing: Arc<Quota>,
+    searches: Arc<Quota>,
+    retrievals: Arc<Quota>,
     refusals: Refusals,
 }
 
@@ -97,10 +97,10 @@ pub async fn serve(
             archive,
             places: PlacesPerAe::new(settings.max_associations_per_ae),
             settings,
-            held: Arc::new(Semaphore::new(HELD_BYTES / HELD_UNIT)),
-            outgoing: Shares::new(OUTGOING_BYTES, OUTGOING_BYTES_PER_AE),
-            searches: Shares::new(SEARCHES, SEARCHES_PER_AE),
-            retrievals: Shares::new(RETRIEVALS, RETRIEVALS_PER_AE),
+            shares: Shares::default(),
+            outgoing: Quota::new(OUTGOING_BYTES, OUTGOING_BYTES_PER_AE),
+            searches: Quota::new(SEARCHES, SEARCHES_PER_AE),
+            retrievals: Quota::new(RETRIEVALS, RETRIEVALS_PER_AE),
             refusals: Refusals::default(),
         }),
     };
@@ -126,29 +126,29 @@ impl Scp {
         &self.inner.settings
     }
 
-    async fn place_for_search(&self, calling: &str) -> Result<Share, Denied> {
+    async fn place_for_search(&self, caller: &str) -> Result<Part, Denied> {
         let status = Status::OUT_OF_RESOURCES;
-        place(&self.inner.searches, calling, status).await
+        place(&self.inner.searches, caller, status).await
     }
 
-    async fn place_for_retrieval(&self, calling: &str) -> Result<Share, Denied> {
+    async fn place_for_retrieval(&self, caller: &str) -> Result<Part, Denied> {
         let status = Status::CANNOT_SUBOPERATE;
-        place(&self.inner.retrievals, calling, status).await
+        place(&self.inner.retrievals, caller, status).await
     }
 
-    /// Reads what goes to a peer that agreed to `contexts`, on behalf of `calling`.
-    fn reader(&self, calling: &str, contexts: Vec<PresentationContext>) -> Reader {
+    /// Reads what goes to a peer that agreed to `contexts`, on behalf of `caller`.
+    fn reader(&self, caller: &str, contexts: Vec<PresentationContext>) -> Reader {
         Reader {
             packs: self.archive().packs().clone(),
             memory: Arc::clone(&self.inner.outgoing),
-            calling: calling.to_owned(),
+            caller: caller.to_owned(),
             contexts,
         }
     }
 }
 
-async fn place(places: &Arc<Shares>, calling: &str, refused: Status) -> Result<Share, Denied> {
-    timeout(PLACE_TIMEOUT, places.take(calling, 1))
+async fn place(places: &Arc<Quota>, caller: &str, refused: Status) -> Result<Part, Denied> {
+    timeout(PLACE_TIMEOUT, places.take(caller, 1))
         .await
         .map_err(|_| Denied::new(refused, "too many requests at once: try again later"))
 }

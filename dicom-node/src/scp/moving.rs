@@ -34,8 +34,8 @@ pub async fn serve(
     let keys = association
         .read_data_set("identifier", IDENTIFIER_LIMIT)
         .await?;
-    let calling = association.peer().calling.clone();
-    let begun = match scp.place_for_retrieval(&calling).await {
+    let caller = scp.caller(association.peer());
+    let begun = match scp.place_for_retrieval(&caller).await {
         Ok(place) => match prepare(scp, Caller::of(association, context)?, request, &keys).await {
             Ok((query, scope)) => begin(scp, request, query, scope)
                 .await
@@ -60,7 +60,7 @@ pub async fn serve(
         scp,
         context,
         request,
-        calling,
+        caller,
         destination,
     };
     retrieval
@@ -153,7 +153,8 @@ struct Retrieval<'a> {
     scp: &'a Scp,
     context: u8,
     request: &'a Command,
-    calling: String,
+    /// Whose memory it takes.
+    caller: String,
     destination: RegisteredPeer,
 }
 
@@ -175,9 +176,9 @@ impl Retrieval<'_> {
         mut wanted: Vec<Wanted>,
         progress: &mut Progress,
     ) -> Result<(), AssociationError> {
+        let originator = association.peer().calling.clone();
         for instance in &mut wanted {
-            instance.outgoing.move_originator =
-                Some((self.calling.clone(), self.request.message_id));
+            instance.outgoing.move_originator = Some((originator.clone(), self.request.message_id));
         }
         let mut waiting: VecDeque<Vec<Wanted>> = parts(wanted).into();
         while let Some(part) = waiting.pop_front() {
@@ -263,7 +264,7 @@ impl Retrieval<'_> {
         let contexts = scu.association().contexts().to_vec();
         let mut sources = self
             .scp
-            .reader(&self.calling, contexts)
+            .reader(&self.caller, contexts)
             .read_ahead(Arc::clone(part));
         loop {
             let next = unless_cancelled(association, self.request, sources.recv()).await?;

@@ -7,6 +7,7 @@ mod audit;
 mod error_digest;
 mod facts;
 mod follower;
+mod identity;
 mod intake;
 mod open;
 pub(crate) mod replay;

@@ -1,8 +1,9 @@
 //! Studies as readers find them: only what a claim covers, only instances that nobody hid.
 
-use yingku_core::ids::{StudyKey, StudyUid};
+use yingku_core::ids::{SopInstanceUid, StudyKey, StudyUid};
 use yingku_core::instance::{
-    Chunk, ChunkEntry, HeldStudy, Match, StudyClaims, StudyRow, match_instance,
+    Chunk, ChunkEntry, HeldInstance, HeldStudy, InstanceKey, Match, Place, StudyClaims, StudyRow,
+    match_instance,
 };
 use yingku_core::registry::{Registry, Scope};
 use yingku_core::state::ChunkKey;
@@ -33,6 +34,46 @@ impl Views {
 
     pub fn held(&self, study: &StudyUid) -> Result<Option<HeldStudy>, ViewsError> {
         self.get(View::Held, &keys::claims(study))
+    }
+
+    /// Whether the instance is held with the same bytes.
+    pub fn is_held(&self, instance: &HeldInstance) -> Result<bool, ViewsError> {
+        let key = keys::held_instance(instance);
+        Ok(self.get_raw(View::HeldInstances, &key)?.is_some())
+    }
+
+    /// Whether the study holds the instance with the same bytes. Chunks are searched for the digest before one is
+    /// decoded: nearly always it is in none.
+    pub fn has_instance(
+        &self,
+        study: &StudyKey,
+        sop_instance: &SopInstanceUid,
+        digest: &[u8; 16],
+    ) -> Result<bool, ViewsError> {
+        let first = InstanceKey::first(study, sop_instance);
+        if let Some(place) = self.get(View::Places, &keys::place(&first))? {
+            let version = InstanceKey {
+                version: Some(*digest),
+                ..first
+            };
+            let chunk = self.chunk(&ChunkKey::of(study, place))?;
+            return Ok(chunk.is_some_and(|chunk| chunk.holds(sop_instance, digest))
+                || self
+                    .get_raw(View::Places, &keys::place(&version))?
+                    .is_some());
+        }
+        let row = self.study(study)?.filter(|row| !row.is_listed());
+        for at in row.iter().flat_map(chunks_of) {
+            let Some(bytes) = self.get_raw(View::Chunks, &keys::chunk(&at))? else {
+                continue;
+            };
+            if memchr::memmem::find(&bytes, digest).is_some()
+                && decode_chunk(&bytes)?.holds(sop_instance, digest)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The row, whether or not readers may see it.
@@ -141,20 +182,9 @@ impl Views {
         }
     }
 
-    pub(crate) fn raw_chunk(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewsError> {
-        self.get_raw(View::Chunks, key)
-    }
-
     pub fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, ViewsError> {
-        let Some(bytes) = self.get_raw(View::Chunks, &keys::chunk(at))? else {
-            return Ok(None);
-        };
-        Chunk::decode(&bytes)
-            .map(Some)
-            .map_err(|source| ViewsError::Row {
-                view: View::Chunks.name(),
-                source: Box::new(source),
-            })
+        let bytes = self.get_raw(View::Chunks, &keys::chunk(at))?;
+        bytes.as_deref().map(decode_chunk).transpose()
     }
 
     /// Instances of one series, hidden and further ones included, in order of arrival.
@@ -196,6 +226,28 @@ impl Views {
             Ok(Walk::On)
         })
     }
+}
+
+fn chunks_of(row: &StudyRow) -> impl Iterator<Item = ChunkKey> {
+    row.series
+        .iter()
+        .zip(0u32..)
+        .flat_map(move |(series, index)| {
+            (0..series.chunks).map(move |chunk| {
+                let place = Place {
+                    series: index,
+                    chunk,
+                };
+                ChunkKey::of(&row.key, place)
+            })
+        })
+}
+
+pub(super) fn decode_chunk(bytes: &[u8]) -> Result<Chunk, ViewsError> {
+    Chunk::decode(bytes).map_err(|source| ViewsError::Row {
+        view: View::Chunks.name(),
+        source: Box::new(source),
+    })
 }
 
 /// Whether a claim in force covers the study: the rule that took its images in, asked again.

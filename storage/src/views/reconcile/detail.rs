@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use yingku_core::exam::{ExamFlag, ExamRow};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode};
-use yingku_core::reconcile::{Place, Why, differences};
+use yingku_core::reconcile::{Place, Why};
 use yingku_core::statistics::DetailLine;
 
 use super::super::ViewsError;
-use super::{Gathering, Hidden, Images};
+use super::Gathering;
+use super::images::Images;
 
 /// Named exams of one hospital, by their number.
 #[derive(Default)]
@@ -46,7 +47,7 @@ impl Named {
             return Vec::new();
         };
         day.is_here = true;
-        differences(&day.lines, exam, |study| images.of(study))
+        images.differences(&day.lines, exam)
     }
 }
 
@@ -55,7 +56,6 @@ impl Gathering<'_> {
     pub(super) fn not_in_place(
         &mut self,
         hospital: &HospitalCode,
-        hidden: &Hidden,
         named: Named,
     ) -> Result<(), ViewsError> {
         for (name, days) in named.0 {
@@ -67,9 +67,10 @@ impl Gathering<'_> {
                     None => self.book.not_registered(&day.place, &name),
                     Some(exam) if exam.has(ExamFlag::Test) => {}
                     Some(exam) => {
-                        let images = self.images(std::slice::from_ref(&exam), hidden)?;
+                        let images =
+                            Images::of(self.views, self.as_of, std::slice::from_ref(&exam))?;
                         let mut differs = vec![Why::DateDiffers];
-                        differs.extend(differences(&day.lines, &exam, |study| images.of(study)));
+                        differs.extend(images.differences(&day.lines, &exam));
                         self.book.elsewhere(&day.place, &name, differs);
                     }
                 }
