@@ -23,6 +23,7 @@ from support.registry import STUDY_ONLY
 # Either is right for the same bytes (PS3.5 annex A.2).
 BYTES_OR_WORDS = {"OB", "OW", "US"}
 REWRITTEN_AT_LEAST = 20
+LUT_DESCRIPTOR = 0x00283002
 
 
 def got_explicit(archive: Archive, raw: RawInstance) -> Dataset | None:
@@ -48,8 +49,8 @@ def vrs(dataset: Dataset, path: str = "") -> Iterator[tuple[str, str]]:
     for tag in dataset.keys():
         raw = dataset.get_item(tag)
         here = f"{path}/{tag}"
-        # Private attributes: DCMTK knows some vendors'.
-        if tag.group == 2 or tag.element == 0 or tag.is_private:
+        # Private attributes: DCMTK knows some vendors'. In an item DCMTK does not look for the image's Pixel Representation.
+        if tag.group == 2 or tag.element == 0 or tag.is_private or (path and tag == LUT_DESCRIPTOR):
             continue
         yield here, raw.VR
         if raw.VR == "SQ":
