@@ -375,7 +375,7 @@ fn short(digest: &[u8; 32]) -> [u8; 16] {
 }
 
 /// What a pack keeps beside the bytes: the group that the instance makes alone, without its place.
-fn encode_facts(group: &SeriesGroup) -> Result<Vec<u8>, IntakeError> {
+pub(super) fn encode_facts(group: &SeriesGroup) -> Result<Vec<u8>, IntakeError> {
     postcard::to_stdvec(&(FACTS_VERSION, group)).map_err(IntakeError::Facts)
 }
 

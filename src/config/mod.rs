@@ -3,6 +3,8 @@
 //! Hospitals, apps, peers and the settings that rules read are not here but in the registry, since all nodes and every
 //! replay must agree on them.
 
+mod log;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,6 +14,8 @@ use yingku_storage::archive::ArchiveOptions;
 use yingku_storage::keys::ClusterKey;
 use yingku_storage::log::EmbeddedLogOptions;
 use yingku_storage::packs::PackOptions;
+
+pub use log::Log;
 
 /// The smallest pack: smaller ones would be files of single instances.
 const SMALLEST_PACK_BYTES: u64 = 1 << 20;
@@ -25,6 +29,7 @@ pub struct Config {
     pub http: Http,
     pub dicom: Dicom,
     pub storage: Storage,
+    pub log: Log,
     pub keys: Keys,
     pub registry: Bootstrap,
 }
@@ -141,19 +146,24 @@ impl Config {
 
     /// Pushes are refused a little after images, so that on a shared disk the log still takes the facts of what was
     /// stored.
-    pub fn archive_options(&self) -> ArchiveOptions {
+    pub fn archive_options(&self, data: &Path) -> anyhow::Result<ArchiveOptions> {
         let reserve = self.storage.reserve_bytes;
-        ArchiveOptions {
-            log: EmbeddedLogOptions {
+        let log = match self.log.kafka_options(data)? {
+            Some(kafka) => kafka.into(),
+            None => EmbeddedLogOptions {
                 reserve_bytes: reserve.saturating_sub(FACTS_ROOM_BYTES.min(reserve / 8)),
                 ..EmbeddedLogOptions::default()
-            },
+            }
+            .into(),
+        };
+        Ok(ArchiveOptions {
+            log,
             packs: PackOptions {
                 reserve_bytes: reserve,
                 seal_bytes: self.storage.pack_bytes,
                 ..PackOptions::default()
             },
-        }
+        })
     }
 
     pub fn cluster_key(&self, data: &Path) -> anyhow::Result<ClusterKey> {
@@ -176,13 +186,13 @@ mod tests {
 
     #[test]
     fn the_documented_settings_are_the_defaults() {
-        let documented = Config::parse(include_str!("../deploy/yingku.toml")).unwrap();
+        let documented = Config::parse(include_str!("../../deploy/yingku.toml")).unwrap();
         assert_eq!(documented, Config::default());
     }
 
     #[test]
     fn every_key_is_documented() {
-        let text = include_str!("../deploy/yingku.toml");
+        let text = include_str!("../../deploy/yingku.toml");
         for key in [
             "listen",
             "context",
@@ -192,6 +202,16 @@ mod tests {
             "max_associations",
             "reserve_bytes",
             "pack_bytes",
+            "place",
+            "replication",
+            "min_insync_replicas",
+            "tls",
+            "ca_file",
+            "certificate_file",
+            "key_file",
+            "login",
+            "username",
+            "password_file",
             "cluster_key_file",
             "generate",
             "bootstrap",
