@@ -47,6 +47,10 @@ class Archive:
     registry: Registry = field(default_factory=Registry)
     # Text replaced in the demo's settings: (old, new) pairs.
     settings: tuple[tuple[str, str], ...] = ()
+    # Where the event log is, if not in the data directory.
+    log: str = ""
+    # Another archive's key, for a second node of it.
+    cluster_key: bytes = b""
     process: subprocess.Popen | None = None
     http: str = ""
     dicom: tuple[str, int] = ("", 0)
@@ -60,6 +64,9 @@ class Archive:
             settings = settings.replace(old, new)
         (self.home / "yingku.toml").write_text(settings, encoding="utf-8")
         (self.home / "registry.toml").write_text(self.registry.toml(), encoding="utf-8")
+        if self.cluster_key:
+            (self.data / "keys").mkdir(parents=True)
+            (self.data / "keys" / "cluster.key").write_bytes(self.cluster_key)
 
     @property
     def data(self) -> Path:
@@ -84,6 +91,7 @@ class Archive:
                     "--data", self.data,
                     "--http", "127.0.0.1:0",
                     "--dicom", "127.0.0.1:0",
+                    *(("--log", self.log) if self.log else ()),
                 ],
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -156,7 +156,7 @@ async fn more_instances_than_the_queue_holds_are_taken_while_the_log_is_away_and
         }
     }
     let left_behind: usize = queue.behind.lock().values().map(VecDeque::len).sum();
-    assert!(left_behind >= BEYOND, "{left_behind} were left behind");
+    assert!(left_behind > BEYOND / 2, "{left_behind} were left behind");
     let begun = Instant::now();
     store(packs.clone(), Arc::clone(&queue), all).await;
     assert!(begun.elapsed() < ROOM_WAIT, "{:?}", begun.elapsed());
