@@ -56,7 +56,7 @@ async fn alone(
     operation: Operation,
 ) -> anyhow::Result<Result<bool, String>> {
     anyhow::ensure!(
-        data.join("log").is_dir(),
+        Archive::lies_in(data),
         "{} 中没有归档 (there is no archive); 用 --data 指定数据目录",
         data.display()
     );

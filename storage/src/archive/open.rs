@@ -101,6 +101,11 @@ pub enum OpenError {
 }
 
 impl Archive {
+    /// Whether an archive was made in a directory, wherever its log is.
+    pub fn lies_in(dir: &Path) -> bool {
+        dir.join(EMBEDDED).is_dir() || dir.join(KAFKA_EVENTS).is_file()
+    }
+
     /// Opens the archive in a directory. When this resolves, the views have the whole log and the log has the facts of
     /// everything in the packs.
     pub async fn open(
