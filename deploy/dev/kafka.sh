@@ -125,7 +125,8 @@ start() {
   until tail -c "+$((seen + 1))" "$dir/broker.log" | grep -q 'Kafka Server started'; do
     ((SECONDS < deadline)) || fail "not started within $START_LIMIT_S s, see $dir/broker.log"
     sleep 0.1
-    [[ ! -e "$dir/kafka.pid" ]] || running "$dir" > /dev/null || fail "the broker ended, see $dir/broker.log"
+    [[ ! -s "$dir/kafka.pid" ]] || running "$dir" > /dev/null \
+      || fail "the broker ended, $dir/broker.log says: $(tail -n 5 "$dir/broker.log")"
   done
   say "127.0.0.1:$port, data in $dir, process $(running "$dir")"
 }

@@ -9,9 +9,9 @@ pub enum KafkaOpenError {
     #[error("the settings of the Kafka client are not valid")]
     Settings(#[source] KafkaError),
     #[error(
-        "the Kafka brokers {brokers} cannot be reached; check that they run, and the address, TLS and login"
+        "the Kafka brokers {brokers} cannot be reached; check that they run, their addresses, TLS and login: {reason}"
     )]
-    Unreachable { brokers: String, source: KafkaError },
+    Unreachable { brokers: String, reason: String },
     #[error("the topic {topic} cannot be made; make it yourself ({}), or give this user the right to", settings.join(", "))]
     Create {
         topic: String,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use yingku_core::ids::Position;
 
-use super::client::is_of_a_group;
+use super::client::{hear, is_of_a_group};
 use super::reader::{assign, is_damage, record_of};
 use super::{ASK_TIMEOUT, Shared, State};
 use crate::log::{LogError, LogRecord};
@@ -22,6 +22,8 @@ const BATCH_RECORDS: usize = 1_024;
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Between two looks while the brokers are away.
 const RETRY: Duration = Duration::from_millis(250);
+/// How long the library may tell what it knows before a look.
+const HEARING: Duration = Duration::from_millis(20);
 /// So many looks in a row must find another log before it is taken for one: brokers that start tell odd things.
 const FINDINGS: u32 = 4;
 
@@ -67,12 +69,17 @@ impl Tail {
         let mut looked = Instant::now();
         self.start();
         while !self.shared.is_closed() {
-            if self.shared.doubt.take() || looked.elapsed() >= LOOK_EVERY {
+            if self.shared.doubt.take() {
                 if !self.look_until_right() {
                     return;
                 }
-                looked = Instant::now();
                 self.start();
+                looked = Instant::now();
+            } else if looked.elapsed() >= LOOK_EVERY {
+                if self.look().is_err() {
+                    self.shared.doubt.raise();
+                }
+                looked = Instant::now();
             }
             let published = match self.fetched() {
                 // What came over a new connection is fetched again when the topic was looked at.
@@ -152,8 +159,8 @@ impl Tail {
     fn look_until_right(&self) -> bool {
         let mut findings = 0;
         loop {
-            // What was said up to here is answered by this look.
-            self.hear();
+            // What was said up to here is answered by this look; records are fetched again.
+            hear(&self.shared.consumer, HEARING);
             self.shared.doubt.take();
             match self.look() {
                 Ok(()) => {
@@ -176,15 +183,6 @@ impl Tail {
             std::thread::sleep(RETRY);
             if self.shared.is_closed() {
                 return false;
-            }
-        }
-    }
-
-    /// Lets the library say what it has to say; records that it fetched are fetched again.
-    fn hear(&self) {
-        for _ in 0..BATCH_RECORDS {
-            if self.shared.consumer.poll(Duration::ZERO).is_none() {
-                return;
             }
         }
     }

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::ASK_TIMEOUT;
-use super::client::Doubt;
+use super::client::{Doubt, hear};
 use super::error::KafkaOpenError;
 use super::options::{KafkaLogOptions, MAX_BATCH_BYTES};
 
@@ -108,13 +108,17 @@ fn look(
             Ok(None) if made && Instant::now() < deadline => {}
             Ok(found) => return Ok(found),
             Err(error) if is_absent(&error) => return Ok(None),
-            Err(source) if Instant::now() >= deadline => {
-                return Err(KafkaOpenError::Unreachable {
-                    brokers: options.brokers.clone(),
-                    source,
-                });
+            Err(error) => {
+                hear(consumer, RETRY);
+                let reason = consumer.context().reason();
+                let hopeless = reason.as_ref().is_some_and(|(_, hopeless)| *hopeless);
+                if hopeless || Instant::now() >= deadline {
+                    return Err(KafkaOpenError::Unreachable {
+                        brokers: options.brokers.clone(),
+                        reason: reason.map_or_else(|| error.to_string(), |(text, _)| text),
+                    });
+                }
             }
-            Err(_) => {}
         }
         std::thread::sleep(RETRY);
     }

@@ -27,6 +27,11 @@ impl Broker {
 
     /// One to be ill-treated.
     pub fn start_new() -> Self {
+        Self::start_with(|_, _| String::new())
+    }
+
+    /// One with more settings, made for its directory and port.
+    pub fn start_with(more: impl FnOnce(&Path, u16) -> String) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("yingku-kafka-")
             .tempdir()
@@ -43,9 +48,8 @@ impl Broker {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let port = free_port();
+        std::fs::write(dir.join("more.properties"), more(&dir, port)).unwrap();
         let broker = Self { dir, port, ending };
         broker.start();
         broker
@@ -102,6 +106,12 @@ impl Drop for Broker {
     }
 }
 
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/dev/kafka.sh")
 }
@@ -114,7 +124,11 @@ impl Data {
         Self(tempfile::tempdir().unwrap())
     }
 
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
     pub fn remembered(&self) -> PathBuf {
-        self.0.path().join("log.kafka.json")
+        self.path("log.kafka.json")
     }
 }

@@ -4,6 +4,7 @@
 mod away;
 mod broker;
 mod refused;
+mod secure;
 
 use std::sync::Arc;
 
