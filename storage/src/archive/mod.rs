@@ -82,7 +82,7 @@ pub struct Health {
     /// Why the projector stopped.
     pub stopped: Option<String>,
     pub log_latched: Option<String>,
-    /// Why the log cannot be reached; ends by itself.
+    /// Why the log, or the audit stream's, cannot be reached; ends by itself.
     pub log_away: Option<String>,
     pub packs_latched: Option<String>,
     pub full: Option<String>,
@@ -224,13 +224,15 @@ impl Archive {
     pub fn health(&self) -> Health {
         let shared = &self.inner.follower.shared;
         let log = self.inner.log.health();
+        // Without the audit stream nothing is read.
+        let away = log.away.or_else(|| self.audit_log().health().away);
         let packs = self.inner.packs.health();
         Health {
             end: log.end,
             projected: *shared.projected.borrow(),
             stopped: shared.stopped.borrow().as_deref().map(str::to_owned),
             log_latched: log.latched.as_deref().map(str::to_owned),
-            log_away: log.away.as_deref().map(str::to_owned),
+            log_away: away.as_deref().map(str::to_owned),
             packs_latched: packs.latched.as_deref().map(str::to_owned),
             full: log.full.or(packs.full).map(|shortage| shortage.to_string()),
         }
