@@ -17,7 +17,7 @@ from support.kafka import Kafka
 from support.netdicom import find, query
 from support.registry import COUNTY
 
-# A push has its answer within this while Kafka is away, whatever the answer (design 6).
+# A push has its answer within this while Kafka is away, whatever the answer.
 UNKNOWN_LIMIT_S = 10.0
 SEEN_LIMIT_S = 30.0
 

@@ -1,4 +1,4 @@
-//! Facts of stored instances on their way into the log: many to a record, in batches (design §3).
+//! Facts of stored instances on their way into the log: many to a record, in batches.
 //!
 //! An instance is durable in its pack before its facts come here, so a batch may wait a moment: for more of them, but
 //! not when somebody reads, or an association ends. While the log takes nothing the queue fills up; of what comes then
@@ -229,7 +229,7 @@ impl Writer {
         })?;
         let mut told = false;
         loop {
-            match self.log.append(bytes.clone()).await {
+            match super::append(&*self.log, bytes.clone()).await {
                 Ok(_) => {
                     self.packs.logged(pack, instances);
                     return Ok(());

@@ -111,6 +111,11 @@ impl Shared {
         PackId::new(self.options.node, number)
     }
 
+    pub fn continue_after(&self, pack: PackId) {
+        self.next_number
+            .fetch_max(pack.number() + 1, Ordering::Relaxed);
+    }
+
     /// Refuses when latched or when `bytes` more would eat into the reserve.
     pub fn admit(&self, bytes: u64) -> Result<(), PackError> {
         self.refuse_if_latched()?;
