@@ -1,5 +1,6 @@
 //! A real Kafka broker for the tests of this program; it ends with the program, however that ends.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -46,6 +47,8 @@ impl Broker {
             .arg(script())
             .arg(&dir)
             .stdin(Stdio::piped())
+            // What is sent to this program's group (Ctrl-C) does not keep the broker from being ended.
+            .process_group(0)
             .spawn()
             .unwrap();
         let port = free_port();
