@@ -203,3 +203,61 @@ pub fn decide_batch(
     }
     Ok(batch.failure)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use uuid::Uuid;
+    use yingku_core::event::{RULES_VERSION, RulesActivated};
+
+    use super::*;
+
+    fn record(position: u64, time_ms: i64) -> LogRecord {
+        let event = Event::RulesActivated(RulesActivated {
+            rules: RULES_VERSION,
+        });
+        let (kind, version) = event.kind();
+        let bytes = Envelope {
+            id: Uuid::now_v7(),
+            kind,
+            version,
+            rules: RULES_VERSION,
+            cipher: Cipher::None,
+            key_id: 0,
+            hospital: None,
+            actor: "node:0",
+            body: &event.encode_body().unwrap(),
+        }
+        .encode()
+        .unwrap();
+        LogRecord {
+            position: Position(position),
+            time_ms,
+            bytes: bytes.into(),
+        }
+    }
+
+    #[test]
+    fn the_time_of_what_happened_does_not_step_back_with_a_brokers_clock() {
+        let dir = tempfile::tempdir().unwrap();
+        let views = Views::open(dir.path()).unwrap();
+        let mut state = BatchState::new(&views, Arc::default());
+        let records = [500, 300, 700].into_iter().zip(0..);
+        let batch = Batch {
+            records: records
+                .map(|(time_ms, position)| decode(&record(position, time_ms)).unwrap())
+                .collect(),
+            failure: None,
+        };
+
+        let (mut cursor, mut times) = (Cursor::default(), Vec::new());
+        let failure = decide_batch(&mut state, &mut cursor, batch, |_, decided| {
+            times.push(decided.time_ms);
+        });
+
+        assert!(failure.unwrap().is_none());
+        assert_eq!(times, [500, 500, 700]);
+        assert_eq!(cursor.last_time_ms, 700);
+    }
+}
