@@ -7,9 +7,9 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::correction::CorrectionRow;
-use crate::exam::{ExamHistory, ExamRow};
+use crate::exam::{ExamHistory, ExamRow, FormRow};
 use crate::finding::{FindingKey, FindingRow, SettledFinding};
-use crate::ids::{ExamKey, PackId, Position, StudyKey, StudyUid};
+use crate::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
 use crate::instance::{
     Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
     Place, StudyClaims, StudyRow,
@@ -29,13 +29,15 @@ type Read<T> = Result<Option<T>, StateError>;
 pub trait State {
     fn registry(&self) -> &Registry;
     fn exam(&self, key: &ExamKey) -> Read<ExamRow>;
+    fn form(&self, key: &FormKey) -> Read<FormRow>;
     fn claims(&self, study: &StudyUid) -> Read<StudyClaims>;
     fn study(&self, key: &StudyKey) -> Read<StudyRow>;
     fn chunk(&self, at: &ChunkKey) -> Read<Chunk>;
     fn place(&self, at: &InstanceKey) -> Read<Place>;
     fn held(&self, study: &StudyUid) -> Read<HeldStudy>;
     fn held_group(&self, at: &HeldGroupKey) -> Read<HeldGroup>;
-    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError>;
+    /// Number of the held group that has the instance.
+    fn held_in(&self, instance: &HeldInstance) -> Read<u32>;
     fn declaration(&self, day: &DayKey) -> Read<DeclarationRow>;
     fn finding(&self, key: &FindingKey) -> Read<FindingRow>;
     fn correction(&self, position: Position) -> Read<CorrectionRow>;
@@ -61,6 +63,15 @@ impl ChunkKey {
         }
     }
 
+    /// Every chunk of a study, series by series.
+    pub fn all_of(row: &StudyRow) -> impl Iterator<Item = Self> {
+        let series = row.series.iter().zip(0u32..);
+        series.flat_map(|(known, series)| {
+            let places = (0..known.chunks).map(move |chunk| Place { series, chunk });
+            places.map(|place| Self::of(&row.key, place))
+        })
+    }
+
     pub fn place(&self) -> Place {
         Place {
             series: self.series,
@@ -75,6 +86,7 @@ pub struct Changes {
     /// The row before (indexes of it go) and after. Boxed: a map's node has room for eleven of them.
     pub exams: BTreeMap<ExamKey, Box<Replaced<ExamRow>>>,
     pub history: Vec<ExamHistory>,
+    pub forms: BTreeMap<FormKey, FormRow>,
     /// Exams whose history goes too.
     pub purged: BTreeSet<ExamKey>,
     pub claims: BTreeMap<StudyUid, StudyClaims>,
@@ -87,8 +99,8 @@ pub struct Changes {
     /// A study of which nothing is held has no row.
     pub held: BTreeMap<StudyUid, HeldStudy>,
     pub held_groups: BTreeMap<HeldGroupKey, Option<HeldGroup>>,
-    /// Whether it is held.
-    pub held_instances: BTreeMap<HeldInstance, bool>,
+    /// Number of the group that has it; `None`: it is held no more.
+    pub held_instances: BTreeMap<HeldInstance, Option<u32>>,
     pub declarations: BTreeMap<DayKey, DeclarationRow>,
     pub findings: BTreeMap<FindingKey, Option<FindingRow>>,
     pub settled: Vec<SettledFinding>,
@@ -153,6 +165,17 @@ impl<'a, S: State> Work<'a, S> {
                 place.insert(Box::new(Replaced { before, after }));
             }
         }
+    }
+
+    pub fn form(&self, key: &FormKey) -> Result<FormRow, StateError> {
+        match self.changes.forms.get(key) {
+            Some(row) => Ok(row.clone()),
+            None => Ok(self.state.form(key)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn put_form(&mut self, key: FormKey, row: FormRow) {
+        self.changes.forms.insert(key, row);
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {
@@ -233,15 +256,15 @@ impl<'a, S: State> Work<'a, S> {
         self.changes.held_groups.insert(at, group);
     }
 
-    pub fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
+    pub fn held_in(&self, instance: &HeldInstance) -> Read<u32> {
         match self.changes.held_instances.get(instance) {
-            Some(held) => Ok(*held),
-            None => self.state.holds(instance),
+            Some(group) => Ok(*group),
+            None => self.state.held_in(instance),
         }
     }
 
-    pub fn put_held_instance(&mut self, instance: HeldInstance, held: bool) {
-        self.changes.held_instances.insert(instance, held);
+    pub fn put_held_instance(&mut self, instance: HeldInstance, group: Option<u32>) {
+        self.changes.held_instances.insert(instance, group);
     }
 
     pub fn declaration(&self, day: &DayKey) -> Result<DeclarationRow, StateError> {

@@ -37,8 +37,16 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How long a reader waits for facts that the log does not take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Facts of stored instances that lie in one pack.
+pub(super) struct Stored {
+    pub(super) pack: PackId,
+    /// Whether they were stored because the copies that are known can no longer be read.
+    pub(super) anew: bool,
+    pub(super) group: SeriesGroup,
+}
+
 enum Message {
-    Stored(PackId, Box<SeriesGroup>),
+    Stored(Box<Stored>),
     /// Everything sent before is in the log, or why not.
     Flush(oneshot::Sender<Result<(), Arc<str>>>),
 }
@@ -72,38 +80,33 @@ impl FactsQueue {
     }
 
     /// Takes the facts of a stored instance.
-    pub(super) async fn stored(&self, pack: PackId, group: SeriesGroup) -> Result<(), SubmitError> {
-        let Some(message) = self.offer(pack, Box::new(group), false)? else {
+    pub(super) async fn stored(&self, stored: Stored) -> Result<(), SubmitError> {
+        let Some(stored) = self.offer(Box::new(stored), false)? else {
             return Ok(());
         };
         match tokio::time::timeout(ROOM_WAIT, self.sender.reserve()).await {
             Ok(Ok(place)) => {
-                place.send(Message::Stored(pack, message));
+                place.send(Message::Stored(stored));
                 Ok(())
             }
             Ok(Err(_)) => Err(SubmitError::Pending),
-            Err(_) => self.offer(pack, message, true).map(drop),
+            Err(_) => self.offer(stored, true).map(drop),
         }
     }
 
     /// Gives the facts back if the queue is full and they may wait for room: `enough` says that they have, and nothing
     /// waits while others are left behind.
-    fn offer(
-        &self,
-        pack: PackId,
-        group: Box<SeriesGroup>,
-        enough: bool,
-    ) -> Result<Option<Box<SeriesGroup>>, SubmitError> {
+    fn offer(&self, stored: Box<Stored>, enough: bool) -> Result<Option<Box<Stored>>, SubmitError> {
         // Held over both, so that nothing is left behind by a queue that has been emptied meanwhile.
         let mut behind = self.behind.lock();
-        match self.sender.try_send(Message::Stored(pack, group)) {
+        match self.sender.try_send(Message::Stored(stored)) {
             Ok(()) => Ok(None),
-            Err(TrySendError::Full(Message::Stored(pack, group))) => {
+            Err(TrySendError::Full(Message::Stored(stored))) => {
                 if !enough && behind.is_empty() {
-                    return Ok(Some(group));
+                    return Ok(Some(stored));
                 }
-                let offsets = group.instances.iter().map(|instance| instance.offset);
-                behind.entry(pack).or_default().extend(offsets);
+                let offsets = stored.group.instances.iter().map(|it| it.offset);
+                behind.entry(stored.pack).or_default().extend(offsets);
                 Ok(None)
             }
             Err(_) => Err(SubmitError::Pending),
@@ -126,21 +129,23 @@ impl FactsQueue {
 #[derive(Default)]
 struct Record {
     stored: Option<InstancesStored>,
+    anew: bool,
     instances: usize,
     bytes: usize,
 }
 
 impl Record {
-    fn takes(&self, pack: PackId) -> bool {
+    fn takes(&self, more: &Stored) -> bool {
         self.instances < RECORD_INSTANCES
             && self.bytes < RECORD_BYTES
             && self
                 .stored
                 .as_ref()
-                .is_none_or(|stored| stored.pack == pack)
+                .is_none_or(|stored| stored.pack == more.pack && self.anew == more.anew)
     }
 
-    fn add(&mut self, pack: PackId, group: SeriesGroup) {
+    fn add(&mut self, Stored { pack, anew, group }: Stored) {
+        self.anew = anew;
         self.instances += group.instances.len();
         let stored = self.stored.get_or_insert_with(|| InstancesStored {
             facts_version: FACTS_VERSION,
@@ -221,7 +226,10 @@ impl Writer {
         let submission = Submission {
             hospital: None,
             actor: self.actor.clone(),
-            event: Event::InstancesStored(stored),
+            event: match record.anew {
+                true => Event::InstancesReplaced(stored),
+                false => Event::InstancesStored(stored),
+            },
         };
         let (_, bytes) = encode(&submission).map_err(|error| {
             tracing::error!(%pack, %error, "facts cannot be encoded; they stay in their pack");
@@ -258,13 +266,13 @@ impl Writer {
         while let Some((pack, offsets)) = self.next_behind() {
             let packs = self.packs.clone();
             let read = tokio::task::spawn_blocking(move || read_facts(&packs, pack, &offsets));
-            let groups = read.await.map_err(|error| error.to_string())?;
+            let facts = read.await.map_err(|error| error.to_string())?;
             let mut record = Record::default();
-            for group in groups {
-                if !record.takes(pack) {
+            for stored in facts {
+                if !record.takes(&stored) {
                     self.write(std::mem::take(&mut record)).await?;
                 }
-                record.add(pack, group);
+                record.add(stored);
             }
             self.write(record).await?;
         }
@@ -288,10 +296,10 @@ impl Writer {
 }
 
 /// Facts as they lie in the pack. Damaged ones stay behind, and their pack unsealed: the next start looks at them.
-fn read_facts(packs: &Packs, pack: PackId, offsets: &[u64]) -> Vec<SeriesGroup> {
-    let mut groups = Vec::with_capacity(offsets.len());
+fn read_facts(packs: &Packs, pack: PackId, offsets: &[u64]) -> Vec<Stored> {
+    let mut facts = Vec::with_capacity(offsets.len());
     for &offset in offsets {
-        let group = packs.record(pack, offset).map(|record| {
+        let stored = packs.record(pack, offset).map(|record| {
             let place = Placed {
                 pack,
                 offset,
@@ -299,15 +307,15 @@ fn read_facts(packs: &Packs, pack: PackId, offsets: &[u64]) -> Vec<SeriesGroup> 
             };
             decode_facts(&record.facts, place)
         });
-        match group {
-            Ok(Some(group)) => groups.push(group),
+        match stored {
+            Ok(Some(stored)) => facts.push(stored),
             Ok(None) => tracing::error!(%pack, offset, "facts cannot be read; run `yingku verify`"),
             Err(error) => {
                 tracing::error!(%pack, offset, %error, "facts cannot be read; run `yingku verify`")
             }
         }
     }
-    groups
+    facts
 }
 
 fn take(
@@ -318,7 +326,7 @@ fn take(
 ) {
     match message {
         Message::Flush(done) => flushes.push(done),
-        Message::Stored(pack, group) if record.takes(pack) => record.add(pack, *group),
+        Message::Stored(stored) if record.takes(&stored) => record.add(*stored),
         other => *carried = Some(other),
     }
 }

@@ -96,7 +96,7 @@ async fn store(packs: Packs, queue: Arc<FactsQueue>, number: usize) {
     let placed = packs
         .append(NewInstance {
             data: vec![Bytes::from_static(b"image")],
-            facts: encode_facts(&group).unwrap().into(),
+            facts: encode_facts(&group, false).unwrap().into(),
             digest: [0; 32],
             crc: crc32c::crc32c(b"image"),
         })
@@ -106,7 +106,12 @@ async fn store(packs: Packs, queue: Arc<FactsQueue>, number: usize) {
         instance.offset = placed.offset;
         instance.length = placed.length;
     }
-    queue.stored(placed.pack, group).await.unwrap();
+    let stored = Stored {
+        pack: placed.pack,
+        anew: false,
+        group,
+    };
+    queue.stored(stored).await.unwrap();
 }
 
 /// SOP instances that the log names, each as often as it does.

@@ -7,9 +7,9 @@ use rocksdb::WriteBatch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use yingku_core::correction::CorrectionRow;
-use yingku_core::exam::ExamRow;
+use yingku_core::exam::{ExamRow, FormRow};
 use yingku_core::finding::{FindingKey, FindingRow};
-use yingku_core::ids::{ExamKey, PackId, Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
 use yingku_core::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Place, StudyClaims,
     StudyRow,
@@ -146,6 +146,9 @@ impl<'a> BatchState<'a> {
                 &line,
             )?;
         }
+        for (form, row) in changes.forms {
+            self.put(View::Forms, keys::form(&form), &row)?;
+        }
         for (study, claims) in changes.claims {
             if claims.claims.is_empty() && claims.holders.is_empty() {
                 self.delete(View::Claims, keys::claims(&study));
@@ -188,15 +191,19 @@ impl<'a> BatchState<'a> {
                 None => self.delete(View::HeldGroups, keys::held_group(&at)),
             }
         }
-        for (instance, held) in changes.held_instances {
-            if held {
-                self.put_empty(View::HeldInstances, keys::held_instance(&instance));
-            } else {
-                self.delete(View::HeldInstances, keys::held_instance(&instance));
+        for (instance, group) in changes.held_instances {
+            let key = keys::held_instance(&instance);
+            match group {
+                Some(group) => self.put(View::HeldInstances, key, &group)?,
+                None => self.delete(View::HeldInstances, key),
             }
         }
         for (day, row) in changes.declarations {
-            self.put(View::Declarations, keys::declaration(&day), &row)?;
+            if row == DeclarationRow::default() {
+                self.delete(View::Declarations, keys::declaration(&day));
+            } else {
+                self.put(View::Declarations, keys::declaration(&day), &row)?;
+            }
         }
         for (key, row) in changes.findings {
             match row {
@@ -319,7 +326,7 @@ impl<'a> BatchState<'a> {
                 self.put(View::Studies, keys::study(&row.key), row)?;
             }
             (Some(before), Some(row)) => {
-                // What a study is found by comes with its first instance, unless an operator gives it to another exam.
+                // Mostly what a study is found by comes with its first instance.
                 if before.answered() != row.answered() {
                     for key in keys::study_index(before) {
                         self.delete(View::StudyIndex, key);
@@ -374,6 +381,10 @@ impl State for BatchState<'_> {
         self.read(View::Exams, keys::exam(key))
     }
 
+    fn form(&self, key: &FormKey) -> Result<Option<FormRow>, StateError> {
+        self.read(View::Forms, keys::form(key))
+    }
+
     fn claims(&self, study: &StudyUid) -> Result<Option<StudyClaims>, StateError> {
         self.read(View::Claims, keys::claims(study))
     }
@@ -394,9 +405,8 @@ impl State for BatchState<'_> {
         self.read(View::HeldGroups, keys::held_group(at))
     }
 
-    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
-        let key = keys::held_instance(instance);
-        Ok(self.look(View::HeldInstances, &key, |_| Ok(()))?.is_some())
+    fn held_in(&self, instance: &HeldInstance) -> Result<Option<u32>, StateError> {
+        self.read(View::HeldInstances, keys::held_instance(instance))
     }
 
     fn place(&self, at: &InstanceKey) -> Result<Option<Place>, StateError> {

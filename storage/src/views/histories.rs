@@ -160,12 +160,17 @@ impl Generator {
                 row
             })
             .collect();
+        // A form is one person's.
+        let form = format!("F{}", of / 2);
+        let apply_no = self
+            .pick(&[form.as_str(), form.as_str(), "0", "无"])
+            .to_owned();
         let json = json!({
             "hospitalCode": hospital,
             "examNo": format!("E{exam}"),
             "patientInfo": {"sickId": sick_id, "name": name, "sex": "男"},
             "examInfo": {
-                "applyNo": self.pick(&["F1", "F2", "0", "无"]),
+                "applyNo": apply_no,
                 "patientID": format!("C{exam}"),
                 "examStatus": self.pick(&["50", "60", "65", "70", "70", "70"]),
                 "examTime": format!("{} 08:00:00", self.pick(&DATES)),
@@ -188,11 +193,15 @@ impl Generator {
         let groups = (0..self.random.gen_range(1..4))
             .map(|_| self.group())
             .collect();
-        Event::InstancesStored(InstancesStored {
+        let stored = InstancesStored {
             facts_version: 1,
             pack: PackId::new(0, 1),
             groups,
-        })
+        };
+        match self.random.gen_bool(0.1) {
+            true => Event::InstancesReplaced(stored),
+            false => Event::InstancesStored(stored),
+        }
     }
 
     fn group(&mut self) -> SeriesGroup {
