@@ -46,6 +46,7 @@ install-build-deps:
 
 install-deps: install-build-deps
 	@deploy/install-deps.sh peers
+	@deploy/install-deps.sh kafka
 	@deploy/install-deps.sh python "$(VENV)"
 
 # --- build, run, demo ---------------------------------------------------------------------------
@@ -67,6 +68,7 @@ test: install-deps lint test-rust test-peers
 	@echo "make test: everything passed"
 
 test-rust: install-build-deps
+	@deploy/install-deps.sh kafka
 	cargo test --release --locked --workspace
 
 test-peers: install-deps build

@@ -4,6 +4,7 @@
     bench.py store     C-STORE by dcmsend: one, four and eight associations; Orthanc and dcmqrscp beside it
     bench.py move      C-MOVE of that study to a discarding storescp
     bench.py push      durable pushes over 64 connections
+    bench.py kafka     the same with the log in a Kafka broker on this machine, and C-STORE beside the embedded log's
     bench.py memory    resident memory: idle, and while a 2 GB instance is stored and moved
 
 Options: --scratch DIR (on the disk to be measured), --rounds N (the median of N is reported).
@@ -30,6 +31,7 @@ import other_archives  # noqa: E402
 
 from support.archive import REPOSITORY, Archive, free_port  # noqa: E402
 from support.exams import new_exam, study_of  # noqa: E402
+from support.kafka import Kafka  # noqa: E402
 from support.registry import Registry  # noqa: E402
 
 SLICES = 400
@@ -95,8 +97,8 @@ def dcmsend(port: int, *folders: Path) -> None:
 
 
 @contextmanager
-def yingku(scratch: Path, sink: int = 0) -> Iterator[Archive]:
-    archive = Archive(scratch / "yingku", Registry(peers={"SINK": sink} if sink else {})).start()
+def yingku(scratch: Path, sink: int = 0, log: str = "") -> Iterator[Archive]:
+    archive = Archive(scratch / "yingku", Registry(peers={"SINK": sink} if sink else {}), log=log).start()
     try:
         yield archive
     finally:
@@ -206,7 +208,8 @@ def bench_memory(scratch: Path, rounds: int, result: Result) -> None:
         result.add("moving it", size_mb / took, "MB/s")
 
 
-def bench_push(scratch: Path, rounds: int, result: Result) -> None:
+def push_load(scratch: Path, rounds: int, log_of: Callable[[int], str]) -> dict:
+    """What the generator tells of the middle one of some rounds, each with an archive of its own."""
     # The generator lies beside the other bench targets; cargo builds it if it is not there.
     load = ["cargo", "bench", "--quiet", "--locked", "--bench", "push_load", "--"]
     template = scratch / "push.json"
@@ -219,20 +222,48 @@ def bench_push(scratch: Path, rounds: int, result: Result) -> None:
     template.write_text(json.dumps(exam, ensure_ascii=False), encoding="utf-8")
     runs = []
     for turn in range(rounds):
-        with yingku(scratch / str(turn)) as archive:
+        with yingku(scratch / str(turn), log=log_of(turn)) as archive:
             address = archive.http.removeprefix("http://")
             done = subprocess.run(
                 [*load, address, archive.client().token, str(template), str(PUSH_CONNECTIONS), str(PUSH_SECONDS)],
                 cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True,
             )
             runs.append(json.loads(done.stdout.splitlines()[-1]))
-    middle = sorted(runs, key=lambda run: run["per_s"])[len(runs) // 2]
+    return sorted(runs, key=lambda run: run["per_s"])[len(runs) // 2]
+
+
+def bench_push(scratch: Path, rounds: int, result: Result) -> None:
+    middle = push_load(scratch, rounds, lambda _: "")
     result.add(f"durable pushes, {PUSH_CONNECTIONS} connections", middle["per_s"], "/s", "≥ 3,000")
     result.add("p50", middle["p50_ms"], "ms")
     result.add("p99", middle["p99_ms"], "ms", "≤ 50")
 
 
-QUESTIONS = {"store": bench_store, "move": bench_move, "push": bench_push, "memory": bench_memory}
+def bench_kafka(scratch: Path, rounds: int, result: Result) -> None:
+    kafka = Kafka(scratch / "kafka").start()
+    try:
+        middle = push_load(scratch, rounds, lambda turn: kafka.log(f"push-{turn}"))
+        result.add(f"durable pushes through Kafka, {PUSH_CONNECTIONS} connections", middle["per_s"], "/s", "≥ 1,500")
+        result.add("p50", middle["p50_ms"], "ms")
+        result.add("p99", middle["p99_ms"], "ms", "≤ 100")
+        rates = {}
+        # By turns, so that what the machine does meanwhile meets both.
+        with yingku(scratch / "with-kafka", log=kafka.log("store")) as one, yingku(scratch / "embedded") as other:
+            for name, archive in (("Kafka", one), ("embedded", other)):
+                folders = [push_and_make(archive, scratch, f"{name}{turn}", SLICES, SLICE_SIDE) for turn in range(rounds)]
+                rates[name] = (archive, folders, [])
+            for turn in range(rounds):
+                for archive, folders, took in rates.values():
+                    took.append(seconds(lambda: dcmsend(archive.dicom[1], folders[turn])))
+        rate = {name: SLICES / statistics.median(took) for name, (_, _, took) in rates.items()}
+        result.add("C-STORE, 512 KB, one association, log in Kafka", rate["Kafka"], "images/s")
+        result.add("the same, embedded log", rate["embedded"], "images/s")
+        result.add("Kafka / embedded", rate["Kafka"] / rate["embedded"], "×", "≥ 0.8")
+    finally:
+        kafka.stop()
+
+
+QUESTIONS = {"store": bench_store, "move": bench_move, "push": bench_push, "kafka": bench_kafka, "memory": bench_memory}
 
 
 def main() -> None:

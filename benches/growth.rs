@@ -47,7 +47,7 @@ async fn grow(sizes: &[u64]) {
         .or_else(|_| tempfile::tempdir())
         .unwrap();
     let options = ArchiveOptions {
-        log: EmbeddedLogOptions::default(),
+        log: EmbeddedLogOptions::default().into(),
         packs: PackOptions::default(),
     };
     let key = ClusterKey::load(&dir.path().join("cluster.key"), true).unwrap();

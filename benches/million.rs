@@ -99,7 +99,7 @@ async fn load(city: City, dir: &Path) {
 
 async fn open(dir: &Path) -> Archive {
     let options = ArchiveOptions {
-        log: EmbeddedLogOptions::default(),
+        log: EmbeddedLogOptions::default().into(),
         packs: PackOptions::default(),
     };
     let key = ClusterKey::load(&dir.join("cluster.key"), true).unwrap();

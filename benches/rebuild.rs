@@ -121,7 +121,7 @@ fn cpu_seconds() -> f64 {
 
 async fn open(dir: &Path) -> Archive {
     let options = ArchiveOptions {
-        log: EmbeddedLogOptions::default(),
+        log: EmbeddedLogOptions::default().into(),
         packs: PackOptions::default(),
     };
     let key = ClusterKey::load(&dir.join("cluster.key"), true).unwrap();

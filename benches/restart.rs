@@ -90,7 +90,7 @@ async fn fill(dir: &Path, instances: u64) {
     // Where the demo's settings have it.
     std::fs::create_dir_all(dir.join("keys")).unwrap();
     let options = ArchiveOptions {
-        log: EmbeddedLogOptions::default(),
+        log: EmbeddedLogOptions::default().into(),
         packs: PackOptions::default(),
     };
     let key = ClusterKey::load(&dir.join("keys/cluster.key"), true).unwrap();

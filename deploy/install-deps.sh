@@ -3,6 +3,7 @@
 #
 #   install-deps.sh build          compilers and libraries that the build needs; checks the Rust toolchain
 #   install-deps.sh peers          the DICOM peers that the tests talk to
+#   install-deps.sh kafka          what runs the Kafka broker of development and tests
 #   install-deps.sh python VENV    a virtual environment with the pinned test packages
 #
 # Nothing is touched when nothing is missing, so every make target may call it.
@@ -13,6 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build_packages=(ca-certificates g++ make clang libclang-dev cmake pkg-config libssl-dev openssl curl git)
 # The peers of the tests and benches, and Python to drive them.
 peer_packages=(dcmtk orthanc dicom3tools python3 python3-venv)
+# The broker itself comes from Maven Central (deploy/dev/kafka.sh).
+kafka_packages=(default-jre-headless maven)
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -46,6 +49,12 @@ install_packages() {
     apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
+# Any Java that runs Kafka 4 will do, whatever package it came with.
+install_kafka_runtime() {
+  command -v mvn >/dev/null && java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && return 0
+  install_packages "${kafka_packages[@]}"
+}
+
 check_rust() {
   local wanted found
   wanted="$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)"
@@ -71,6 +80,7 @@ make_venv() {
 case "${1:-}" in
   build) install_packages "${build_packages[@]}"; check_rust ;;
   peers) install_packages "${peer_packages[@]}" ;;
+  kafka) install_kafka_runtime ;;
   python) make_venv "${2:?the directory of the virtual environment}" ;;
-  *) fail "usage: install-deps.sh build | peers | python VENV" ;;
+  *) fail "usage: install-deps.sh build | peers | kafka | python VENV" ;;
 esac

@@ -24,6 +24,7 @@ pub fn ready(api: &Api) -> Response<Body> {
         "projected": health.projected.0,
         "stopped": health.stopped,
         "logLatched": health.log_latched,
+        "logAway": health.log_away,
         "packsLatched": health.packs_latched,
         "full": health.full,
     });

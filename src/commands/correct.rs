@@ -25,6 +25,9 @@ pub struct Correct {
     /// 服务的配置文件 (the server's settings)
     #[arg(long, global = true, env = "YINGKU_CONFIG", value_name = "文件")]
     config: Option<std::path::PathBuf>,
+    /// 事件日志所在，覆盖配置 (overrides log.place)
+    #[arg(long, global = true, value_name = "位置")]
+    log: Option<String>,
     #[command(subcommand)]
     action: Action,
 }
@@ -109,6 +112,7 @@ impl Correct {
         let place = Place {
             data: self.data.ok_or_else(|| missing("--data"))?,
             config: self.config,
+            log: self.log,
         };
         let operation = Operation::Correct {
             made,

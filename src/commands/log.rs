@@ -38,7 +38,7 @@ pub enum LogCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// 修复损坏的日志：先整份留底，再保留损坏处之前的记录；须先停止服务 (only with the server stopped)
+    /// 修复损坏的内嵌日志：先整份留底，再保留损坏处之前的记录；须先停止服务 (only with the server stopped)
     Repair(Place),
 }
 
@@ -57,6 +57,11 @@ impl LogCommand {
             }
             Self::Repair(place) => {
                 let log = place.data.join("log");
+                anyhow::ensure!(
+                    log.is_dir(),
+                    "{} 不是内嵌日志 (is no embedded log)；Kafka 中的日志用 Kafka 的副本恢复",
+                    log.display()
+                );
                 let report = tokio::task::spawn_blocking(move || repair(&log)).await??;
                 println!("原日志留底 (kept as it was): {}", report.copy.display());
                 println!("保留的记录 (records kept): {}", report.end);

@@ -88,6 +88,9 @@ pub struct Place {
     /// 服务的配置文件；服务未运行时用 (the server's settings, used when it does not run)
     #[arg(long, env = "YINGKU_CONFIG", value_name = "文件")]
     config: Option<PathBuf>,
+    /// 事件日志所在，覆盖配置；服务未运行时用 (overrides log.place, used when the server does not run)
+    #[arg(long, value_name = "位置")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -114,7 +117,10 @@ impl Kind {
 impl Place {
     /// Has the operation done, by the server that runs here or by this process.
     pub async fn run(&self, operation: Operation) -> anyhow::Result<ExitCode> {
-        let config = Config::load(self.config.as_deref())?;
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(place) = &self.log {
+            config.log.place.clone_from(place);
+        }
         control::run(&config, &self.data, operation).await
     }
 }

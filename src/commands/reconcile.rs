@@ -36,6 +36,9 @@ pub struct Reconcile {
     /// 服务的配置文件 (the server's settings)
     #[arg(long, env = "YINGKU_CONFIG", value_name = "文件")]
     config: Option<std::path::PathBuf>,
+    /// 事件日志所在，覆盖配置 (overrides log.place)
+    #[arg(long, value_name = "位置")]
+    log: Option<String>,
     #[command(flatten)]
     credentials: Credentials,
 }
@@ -53,6 +56,7 @@ impl Reconcile {
             let place = Place {
                 data,
                 config: self.config,
+                log: self.log,
             };
             return place.run(Operation::Reconcile { asked }).await;
         }

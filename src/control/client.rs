@@ -56,12 +56,12 @@ async fn alone(
     operation: Operation,
 ) -> anyhow::Result<Result<bool, String>> {
     anyhow::ensure!(
-        data.join("log").is_dir(),
+        Archive::lies_in(data),
         "{} 中没有归档 (there is no archive); 用 --data 指定数据目录",
         data.display()
     );
     let key = config.cluster_key(data)?;
-    let archive = Archive::open(data, config.archive_options(), key).await?;
+    let archive = Archive::open(data, config.archive_options(data)?, key).await?;
     let (output, mut replies) = Output::channel();
     let printing = tokio::task::spawn_blocking(move || {
         while let Some(reply) = replies.blocking_recv() {

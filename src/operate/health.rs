@@ -27,6 +27,7 @@ pub async fn status(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
         ),
         state("视图 (views)", &health.stopped),
         state("日志写入 (log writes)", &health.log_latched),
+        state("日志连接 (log reachable)", &health.log_away),
         state("影像写入 (pack writes)", &health.packs_latched),
         state("空间 (space)", &health.full),
         format!(

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 use yingku_core::contract::push::{ExamPushedBody, FieldWarning};
 use yingku_core::envelope::Envelope;
 use yingku_core::event::Event;
@@ -39,7 +40,8 @@ pub async fn tail(
         None => Position(log.end()?.0.saturating_sub(TAIL_RECORDS)),
     };
     loop {
-        let records = log.read(next, READ_RECORDS, READ_BYTES)?;
+        let read = log.clone();
+        let records = spawn_blocking(move || read.read(next, READ_RECORDS, READ_BYTES)).await??;
         for record in &records {
             output.line(head(record)).await?;
             next = record.position.next();
@@ -58,7 +60,8 @@ pub async fn tail(
 }
 
 pub async fn show(archive: &Archive, position: u64, output: &Output) -> anyhow::Result<bool> {
-    let Some(record) = archive.log().get(Position(position))? else {
+    let log = archive.log().clone();
+    let Some(record) = spawn_blocking(move || log.get(Position(position))).await?? else {
         let end = archive.log().end()?;
         anyhow::bail!(
             "没有位置 {position} (no such position); 日志止于 (the log ends before) {end}"
@@ -72,7 +75,7 @@ pub async fn show(archive: &Archive, position: u64, output: &Output) -> anyhow::
 
 pub async fn export(archive: &Archive, range: Range, output: &Output) -> anyhow::Result<bool> {
     let (log, output) = (archive.log().clone(), output.clone());
-    tokio::task::spawn_blocking(move || {
+    spawn_blocking(move || {
         // What comes while it is exported is left out, so that it ends.
         let end = log.end()?.0;
         let end = range.to.map_or(end, |to| end.min(to.saturating_add(1)));

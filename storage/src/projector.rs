@@ -4,6 +4,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use yingku_core::decide::{Context, DecideError, Prepared, decide_prepared, prepare};
 use yingku_core::envelope::{Cipher, Envelope, EnvelopeError};
@@ -48,6 +50,13 @@ pub enum ProjectError {
     Log(#[from] LogError),
     #[error(transparent)]
     Views(#[from] ViewsError),
+}
+
+impl ProjectError {
+    /// Whether nothing is wrong but that the log is away.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Log(error) if error.is_away())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +116,25 @@ pub fn read_batch(log: &dyn EventLog, from: Position) -> Result<Batch, ProjectEr
     Ok(batch)
 }
 
+/// How long whoever follows the log leaves one alone that is away.
+pub const AWAY_RETRY: Duration = Duration::from_millis(250);
+
+/// As [`read_batch`], and waits while the log is away, until `stop`.
+pub fn read_batch_patiently(
+    log: &dyn EventLog,
+    from: Position,
+    stop: &AtomicBool,
+) -> Result<Batch, ProjectError> {
+    loop {
+        match read_batch(log, from) {
+            Err(error) if error.is_away() && !stop.load(Ordering::Acquire) => {
+                std::thread::sleep(AWAY_RETRY);
+            }
+            read => return read,
+        }
+    }
+}
+
 /// What a batch came to.
 pub struct Applied {
     pub cursor: Cursor,
@@ -146,9 +174,11 @@ pub fn decide_batch(
 ) -> Result<Option<ProjectError>, ProjectError> {
     for record in batch.records {
         let position = record.position;
+        // A broker's clock may step back; the time of what happened does not.
+        let time_ms = record.time_ms.max(cursor.last_time_ms);
         let context = Context {
             position,
-            time_ms: record.time_ms,
+            time_ms,
             actor: &record.actor,
         };
         // A panic in a rule must not take the node down: it stops here and stays readable.
@@ -163,13 +193,71 @@ pub fn decide_batch(
         state.apply(changes)?;
         cursor.next = position.next();
         cursor.last_id = record.id;
-        cursor.last_time_ms = record.time_ms;
+        cursor.last_time_ms = time_ms;
         let decided = Decided {
             position,
-            time_ms: record.time_ms,
+            time_ms,
             outcome,
         };
         outcome_of(record.id, decided);
     }
     Ok(batch.failure)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use uuid::Uuid;
+    use yingku_core::event::{RULES_VERSION, RulesActivated};
+
+    use super::*;
+
+    fn record(position: u64, time_ms: i64) -> LogRecord {
+        let event = Event::RulesActivated(RulesActivated {
+            rules: RULES_VERSION,
+        });
+        let (kind, version) = event.kind();
+        let bytes = Envelope {
+            id: Uuid::now_v7(),
+            kind,
+            version,
+            rules: RULES_VERSION,
+            cipher: Cipher::None,
+            key_id: 0,
+            hospital: None,
+            actor: "node:0",
+            body: &event.encode_body().unwrap(),
+        }
+        .encode()
+        .unwrap();
+        LogRecord {
+            position: Position(position),
+            time_ms,
+            bytes: bytes.into(),
+        }
+    }
+
+    #[test]
+    fn the_time_of_what_happened_does_not_step_back_with_a_brokers_clock() {
+        let dir = tempfile::tempdir().unwrap();
+        let views = Views::open(dir.path()).unwrap();
+        let mut state = BatchState::new(&views, Arc::default());
+        let records = [500, 300, 700].into_iter().zip(0..);
+        let batch = Batch {
+            records: records
+                .map(|(time_ms, position)| decode(&record(position, time_ms)).unwrap())
+                .collect(),
+            failure: None,
+        };
+
+        let (mut cursor, mut times) = (Cursor::default(), Vec::new());
+        let failure = decide_batch(&mut state, &mut cursor, batch, |_, decided| {
+            times.push(decided.time_ms);
+        });
+
+        assert!(failure.unwrap().is_none());
+        assert_eq!(times, [500, 500, 700]);
+        assert_eq!(cursor.last_time_ms, 700);
+    }
 }

@@ -52,6 +52,10 @@ class Archive:
     registry: Registry = field(default_factory=Registry)
     # Text replaced in the demo's settings: (old, new) pairs.
     settings: tuple[tuple[str, str], ...] = ()
+    # Where the event log is, if not in the data directory.
+    log: str = ""
+    # Another archive's key, for a second node of it.
+    cluster_key: bytes = b""
     process: subprocess.Popen | None = None
     http: str = ""
     dicom: tuple[str, int] = ("", 0)
@@ -66,6 +70,9 @@ class Archive:
             settings = settings.replace(old, new)
         (self.home / "yingku.toml").write_text(settings, encoding="utf-8")
         (self.home / "registry.toml").write_text(self.registry.toml(), encoding="utf-8")
+        if self.cluster_key:
+            (self.data / "keys").mkdir(parents=True)
+            (self.data / "keys" / "cluster.key").write_bytes(self.cluster_key)
 
     @property
     def data(self) -> Path:
@@ -90,6 +97,7 @@ class Archive:
                     "--data", self.data,
                     "--http", "127.0.0.1:0",
                     "--dicom", "127.0.0.1:0",
+                    *(("--log", self.log) if self.log else ()),
                 ],
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -70,7 +70,8 @@ impl House {
             log: EmbeddedLogOptions {
                 reserve_bytes: 1 << 20,
                 ..Default::default()
-            },
+            }
+            .into(),
             packs: PackOptions {
                 reserve_bytes: 1 << 20,
                 ..Default::default()

@@ -15,7 +15,7 @@ use yingku_core::registry::Registry;
 use super::replay::replay;
 use super::{RebuildError, Shared};
 use crate::log::EventLog;
-use crate::projector::{Applied, ProjectError, apply_batch, read_batch};
+use crate::projector::{AWAY_RETRY, Applied, ProjectError, apply_batch, read_batch};
 use crate::views::{Cursor, SEGMENT_BYTES, Views, ViewsError};
 
 /// File that names the views in use.
@@ -300,23 +300,28 @@ impl Thread {
             while let Ok(swap) = self.swaps.try_recv() {
                 self.swap(swap);
             }
+            let mut away = false;
             if self.shared.stopped.borrow().is_none()
                 && let Err(error) = self.step()
             {
                 if self.stop.load(Ordering::Acquire) {
                     return;
                 }
-                tracing::error!(%error, "the projector stopped; nothing is skipped, nothing is answered");
-                self.shared
-                    .stopped
-                    .send_replace(Some(error.to_string().into()));
+                away = error.is_away();
+                if !away {
+                    tracing::error!(%error, "the projector stopped; nothing is skipped, nothing is answered");
+                    self.shared
+                        .stopped
+                        .send_replace(Some(error.to_string().into()));
+                }
             }
             let next = self.cursor.next;
             let stopped = self.shared.stopped.borrow().is_some();
             let woken = &mut self.woken;
             self.runtime.block_on(async {
                 tokio::select! {
-                    _ = end.wait_for(|end| !stopped && *end > next) => {}
+                    _ = end.wait_for(|end| !stopped && !away && *end > next) => {}
+                    () = tokio::time::sleep(AWAY_RETRY), if away => {}
                     _ = woken.changed() => {}
                 }
             });

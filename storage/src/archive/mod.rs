@@ -39,7 +39,7 @@ pub use audit::{AuditEntry, AuditError};
 pub use error_digest::{ErrorDigest, ErrorDigestError, RefusedRequest, RefusedRequestKey};
 pub use follower::RebuildReport;
 pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
-pub use open::{ArchiveOptions, OpenError};
+pub use open::{ArchiveOptions, LogOptions, OpenError};
 
 /// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,13 +85,21 @@ pub struct Health {
     /// Why the projector stopped.
     pub stopped: Option<String>,
     pub log_latched: Option<String>,
+    /// Why the log, or the audit stream's, cannot be reached; ends by itself.
+    pub log_away: Option<String>,
     pub packs_latched: Option<String>,
     pub full: Option<String>,
 }
 
 impl Health {
     pub fn is_ready(&self) -> bool {
-        self.stopped.is_none() && self.log_latched.is_none() && self.packs_latched.is_none()
+        let problems = [
+            &self.stopped,
+            &self.log_latched,
+            &self.log_away,
+            &self.packs_latched,
+        ];
+        problems.iter().all(|problem| problem.is_none())
     }
 }
 
@@ -186,7 +194,7 @@ impl Archive {
 
     /// Resolves once the views have everything that the log held when this was called. `Err`: they do not follow.
     pub async fn catch_up(&self) -> Result<(), SubmitError> {
-        let end = self.inner.log.end()?;
+        let end = self.inner.log.latest_end().await?;
         self.wait_for(end).await
     }
 
@@ -211,7 +219,7 @@ impl Archive {
         self.catch_up().await
     }
 
-    /// The position that a moment of the past stands for: views as of it hold the records before it.
+    /// The position that a moment of the past stands for: views as of it hold the records before it. Blocks.
     pub fn position_at(&self, time_ms: i64) -> Result<Position, LogError> {
         self.inner.log.first_after(time_ms)
     }
@@ -219,12 +227,15 @@ impl Archive {
     pub fn health(&self) -> Health {
         let shared = &self.inner.follower.shared;
         let log = self.inner.log.health();
+        // Without the audit stream nothing is read.
+        let away = log.away.or_else(|| self.audit_log().health().away);
         let packs = self.inner.packs.health();
         Health {
             end: log.end,
             projected: *shared.projected.borrow(),
             stopped: shared.stopped.borrow().as_deref().map(str::to_owned),
             log_latched: log.latched.as_deref().map(str::to_owned),
+            log_away: away.as_deref().map(str::to_owned),
             packs_latched: packs.latched.as_deref().map(str::to_owned),
             full: log.full.or(packs.full).map(|shortage| shortage.to_string()),
         }

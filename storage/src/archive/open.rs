@@ -16,18 +16,47 @@ use super::identity::{self, IdentityError};
 use super::intake::decode_facts;
 use super::{Archive, ErrorDigest, ErrorDigestError, Inner, Submission, SubmitError};
 use crate::keys::ClusterKey;
-use crate::log::{EmbeddedLog, EmbeddedLogOptions, EventLog, LogOpenError};
+use crate::log::{
+    EmbeddedLog, EmbeddedLogOptions, EventLog, KafkaLog, KafkaLogOptions, KafkaOpenError,
+    LogOpenError,
+};
 use crate::packs::{PackOpenError, PackOptions, Packs, Placed};
 use crate::views::{Views, ViewsError};
 
 /// The audit log's part of the event log's reserve.
 const AUDIT_RESERVE_PART: u64 = 8;
+/// Directory of the embedded log.
+const EMBEDDED: &str = "log";
+/// Files that tell which topics an archive uses whose log is in Kafka.
+const KAFKA_EVENTS: &str = "log.kafka.json";
+const KAFKA_AUDIT: &str = "audit.kafka.json";
 
 /// How an archive is kept.
 #[derive(Clone)]
 pub struct ArchiveOptions {
-    pub log: EmbeddedLogOptions,
+    pub log: LogOptions,
     pub packs: PackOptions,
+}
+
+/// Where the log is kept.
+#[derive(Clone)]
+pub enum LogOptions {
+    /// In the data directory.
+    Embedded(EmbeddedLogOptions),
+    /// In a topic, and the audit stream in one beside it.
+    Kafka(KafkaLogOptions),
+}
+
+impl From<EmbeddedLogOptions> for LogOptions {
+    fn from(options: EmbeddedLogOptions) -> Self {
+        Self::Embedded(options)
+    }
+}
+
+impl From<KafkaLogOptions> for LogOptions {
+    fn from(options: KafkaLogOptions) -> Self {
+        Self::Kafka(options)
+    }
 }
 
 impl ArchiveOptions {
@@ -47,6 +76,19 @@ pub enum OpenError {
     #[error(transparent)]
     Log(#[from] LogOpenError),
     #[error(transparent)]
+    Kafka(#[from] KafkaOpenError),
+    #[error(
+        "the log of the archive in {} is in Kafka ({KAFKA_EVENTS} names its topic), and the settings name none: set log.place",
+        dir.display()
+    )]
+    LogIsInKafka { dir: PathBuf },
+    #[error(
+        "the archive in {} has a log of its own in {EMBEDDED}/, and the settings name a Kafka topic: take log.place out, \
+         or use another data directory",
+        dir.display()
+    )]
+    LogIsEmbedded { dir: PathBuf },
+    #[error(transparent)]
     Packs(#[from] PackOpenError),
     #[error(transparent)]
     Views(#[from] ViewsError),
@@ -63,6 +105,11 @@ pub enum OpenError {
 }
 
 impl Archive {
+    /// Whether an archive was made in a directory, wherever its log is.
+    pub fn lies_in(dir: &Path) -> bool {
+        dir.join(EMBEDDED).is_dir() || dir.join(KAFKA_EVENTS).is_file()
+    }
+
     /// Opens the archive in a directory. When this resolves, the views have the whole log and the log has the facts of
     /// everything in the packs.
     pub async fn open(
@@ -310,14 +357,7 @@ fn open_parts(
         dir: dir.to_owned(),
         source,
     })?;
-    let log: Arc<dyn EventLog> =
-        Arc::new(EmbeddedLog::open(&dir.join("log"), options.log.clone())?);
-    // Reading goes on when nothing more is stored, so its records may use most of what is kept free.
-    let audit_options = EmbeddedLogOptions {
-        reserve_bytes: options.log.reserve_bytes / AUDIT_RESERVE_PART,
-        ..options.log
-    };
-    let audit: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&dir.join("audit"), audit_options)?);
+    let (log, audit) = open_logs(dir, options.log, &runtime)?;
     identity::check(&dir.join("packs"), &*log)?;
     let (packs, recovered) = Packs::open(&dir.join("packs"), options.packs)?;
     for cut in &recovered.cut {
@@ -344,4 +384,42 @@ fn open_parts(
         follower,
         errors,
     })
+}
+
+type Log = Arc<dyn EventLog>;
+
+/// The event log and the audit stream's.
+fn open_logs(
+    dir: &Path,
+    options: LogOptions,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Log, Log), OpenError> {
+    let embedded = dir.join(EMBEDDED);
+    let (events, audit) = (dir.join(KAFKA_EVENTS), dir.join(KAFKA_AUDIT));
+    match options {
+        LogOptions::Embedded(_) if events.exists() => Err(OpenError::LogIsInKafka {
+            dir: dir.to_owned(),
+        }),
+        LogOptions::Kafka(_) if embedded.exists() => Err(OpenError::LogIsEmbedded {
+            dir: dir.to_owned(),
+        }),
+        LogOptions::Embedded(options) => {
+            // Reading goes on when nothing more is stored, so its records may use most of what is kept free.
+            let for_audit = EmbeddedLogOptions {
+                reserve_bytes: options.reserve_bytes / AUDIT_RESERVE_PART,
+                ..options.clone()
+            };
+            Ok((
+                Arc::new(EmbeddedLog::open(&embedded, options)?),
+                Arc::new(EmbeddedLog::open(&dir.join("audit"), for_audit)?),
+            ))
+        }
+        LogOptions::Kafka(options) => {
+            let for_audit = options.audit();
+            Ok((
+                Arc::new(KafkaLog::open(options, &events, runtime)?),
+                Arc::new(KafkaLog::open(for_audit, &audit, runtime)?),
+            ))
+        }
+    }
 }

@@ -8,7 +8,7 @@ use yingku_core::ids::Position;
 use yingku_core::registry::Registry;
 
 use crate::log::{EventLog, LogError};
-use crate::projector::{Batch, ProjectError, decide_batch, read_batch};
+use crate::projector::{Batch, ProjectError, decide_batch, read_batch_patiently};
 use crate::views::{BatchState, Cursor, Rows, Views, ViewsError};
 
 /// Decoded batches that wait for the rules; each holds some 4 MiB of records.
@@ -28,7 +28,7 @@ pub(crate) fn replay(
     let pending = AtomicUsize::new(0);
     let (state, cursor) = std::thread::scope(|scope| {
         let (decoded, batches) = sync_channel(DECODED_AHEAD);
-        scope.spawn(move || read_ahead(log, end, &decoded));
+        scope.spawn(move || read_ahead(log, end, &decoded, stop));
         let (segments, full) = sync_channel::<Arc<Rows>>(SEGMENTS_WAITING);
         let written = &pending;
         let writer = scope.spawn(move || -> Result<(), ViewsError> {
@@ -62,10 +62,11 @@ fn read_ahead(
     log: &dyn EventLog,
     end: Position,
     decoded: &SyncSender<Result<Batch, ProjectError>>,
+    stop: &AtomicBool,
 ) {
     let mut from = Position(0);
     while from < end {
-        let batch = read_batch(log, from);
+        let batch = read_batch_patiently(log, from, stop);
         from = match &batch {
             Ok(Batch {
                 records,

@@ -38,7 +38,8 @@ async fn open(dir: &Path) -> Archive {
         log: EmbeddedLogOptions {
             reserve_bytes,
             ..Default::default()
-        },
+        }
+        .into(),
         packs: PackOptions {
             reserve_bytes,
             ..Default::default()

@@ -146,6 +146,7 @@ async fn the_watched_end_moves_past_what_was_appended(log: &dyn EventLog) {
     assert!(*end.borrow() > position);
     end.wait_for(|end| *end > position).await.unwrap();
     assert!(log.get(position).unwrap().is_some());
+    assert_eq!(log.latest_end().await.unwrap(), position.next());
 }
 
 fn log_times_never_decrease_and_find_their_positions(log: &dyn EventLog) {

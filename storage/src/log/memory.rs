@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use yingku_core::ids::Position;
 
-use super::{BoxFuture, EventLog, LogError, LogHealth, LogRecord, unix_ms};
+use super::{BoxFuture, EventLog, LogError, LogHealth, LogRecord, as_many_as_fit, unix_ms};
 
 /// Keeps the contract of [`EventLog`] except that it survives nothing.
 #[derive(Clone)]
@@ -80,18 +80,8 @@ impl EventLog for MemoryLog {
     ) -> Result<Vec<LogRecord>, LogError> {
         let records = self.shared.records.lock();
         let start = usize::try_from(from.0).unwrap_or(usize::MAX);
-        let mut bytes = 0usize;
-        Ok(records
-            .iter()
-            .skip(start)
-            .take(max_records)
-            .enumerate()
-            .take_while(|(index, record)| {
-                bytes = bytes.saturating_add(record.bytes.len());
-                *index == 0 || bytes <= max_bytes
-            })
-            .map(|(_, record)| record.clone())
-            .collect())
+        let records = records.iter().skip(start).cloned();
+        Ok(as_many_as_fit(records, max_records, max_bytes))
     }
 
     fn get(&self, position: Position) -> Result<Option<LogRecord>, LogError> {
@@ -112,6 +102,7 @@ impl EventLog for MemoryLog {
         LogHealth {
             end: *self.shared.end.borrow(),
             latched: None,
+            away: None,
             full: None,
             waiting_bytes: 0,
         }

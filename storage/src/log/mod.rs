@@ -2,16 +2,20 @@
 //!
 //! [`EventLog`] is the contract; its backends keep it word for word, and [`conformance`] holds them to it.
 //! - [`EmbeddedLog`]: a RocksDB database of its own on the local disk; the default.
+//! - [`KafkaLog`]: a topic that several nodes share.
 //! - [`MemoryLog`]: for tests.
 
 #[cfg(test)]
 mod conformance;
 mod embedded;
+mod kafka;
 mod memory;
+mod room;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -22,10 +26,16 @@ use crate::space::Shortage;
 pub use embedded::{
     EmbeddedLog, EmbeddedLogOptions, LogOpenError, RepairError, RepairReport, repair,
 };
+pub use kafka::{
+    KafkaLog, KafkaLogOptions, KafkaLogin, KafkaMechanism, KafkaOpenError, KafkaTls, Secret,
+};
 pub use memory::MemoryLog;
 
-/// The largest record: 1 MiB, what a Kafka broker takes without being told otherwise.
+/// The largest record: 1 MiB.
 pub const MAX_RECORD_BYTES: usize = 1024 * 1024;
+
+/// An append is answered within this time, be it that the answer is unknown.
+pub const APPEND_LIMIT: Duration = Duration::from_secs(9);
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -33,7 +43,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone, PartialEq, Eq)]
 pub struct LogRecord {
     pub position: Position,
-    /// When the log took it: milliseconds of the Unix epoch, max(previous record's, now), so never decreasing.
+    /// When the log took it, milliseconds of the Unix epoch by the clock of whoever keeps the log. A log on this machine
+    /// never lets it decrease; a broker's clock may step back, so whoever derives from it takes the latest so far.
     pub time_ms: i64,
     pub bytes: Bytes,
 }
@@ -59,9 +70,12 @@ impl std::fmt::Debug for LogRecord {
 ///    [`LogError::Full`], and after a future was dropped that had been polled, the record may or may not be in the log.
 ///    Whoever appends makes records that may come twice.
 /// 5. **Never wrong.** A record that cannot be read as it was written is [`LogError::Damaged`]; nothing is skipped.
-/// 6. **Stops at the first failure.** After a failed write nothing more is acknowledged by this process
-///    ([`LogError::Latched`]); reading goes on. A lack of space ([`LogError::Full`]) is no failure: nothing was written,
-///    and when space returns appends succeed again.
+/// 6. **Stops, or waits.** What failed decides. When a local disk failed a write nobody knows what it holds: nothing more
+///    is acknowledged by this process ([`LogError::Latched`]), reading goes on. When a broker is away nothing is wrong
+///    with what it holds: appends are [`LogError::Away`], at the latest after [`APPEND_LIMIT`], and succeed again once it
+///    is back and was found to hold what this process has read. If it holds something else the log stops as above, and
+///    reading with it: it is another log. A lack of space ([`LogError::Full`]) is no failure: nothing was written, and
+///    when space returns appends succeed again.
 /// 7. A record has at most [`MAX_RECORD_BYTES`]; an empty record is allowed.
 pub trait EventLog: Send + Sync + 'static {
     /// Appends one record. Nothing happens before the future is first polled. Waits while the queue is full;
@@ -86,11 +100,17 @@ pub trait EventLog: Send + Sync + 'static {
     /// The record at a position; `None` at and beyond the end.
     fn get(&self, position: Position) -> Result<Option<LogRecord>, LogError>;
 
-    /// The position that the next record will get; everything before it is durable and readable.
+    /// The end as this process knows it: everything before it is durable and readable. Past all that was appended here;
+    /// what another node appended follows a moment later.
     fn end(&self) -> Result<Position, LogError>;
 
     /// The end, as it moves.
     fn watch_end(&self) -> watch::Receiver<Position>;
+
+    /// The end, wherever it was appended: past everything whose append resolved anywhere before this was first polled.
+    fn latest_end(&self) -> BoxFuture<'static, Result<Position, LogError>> {
+        Box::pin(std::future::ready(self.end()))
+    }
 
     /// First position whose log time is later than `time_ms`; the end if there is none.
     fn first_after(&self, time_ms: i64) -> Result<Position, LogError> {
@@ -118,6 +138,8 @@ pub struct LogHealth {
     pub end: Position,
     /// Why nothing is acknowledged any more; ends only with a restart.
     pub latched: Option<Arc<str>>,
+    /// Why the log cannot be reached; ends by itself.
+    pub away: Option<Arc<str>>,
     /// The last commit was refused for lack of space; ends by itself.
     pub full: Option<Shortage>,
     /// Payload bytes that wait for a commit.
@@ -127,7 +149,7 @@ pub struct LogHealth {
 impl LogHealth {
     /// Whether an append may be expected to succeed.
     pub fn accepts(&self) -> bool {
-        self.latched.is_none() && self.full.is_none()
+        self.latched.is_none() && self.away.is_none() && self.full.is_none()
     }
 }
 
@@ -140,8 +162,12 @@ pub enum LogError {
     Busy { waiting: usize },
     #[error("the log takes no records for lack of space: {0}; free space, then send again")]
     Full(Shortage),
-    #[error("the log stopped after a failed write ({reason}); check its disk, then restart")]
+    #[error("the log stopped and takes nothing until a restart: {reason}")]
     Latched { reason: Arc<str> },
+    #[error(
+        "the log cannot be reached, whether it took the record is unknown; send again later: {reason}"
+    )]
+    Away { reason: Arc<str> },
     #[error(
         "the log is damaged at position {position}: {reason}; stop the service and run `yingku log repair`"
     )]
@@ -161,6 +187,17 @@ impl LogError {
         }
     }
 
+    pub(crate) fn away(reason: impl AsRef<str>) -> Self {
+        Self::Away {
+            reason: reason.as_ref().into(),
+        }
+    }
+
+    /// Whether waiting may help: the log is not where it was, and may be back in a moment.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::Away { .. })
+    }
+
     pub(crate) fn check_size(record: &Bytes) -> Result<(), Self> {
         if record.len() > MAX_RECORD_BYTES {
             return Err(Self::TooLarge {
@@ -170,6 +207,24 @@ impl LogError {
         }
         Ok(())
     }
+}
+
+/// The beginning of `records` that [`EventLog::read`] gives under its limits.
+fn as_many_as_fit(
+    records: impl Iterator<Item = LogRecord>,
+    max_records: usize,
+    max_bytes: usize,
+) -> Vec<LogRecord> {
+    let mut bytes = 0usize;
+    records
+        .take(max_records)
+        .enumerate()
+        .take_while(|(index, record)| {
+            bytes = bytes.saturating_add(record.bytes.len());
+            *index == 0 || bytes <= max_bytes
+        })
+        .map(|(_, record)| record)
+        .collect()
 }
 
 /// Milliseconds of the Unix epoch.

@@ -264,6 +264,12 @@ impl Packs {
             .map(move |entry| file.info(entry.offset).map(|(info, _)| info)))
     }
 
+    /// One record without its data. Blocks on the disk.
+    pub fn record(&self, pack: PackId, offset: u64) -> Result<RecordInfo, PackError> {
+        let (info, _) = self.inner.shared.pack(pack)?.info(offset)?;
+        Ok(info)
+    }
+
     /// All packs that lie here, in the order of their ids.
     pub fn list(&self) -> io::Result<Vec<PackInfo>> {
         let shared = &self.inner.shared;

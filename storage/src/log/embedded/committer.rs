@@ -5,11 +5,12 @@ use std::sync::mpsc;
 
 use bytes::Bytes;
 use rocksdb::{WriteBatch, WriteOptions};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use yingku_core::ids::Position;
 
 use super::{Shared, record};
 use crate::log::LogError;
+use crate::log::room::Share;
 use crate::space::Reserve;
 
 /// Payload of one batch: large enough that the sync is shared by all who wait, small enough that it takes milliseconds.
@@ -20,7 +21,7 @@ pub struct Waiting {
     pub bytes: Bytes,
     pub reply: oneshot::Sender<Result<Position, LogError>>,
     /// Given back when the record is answered.
-    pub share: OwnedSemaphorePermit,
+    pub share: Share,
 }
 
 impl Waiting {
@@ -106,7 +107,7 @@ impl Committer {
 
     /// RocksDB may resume by itself after some errors; what it lost by then is not ours to guess, so this never ends.
     fn latch(&self, reason: &str) -> LogError {
-        let reason: Arc<str> = reason.into();
+        let reason: Arc<str> = format!("a write failed ({reason}); check its disk").into();
         tracing::error!(%reason, "writing the event log failed; nothing is acknowledged until a restart");
         self.shared.state.lock().latched = Some(Arc::clone(&reason));
         LogError::Latched { reason }

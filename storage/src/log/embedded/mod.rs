@@ -301,6 +301,7 @@ impl EventLog for EmbeddedLog {
         LogHealth {
             end: *self.shared.end.borrow(),
             latched: state.latched.clone(),
+            away: None,
             full: state.full,
             waiting_bytes: self.intake.waiting_bytes(),
         }

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use yingku_core::ids::Position;
 
-use super::intake::QUEUE_BYTES;
 use super::*;
 use crate::log::conformance::{self, read_all};
+use crate::log::room::ROOM_BYTES;
 use crate::space::FreeSpace;
 
 fn open(dir: &Path) -> EmbeddedLog {
@@ -403,7 +403,7 @@ async fn a_queue_larger_than_its_bound_is_worked_off() {
     // Given more payload than may wait at once
     let dir = TempDir::new().unwrap();
     let log = open(dir.path());
-    let records = vec![Bytes::from(vec![3; 1024 * 1024]); QUEUE_BYTES / (1024 * 1024) + 8];
+    let records = vec![Bytes::from(vec![3; 1024 * 1024]); ROOM_BYTES / (1024 * 1024) + 8];
     // Then all of it gets in, and the queue is empty afterwards
     let positions = log.append_all(records.clone()).await.unwrap();
     assert_eq!(positions.len(), records.len());

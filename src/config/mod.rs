@@ -3,6 +3,8 @@
 //! Hospitals, apps, peers and the settings that rules read are not here but in the registry, since all nodes and every
 //! replay must agree on them.
 
+mod log;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,8 @@ use yingku_storage::archive::ArchiveOptions;
 use yingku_storage::keys::ClusterKey;
 use yingku_storage::log::EmbeddedLogOptions;
 use yingku_storage::packs::PackOptions;
+
+pub use log::Log;
 
 /// The smallest pack: smaller ones would be files of single instances.
 const SMALLEST_PACK_BYTES: u64 = 1 << 20;
@@ -27,6 +31,7 @@ pub struct Config {
     pub http: Http,
     pub dicom: Dicom,
     pub storage: Storage,
+    pub log: Log,
     pub keys: Keys,
     pub registry: Bootstrap,
 }
@@ -172,19 +177,24 @@ impl Config {
 
     /// Pushes are refused a little after images, so that on a shared disk the log still takes the facts of what was
     /// stored.
-    pub fn archive_options(&self) -> ArchiveOptions {
+    pub fn archive_options(&self, data: &Path) -> anyhow::Result<ArchiveOptions> {
         let reserve = self.storage.reserve_bytes;
-        ArchiveOptions {
-            log: EmbeddedLogOptions {
+        let log = match self.log.kafka_options(data)? {
+            Some(kafka) => kafka.into(),
+            None => EmbeddedLogOptions {
                 reserve_bytes: reserve.saturating_sub(FACTS_ROOM_BYTES.min(reserve / 8)),
                 ..EmbeddedLogOptions::default()
-            },
+            }
+            .into(),
+        };
+        Ok(ArchiveOptions {
+            log,
             packs: PackOptions {
                 reserve_bytes: reserve,
                 seal_bytes: self.storage.pack_bytes,
                 ..PackOptions::default()
             },
-        }
+        })
     }
 
     pub fn cluster_key(&self, data: &Path) -> anyhow::Result<ClusterKey> {
@@ -207,14 +217,14 @@ mod tests {
 
     #[test]
     fn the_documented_settings_are_the_defaults() {
-        let documented = Config::parse(include_str!("../deploy/yingku.toml")).unwrap();
+        let documented = Config::parse(include_str!("../../deploy/yingku.toml")).unwrap();
         assert_eq!(documented, Config::default());
     }
 
     #[test]
     fn tls_is_documented_as_it_is_read() {
         // The documented keys are comments, for there is no certificate that all archives have.
-        let text = include_str!("../deploy/yingku.toml").replace("# [dicom.tls]", "[dicom.tls]");
+        let text = include_str!("../../deploy/yingku.toml").replace("# [dicom.tls]", "[dicom.tls]");
         let (before, section) = text.split_once("[dicom.tls]").unwrap();
         let (section, after) = section.split_once("\n\n").unwrap();
         let section = section.replace("\n# ", "\n");
@@ -230,7 +240,7 @@ mod tests {
 
     #[test]
     fn every_key_is_documented() {
-        let text = include_str!("../deploy/yingku.toml");
+        let text = include_str!("../../deploy/yingku.toml");
         for key in [
             "listen",
             "context",
@@ -244,6 +254,16 @@ mod tests {
             "client_ca",
             "reserve_bytes",
             "pack_bytes",
+            "place",
+            "replication",
+            "min_insync_replicas",
+            "tls",
+            "ca_file",
+            "certificate_file",
+            "key_file",
+            "login",
+            "username",
+            "password_file",
             "cluster_key_file",
             "generate",
             "bootstrap",
