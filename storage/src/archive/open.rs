@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use yingku_core::envelope::Envelope;
 use yingku_core::event::{Event, RULES_VERSION, RulesActivated};
-use yingku_core::ids::{PackId, SopInstanceUid, StudyKey};
+use yingku_core::ids::{PackId, Position, SopInstanceUid, StudyKey};
 use yingku_core::instance::SeriesGroup;
 
 use super::audit::Audit;
@@ -106,7 +107,17 @@ impl Archive {
         archive.replayed().await?;
         archive.log_recovered(unlogged).await?;
         archive.activate_rules().await?;
+        archive.use_objects().await?;
         Ok(archive)
+    }
+
+    /// The id of the log's first record is the archive's own: the same on all nodes that follow this log.
+    async fn use_objects(&self) -> Result<(), OpenError> {
+        let first = self.inner.log.get(Position(0)).map_err(SubmitError::from)?;
+        let first = first.ok_or_else(|| OpenError::Stopped("the log is empty".to_owned()))?;
+        let envelope = Envelope::decode(&first.bytes).map_err(|e| OpenError::Follow(e.into()))?;
+        let packs = &self.inner.packs;
+        Ok(packs.use_objects(envelope.id, &self.inner.dir).await?)
     }
 
     /// A new archive begins with the rules of the release that made it; later ones are activated by an operator.
