@@ -3,6 +3,8 @@
 //! Hospitals, apps, peers and the settings that rules read are not here but in the registry, since all nodes and every
 //! replay must agree on them.
 
+mod objects;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,6 +14,8 @@ use yingku_storage::archive::ArchiveOptions;
 use yingku_storage::keys::ClusterKey;
 use yingku_storage::log::EmbeddedLogOptions;
 use yingku_storage::packs::PackOptions;
+
+pub use objects::Objects;
 
 /// The smallest pack: smaller ones would be files of single instances.
 const SMALLEST_PACK_BYTES: u64 = 1 << 20;
@@ -25,6 +29,7 @@ pub struct Config {
     pub http: Http,
     pub dicom: Dicom,
     pub storage: Storage,
+    pub objects: Objects,
     pub keys: Keys,
     pub registry: Bootstrap,
 }
@@ -136,14 +141,15 @@ impl Config {
             config.dicom.max_associations > 0,
             "dicom.max_associations: 至少 1 (at least 1)"
         );
+        config.objects.check()?;
         Ok(config)
     }
 
     /// Pushes are refused a little after images, so that on a shared disk the log still takes the facts of what was
     /// stored.
-    pub fn archive_options(&self) -> ArchiveOptions {
+    pub fn archive_options(&self, data: &Path) -> anyhow::Result<ArchiveOptions> {
         let reserve = self.storage.reserve_bytes;
-        ArchiveOptions {
+        Ok(ArchiveOptions {
             log: EmbeddedLogOptions {
                 reserve_bytes: reserve.saturating_sub(FACTS_ROOM_BYTES.min(reserve / 8)),
                 ..EmbeddedLogOptions::default()
@@ -151,9 +157,10 @@ impl Config {
             packs: PackOptions {
                 reserve_bytes: reserve,
                 seal_bytes: self.storage.pack_bytes,
+                objects: self.objects.options(data)?,
                 ..PackOptions::default()
             },
-        }
+        })
     }
 
     pub fn cluster_key(&self, data: &Path) -> anyhow::Result<ClusterKey> {
@@ -192,6 +199,15 @@ mod tests {
             "max_associations",
             "reserve_bytes",
             "pack_bytes",
+            "location",
+            "region",
+            "path_style",
+            "checksums",
+            "credentials_file",
+            "connect_timeout_s",
+            "request_timeout_s",
+            "upload_timeout_s",
+            "cache_bytes",
             "cluster_key_file",
             "generate",
             "bootstrap",

@@ -37,6 +37,9 @@ pub struct Serve {
     /// DICOM 监听地址，覆盖配置 (overrides dicom.listen)；端口 0 为任意空闲端口
     #[arg(long, value_name = "地址")]
     dicom: Option<String>,
+    /// 封存影像包的去处，覆盖配置 (overrides objects.location)：s3://桶/前缀?endpoint=http://主机:端口
+    #[arg(long, value_name = "位置")]
+    objects: Option<String>,
 }
 
 pub async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
@@ -46,6 +49,7 @@ pub async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     let mut config = Config::load(arguments.config.as_deref())?;
     config.http.listen = arguments.http.unwrap_or(config.http.listen);
     config.dicom.listen = arguments.dicom.unwrap_or(config.dicom.listen);
+    config.objects.location = arguments.objects.or(config.objects.location);
     let archive = tokio::select! {
         opened = open(&config, &arguments.data) => opened?,
         () = signal.cancelled() => return Ok(ExitCode::SUCCESS),
@@ -60,7 +64,7 @@ async fn open(config: &Config, data: &Path) -> anyhow::Result<Archive> {
         .with_context(|| format!("数据目录 {} 无法建立 (data directory)", data.display()))?;
     let data = data.canonicalize()?;
     let key = config.cluster_key(&data)?;
-    let archive = Archive::open(&data, config.archive_options(), key)
+    let archive = Archive::open(&data, config.archive_options(&data)?, key)
         .await
         .with_context(|| {
             format!(

@@ -61,7 +61,7 @@ async fn alone(
         data.display()
     );
     let key = config.cluster_key(data)?;
-    let archive = Archive::open(data, config.archive_options(), key).await?;
+    let archive = Archive::open(data, config.archive_options(data)?, key).await?;
     let (output, mut replies) = Output::channel();
     let printing = tokio::task::spawn_blocking(move || {
         while let Some(reply) = replies.blocking_recv() {

@@ -216,7 +216,12 @@ impl Packs {
 
     /// Where the object store stands; `None` without one.
     pub fn objects_health(&self) -> Option<ObjectsHealth> {
-        self.inner.shared.remote.get().map(|remote| remote.health())
+        self.watch_objects().map(|health| health.borrow().clone())
+    }
+
+    /// The same, as it changes.
+    pub fn watch_objects(&self) -> Option<watch::Receiver<ObjectsHealth>> {
+        self.inner.shared.remote.get().map(|remote| remote.watch())
     }
 
     /// Stores an instance; durable when this resolves to `Ok`. Dropped meanwhile, it may or may not be stored.

@@ -107,6 +107,14 @@ impl PackFile {
 
     /// Reads and checks the record at `offset`.
     pub fn read(&self, offset: u64) -> Result<StoredRecord, PackError> {
+        self.read_once(offset).inspect_err(|error| {
+            if matches!(error, PackError::Damaged { .. }) {
+                self.distrust();
+            }
+        })
+    }
+
+    fn read_once(&self, offset: u64) -> Result<StoredRecord, PackError> {
         let (header_bytes, header) = self.header(offset)?;
         if header.data_len > MAX_READ_BYTES {
             return Err(PackError::TooLarge {
@@ -124,7 +132,7 @@ impl PackFile {
         let trailer = Trailer::decode(trailer, &header_bytes, &facts)
             .ok_or_else(|| self.damaged(offset, "the checksum of its facts is wrong"))?;
         if crc32c::crc32c(&data) != trailer.data_crc {
-            return Err(self.wrong_data(offset));
+            return Err(self.damaged(offset, "the checksum of its data is wrong"));
         }
         Ok(StoredRecord {
             data,
@@ -216,12 +224,11 @@ impl PackFile {
         remote.provide(self.id, &self.file, offset..end)
     }
 
-    /// A wrong checksum. What went wrong on the way here does not stay.
-    fn wrong_data(&self, offset: u64) -> PackError {
+    /// What went wrong on the way here does not stay: the next reader asks again.
+    fn distrust(&self) {
         if let Some(remote) = &self.remote {
             remote.distrust();
         }
-        self.damaged(offset, "the checksum of its data is wrong")
     }
 
     pub fn damaged(&self, offset: u64, reason: &'static str) -> PackError {
@@ -282,7 +289,9 @@ impl RecordReader {
 
     fn check_crc(&self) -> Result<(), PackError> {
         if self.crc != self.trailer.data_crc {
-            return Err(self.pack.wrong_data(self.info.offset));
+            self.pack.distrust();
+            let reason = "the checksum of its data is wrong";
+            return Err(self.pack.damaged(self.info.offset, reason));
         }
         Ok(())
     }

@@ -86,9 +86,18 @@ impl Journal {
         Ok(())
     }
 
+    /// The object is gone, or another. Until a restart, which finds out again.
+    pub fn withdraw(&self, pack: PackId) {
+        self.state.lock().packs.remove(&pack);
+    }
+
     /// Bytes of the object; `None` if it is not there.
     pub fn size(&self, pack: PackId) -> Option<u64> {
         self.state.lock().packs.get(&pack).copied()
+    }
+
+    pub fn count(&self) -> u64 {
+        self.state.lock().packs.len() as u64
     }
 
     pub fn packs(&self) -> Vec<(PackId, u64)> {

@@ -23,9 +23,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use uuid::Uuid;
 use yingku_core::ids::PackId;
 
@@ -48,6 +47,7 @@ const THREADS: usize = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectsHealth {
     pub location: String,
+    pub uploaded_packs: u64,
     /// Sealed packs that are not uploaded yet, and their bytes.
     pub backlog_packs: u64,
     pub backlog_bytes: u64,
@@ -62,7 +62,7 @@ pub struct Remote {
     bucket: Arc<Bucket>,
     fetcher: Arc<Fetcher>,
     cache: Cache,
-    health: Mutex<ObjectsHealth>,
+    health: watch::Sender<ObjectsHealth>,
     /// Something is to be uploaded or evicted.
     wake: Notify,
 }
@@ -99,8 +99,8 @@ impl Remote {
         self.wake.notify_one();
     }
 
-    pub fn health(&self) -> ObjectsHealth {
-        self.health.lock().clone()
+    pub fn watch(&self) -> watch::Receiver<ObjectsHealth> {
+        self.health.subscribe()
     }
 }
 
@@ -180,8 +180,9 @@ async fn begin(
     let remote = Arc::new(Remote {
         fetcher: Arc::new(Fetcher::new(Arc::clone(&claim.bucket), handle.clone())),
         cache: Cache::new(options.cache_bytes),
-        health: Mutex::new(ObjectsHealth {
+        health: watch::Sender::new(ObjectsHealth {
             location: options.location.to_string(),
+            uploaded_packs: 0,
             backlog_packs: 0,
             backlog_bytes: 0,
             local_bytes: 0,

@@ -91,10 +91,12 @@ impl Uploader {
         let local = local_packs(&self.shared)?;
         let sparse = self.remote.cache.sparse_bytes();
         let waiting = local.iter().filter(|local| !local.uploaded);
-        let mut health = self.remote.health.lock();
-        health.backlog_packs = waiting.clone().count() as u64;
-        health.backlog_bytes = waiting.map(|local| local.bytes).sum();
-        health.local_bytes = sparse + local.iter().map(|local| local.bytes).sum::<u64>();
+        self.remote.health.send_modify(|health| {
+            health.uploaded_packs = self.shared.journal.count();
+            health.backlog_packs = waiting.clone().count() as u64;
+            health.backlog_bytes = waiting.map(|local| local.bytes).sum();
+            health.local_bytes = sparse + local.iter().map(|local| local.bytes).sum::<u64>();
+        });
         Ok(local)
     }
 
@@ -141,6 +143,8 @@ impl Uploader {
     async fn evict(&self, local: &[LocalPack]) -> Result<(), UploadError> {
         for evictable in self.remote.cache.to_evict(&self.shared, local) {
             if evictable.whole && !self.is_whole_there(evictable).await? {
+                // The copy here is the only one left: it is uploaded again.
+                self.shared.journal.withdraw(evictable.pack);
                 continue;
             }
             self.remote.cache.evict(&self.shared, evictable)?;
@@ -149,30 +153,30 @@ impl Uploader {
         Ok(())
     }
 
-    /// The local copy of an object that somebody removed is the only one left.
     async fn is_whole_there(&self, evictable: Evictable) -> Result<bool, UploadError> {
         let there = self.remote.bucket.size(&key(evictable.pack)).await?;
         let whole = there == Some(evictable.bytes);
         if !whole {
-            tracing::error!(pack = %evictable.pack, found = ?there, "an uploaded pack is no longer in the object store as it was; its local file stays");
+            tracing::error!(pack = %evictable.pack, found = ?there, "an uploaded pack is no longer in the object store as it was; it is uploaded again");
         }
         Ok(whole)
     }
 
     fn succeeded(&mut self) {
         self.failures = 0;
-        self.remote.health.lock().problem = None;
+        self.remote
+            .health
+            .send_modify(|health| health.problem = None);
     }
 
     async fn failed(&mut self, error: &UploadError) {
         let words = error.to_string();
-        {
-            let mut health = self.remote.health.lock();
+        self.remote.health.send_modify(|health| {
             if health.problem.as_deref() != Some(&words) {
                 tracing::warn!(error = %words, backlog_bytes = health.backlog_bytes, "packs wait for the object store");
             }
             health.problem = Some(words);
-        }
+        });
         // A request that was not answered may have begun an upload.
         self.sweep |=
             matches!(error, UploadError::Objects(error) if error.kind == ObjectsErrorKind::Away);
