@@ -191,7 +191,6 @@ mod tests {
             "s3:///x",
             "s3://IM",
             "s3://images/a//b",
-            "s3://images/../b",
             "s3://images/影像",
             "s3://images?endpoint=127.0.0.1:7070",
             "s3://images?endpoint=http://host/path",

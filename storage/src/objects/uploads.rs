@@ -1,6 +1,7 @@
 //! Multipart uploads that were begun and never ended: the server keeps their parts, and charges for them, until they are
 //! aborted. `object_store` cannot list them, so that request is made here.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use object_store::multipart::MultipartStore;
@@ -32,15 +33,15 @@ struct Listed {
 }
 
 impl Bucket {
-    /// Aborts the uploads whose keys begin with `prefix`, but for those that `keep` says; how many.
+    /// Aborts the uploads whose keys begin with `prefix`, but for the `known` ones; those of them that are there.
     pub async fn sweep_uploads(
         &self,
         prefix: &str,
-        keep: impl Fn(&str) -> bool,
-    ) -> Result<u64, ObjectsError> {
+        known: &HashSet<String>,
+    ) -> Result<HashSet<String>, ObjectsError> {
         let prefix = self.path(prefix).to_string();
         let (mut key_marker, mut upload_marker) = (String::new(), String::new());
-        let mut aborted = 0;
+        let mut there = HashSet::new();
         loop {
             let query = [
                 ("uploads", ""),
@@ -49,17 +50,17 @@ impl Bucket {
                 ("upload-id-marker", &upload_marker),
             ];
             let page = self.list_uploads(&query).await?;
-            let orphans = page
-                .uploads
-                .iter()
-                .filter(|listed| !keep(&listed.upload_id));
-            for orphan in orphans {
-                self.abort(orphan).await?;
-                aborted += 1;
+            for upload in page.uploads {
+                if known.contains(&upload.upload_id) {
+                    there.insert(upload.upload_id);
+                } else {
+                    self.abort(&upload).await?;
+                    tracing::info!(key = %upload.key, "an upload that was begun and not ended was aborted");
+                }
             }
             match (page.is_truncated, page.next_key_marker) {
                 (true, Some(next)) if next != key_marker => key_marker = next,
-                _ => return Ok(aborted),
+                _ => return Ok(there),
             }
             upload_marker = page.next_upload_id_marker.unwrap_or_default();
         }

@@ -135,12 +135,7 @@ impl Cache {
 
     /// What is to go, longest unread first, until the rest fits the budget and the space is enough.
     pub fn to_evict(&self, shared: &Shared, local: &[LocalPack]) -> Vec<Evictable> {
-        let headroom = shared.options.seal_bytes.saturating_mul(HEADROOM_PACKS);
-        let short = match shared.reserve.admit(headroom) {
-            Ok(()) => 0,
-            Err(shortage) => (shortage.reserve_bytes.saturating_add(headroom))
-                .saturating_sub(shortage.free_bytes),
-        };
+        let short = short_bytes(shared);
         let state = self.state.lock();
         let sparse = state.open.values().map(|pack| Evictable {
             pack: pack.id,
@@ -196,6 +191,17 @@ pub struct Evictable {
     pub bytes: u64,
     /// A whole pack; else blocks of one.
     pub whole: bool,
+}
+
+/// Space that instances which come may need and that is not there.
+pub fn short_bytes(shared: &Shared) -> u64 {
+    let headroom = shared.options.seal_bytes.saturating_mul(HEADROOM_PACKS);
+    match shared.reserve.admit(headroom) {
+        Ok(()) => 0,
+        Err(shortage) => {
+            (shortage.reserve_bytes.saturating_add(headroom)).saturating_sub(shortage.free_bytes)
+        }
+    }
 }
 
 fn allocated(pack: &PackFile) -> u64 {

@@ -58,7 +58,7 @@ impl Fetcher {
         });
         match answer.recv().map_err(|_| PackError::Closed)? {
             Ok(answer) => {
-                *self.away.lock() = None;
+                self.is_back();
                 Ok(answer)
             }
             Err(error) => {
@@ -69,6 +69,11 @@ impl Fetcher {
                 Err(remote(pack, error))
             }
         }
+    }
+
+    /// Somebody got an answer.
+    pub fn is_back(&self) {
+        *self.away.lock() = None;
     }
 
     fn fail_if_away(&self, pack: PackId) -> Result<(), PackError> {

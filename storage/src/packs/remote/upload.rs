@@ -178,12 +178,11 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Ids of the uploads that will be gone on with.
-pub fn known_uploads(shared: &Shared) -> io::Result<Vec<String>> {
+/// Uploads that will be gone on with.
+pub fn known_uploads(shared: &Shared) -> io::Result<Vec<(PackId, String)>> {
     let ids = shared.ids(PROGRESS)?.into_iter();
     Ok(ids
-        .filter_map(|id| progress(shared, id))
-        .map(|known| known.id)
+        .filter_map(|pack| Some((pack, progress(shared, pack)?.id)))
         .collect())
 }
 
@@ -193,7 +192,8 @@ fn progress(shared: &Shared, id: PackId) -> Option<MultipartUpload> {
     serde_json::from_slice(&bytes).ok()
 }
 
-fn forget(shared: &Shared, id: PackId) {
+/// The next upload of the pack begins from its beginning.
+pub fn forget(shared: &Shared, id: PackId) {
     match fs::remove_file(progress_path(shared, id)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(pack = %id, %error, "the progress of an upload cannot be removed");

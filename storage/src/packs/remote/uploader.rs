@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use tokio::sync::watch;
 use yingku_core::ids::PackId;
 
-use super::cache::{Evictable, LocalPack, local_packs};
-use super::upload::{Upload, UploadError, known_uploads};
+use super::cache::{Evictable, LocalPack, local_packs, short_bytes};
+use super::upload::{self, Upload, UploadError, known_uploads};
 use super::{Claim, FOLDER, Remote, key};
-use crate::objects::ObjectsErrorKind;
+use crate::objects::{ObjectsError, ObjectsErrorKind};
 use crate::packs::error::PackError;
 use crate::packs::shared::Shared;
 
@@ -60,7 +61,10 @@ impl Uploader {
                         () = tokio::time::sleep(EVICT_EVERY) => {}
                     }
                 }
-                Err(error) => self.failed(&error).await,
+                Err(error) => {
+                    self.failed(&error);
+                    self.pause(&mut sealed).await;
+                }
             }
         }
     }
@@ -126,34 +130,44 @@ impl Uploader {
         }
     }
 
+    /// Aborts what nobody here goes on with, and forgets what the server no longer has.
     async fn sweep(&self) -> Result<(), UploadError> {
-        let known: HashSet<String> = known_uploads(&self.shared)?.into_iter().collect();
+        let uploads = known_uploads(&self.shared)?;
+        let known: HashSet<String> = uploads.iter().map(|(_, id)| id.clone()).collect();
         let own = format!("{FOLDER}/{:04x}-", self.shared.options.node);
-        let keep = |upload: &str| known.contains(upload);
-        let aborted = self.remote.bucket.sweep_uploads(&own, keep).await?;
-        if aborted > 0 {
-            tracing::info!(
-                aborted,
-                "uploads that were begun and not ended were aborted"
-            );
+        let there = self.remote.bucket.sweep_uploads(&own, &known).await?;
+        for (pack, _) in uploads.iter().filter(|(_, id)| !there.contains(id)) {
+            upload::forget(&self.shared, *pack);
         }
         Ok(())
     }
 
     async fn evict(&self, local: &[LocalPack]) -> Result<(), UploadError> {
-        for evictable in self.remote.cache.to_evict(&self.shared, local) {
-            if evictable.whole && !self.is_whole_there(evictable).await? {
-                // The copy here is the only one left: it is uploaded again.
-                self.shared.journal.withdraw(evictable.pack);
+        let cache = &self.remote.cache;
+        let mut away = None;
+        for evictable in cache.to_evict(&self.shared, local) {
+            if evictable.whole && away.is_none() {
+                match self.is_whole_there(evictable).await {
+                    Ok(true) => {}
+                    // The copy here is the only one left: it is uploaded again.
+                    Ok(false) => {
+                        self.shared.journal.withdraw(evictable.pack);
+                        continue;
+                    }
+                    Err(error) => away = Some(error),
+                }
+            }
+            // It was compared when it was uploaded. To look again is a precaution, and instances that come need the space.
+            if evictable.whole && away.is_some() && short_bytes(&self.shared) == 0 {
                 continue;
             }
-            self.remote.cache.evict(&self.shared, evictable)?;
+            cache.evict(&self.shared, evictable)?;
             tracing::debug!(pack = %evictable.pack, bytes = evictable.bytes, "evicted");
         }
-        Ok(())
+        away.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn is_whole_there(&self, evictable: Evictable) -> Result<bool, UploadError> {
+    async fn is_whole_there(&self, evictable: Evictable) -> Result<bool, ObjectsError> {
         let there = self.remote.bucket.size(&key(evictable.pack)).await?;
         let whole = there == Some(evictable.bytes);
         if !whole {
@@ -164,12 +178,13 @@ impl Uploader {
 
     fn succeeded(&mut self) {
         self.failures = 0;
+        self.remote.fetcher.is_back();
         self.remote
             .health
             .send_modify(|health| health.problem = None);
     }
 
-    async fn failed(&mut self, error: &UploadError) {
+    fn failed(&mut self, error: &UploadError) {
         let words = error.to_string();
         self.remote.health.send_modify(|health| {
             if health.problem.as_deref() != Some(&words) {
@@ -181,7 +196,23 @@ impl Uploader {
         self.sweep |=
             matches!(error, UploadError::Objects(error) if error.kind == ObjectsErrorKind::Away);
         self.failures = self.failures.saturating_add(1);
-        tokio::time::sleep(pause(self.failures)).await;
+    }
+
+    /// Until the next attempt. Copies still go if space is needed, and the figures are kept.
+    async fn pause(&self, sealed: &mut watch::Receiver<u64>) {
+        let pause = tokio::time::sleep(pause(self.failures));
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => return,
+                () = self.remote.wake.notified() => {}
+                Ok(()) = sealed.changed() => {}
+            }
+            if let Ok(local) = self.look() {
+                // Why it fails is what the pause is for.
+                let _ = self.evict(&local).await;
+            }
+        }
     }
 }
 
