@@ -47,6 +47,9 @@ class Archive:
     registry: Registry = field(default_factory=Registry)
     # Text replaced in the demo's settings: (old, new) pairs.
     settings: tuple[tuple[str, str], ...] = ()
+    # Further arguments of `serve`, and what is set in its environment.
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
     http: str = ""
     dicom: tuple[str, int] = ("", 0)
@@ -84,7 +87,9 @@ class Archive:
                     "--data", self.data,
                     "--http", "127.0.0.1:0",
                     "--dicom", "127.0.0.1:0",
+                    *self.arguments,
                 ],
+                env={**os.environ, **self.environment},
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
@@ -144,7 +149,8 @@ class Archive:
     def command(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess:
         """Runs another command of the binary, e.g. `verify`."""
         done = subprocess.run(
-            [binary(), *arguments], capture_output=True, text=True, timeout=120, cwd=self.home
+            [binary(), *arguments], capture_output=True, text=True, timeout=120, cwd=self.home,
+            env={**os.environ, **self.environment},
         )
         if check and done.returncode != 0:
             raise AssertionError(f"yingku {arguments} ended {done.returncode}:\n{done.stdout}\n{done.stderr}")

@@ -71,7 +71,8 @@ impl RemoteBlocks {
         }
         while let Some(run) = self.take_absent(&range) {
             if !self.fetch(pack, file, &run)? {
-                return self.fetcher.range(pack, range).map(Some);
+                let fetched = self.fetcher.range(pack, range)?;
+                return Ok(Some(fetched.bytes));
             }
         }
         Ok(None)
@@ -123,8 +124,8 @@ impl RemoteBlocks {
         if self.reserve.admit(end - start).is_err() {
             return Ok(false);
         }
-        let bytes = self.fetcher.range(pack, start..end)?;
-        if let Err(error) = file.write_all_at(&bytes, start) {
+        let fetched = self.fetcher.range(pack, start..end)?;
+        if let Err(error) = file.write_all_at(&fetched.bytes, start) {
             tracing::warn!(%pack, %error, "blocks of a pack cannot be kept here");
             return Ok(false);
         }

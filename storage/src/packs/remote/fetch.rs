@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yingku_core::ids::PackId;
 
 use super::key;
@@ -18,9 +19,13 @@ use crate::packs::error::PackError;
 /// whole time otherwise.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// Reads at once: each has up to 32 MiB in memory. More wait for their turn.
+const MAX_READS: usize = 8;
+
 pub struct Fetcher {
     bucket: Arc<Bucket>,
     handle: Handle,
+    turns: Arc<Semaphore>,
     away: Mutex<Option<(Instant, ObjectsError)>>,
 }
 
@@ -29,6 +34,7 @@ impl Fetcher {
         Self {
             bucket,
             handle,
+            turns: Arc::new(Semaphore::new(MAX_READS)),
             away: Mutex::new(None),
         }
     }
@@ -40,10 +46,12 @@ impl Fetcher {
     }
 
     /// A part of the pack's object, as long as asked for.
-    pub fn range(&self, pack: PackId, range: Range<u64>) -> Result<Bytes, PackError> {
-        let bucket = Arc::clone(&self.bucket);
+    pub fn range(&self, pack: PackId, range: Range<u64>) -> Result<Fetched, PackError> {
+        let (bucket, turns) = (Arc::clone(&self.bucket), Arc::clone(&self.turns));
+        let turn = self.wait(pack, async move { Ok(turns.acquire_owned().await.ok()) })?;
+        // Those before may have found out meanwhile that it is away.
         let (bytes, _) = self.wait(pack, async move { bucket.range(&key(pack), range).await })?;
-        Ok(bytes)
+        Ok(Fetched { bytes, _turn: turn })
     }
 
     fn wait<T: Send + 'static>(
@@ -57,10 +65,7 @@ impl Fetcher {
             let _ = reply.send(request.await);
         });
         match answer.recv().map_err(|_| PackError::Closed)? {
-            Ok(answer) => {
-                self.is_back();
-                Ok(answer)
-            }
+            Ok(answer) => Ok(answer),
             Err(error) => {
                 if error.kind == ObjectsErrorKind::Away {
                     tracing::warn!(%pack, %error, "the object store is away; packs that are not here cannot be read");
@@ -82,6 +87,12 @@ impl Fetcher {
             _ => Ok(()),
         }
     }
+}
+
+/// Bytes of an object; the next reader's turn comes when they are gone.
+pub struct Fetched {
+    pub bytes: Bytes,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 fn remote(pack: PackId, error: ObjectsError) -> PackError {

@@ -103,3 +103,19 @@ async fn a_disk_without_room_for_blocks_still_serves_them() {
     let packs = place.open_with(full).await.unwrap();
     assert_all_whole(&packs, &placed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_the_same_block_ask_for_it_once() {
+    let place = Place::new().await;
+    let packs = place.open().await;
+    let placed = sealed_pack(&packs).await;
+    until_evicted(&packs, 1).await;
+    place.proxy.take_seen();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| assert_all_whole(&packs, &placed));
+        }
+    });
+    let asked = place.proxy.take_seen();
+    assert_eq!(asked.len(), 1, "{asked:#?}");
+}
