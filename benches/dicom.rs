@@ -9,7 +9,7 @@ use yingku_core::instance::InstanceFacts;
 use yingku_dicom_node::association::{ProposedContext, Requestor};
 use yingku_dicom_node::dataset::DataSetWriter;
 use yingku_dicom_node::pdu::Timeouts;
-use yingku_dicom_node::scp::{self, ScpSettings};
+use yingku_dicom_node::scp::{self, Doors, ScpSettings};
 use yingku_dicom_node::scu::{Model, Outgoing, Scu, Whole, service_context};
 use yingku_dicom_node::server::NodeConfig;
 use yingku_dicom_node::status::Status;
@@ -47,7 +47,10 @@ impl Served {
         let stop = CancellationToken::new();
         let config = NodeConfig::default();
         let task = tokio::spawn(scp::serve(
-            listener,
+            Doors {
+                clear: listener,
+                tls: None,
+            },
             archive,
             config,
             settings,

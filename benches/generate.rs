@@ -163,7 +163,7 @@ impl City {
     }
 }
 
-fn registry_event() -> Bytes {
+pub fn registry_event() -> Bytes {
     let hospital = |code: &str, prefix: &str| {
         serde_json::from_value(
             serde_json::json!({"code": code, "name": "示例医院", "prefix": prefix}),
@@ -265,7 +265,8 @@ impl Exam {
         let (n, person, hospital) = (self.number, self.person, self.hospital);
         let (patient_id, study_uid, accession_no) =
             (self.patient_id(), self.study_uid(), self.accession_no());
-        let images = self.instances.max(1);
+        // The contract counts up to four digits.
+        let images = self.instances.clamp(1, 9_999);
         format!(
             r#"{{"examNo":"{}","hospitalCode":"{hospital}","patientInfo":{{"sickId":"C{person:08}","cardNo":"K{person:09}","miCard":"MI{person:08}","patientSource":"门诊","outPatientNo":"O{n:09}","name":"{name}","sex":"{sex}","age":"46岁","birthDate":"{year_b}-{month_b:02}-{day_b:02}","phoneNumber":"136{:08}","nationality":"中国","nation":"汉族","maritalStatus":"1","chargeType":"0","identity":[{{"idType":"1","idName":"居民身份证","idNumber":"350100{year_b}{month_b:02}{day_b:02}{:04}"}}]}},"examInfo":{{"applyNo":"SQ{n:010}","patientID":"{patient_id}","examStatus":"70","examTime":"2026-{month:02}-{day:02} {hour:02}:{minute:02}:32","examClass":"{class}","examSubClass":"胸部","device":"320排CT","examItemList":[{{"itemCode":"001","itemName":"{item}","itemCost":"153.45","itemCharge":"153.45","orderNo":"{n}"}}],"examOrganList":[{{"organName":"胸部"}}],"reqHospitalCode":"{hospital}","reqHospitalName":"示例县医院","reqDeptCode":"0006","reqDeptName":"呼吸科","reqPhysicianCode":"C939","reqPhysicianName":"王医生","reqTime":"2026-{month:02}-{day:02} 07:30:00","clinSymp":"胸闷","clinDiag":"待查","cost":"153.45","charge":"153.45","chargeFlag":"1"}},"reportList":[{{"reportNo":"R{n:010}","category":[{{"caType":"ICD-10","caCode":"J18.9","caName":"肺炎"}}],"description":"右肺下叶见片状高密度影，边界模糊，其内可见支气管充气征；纵隔居中，未见肿大淋巴结。编号{n}。","impression":"右肺下叶炎症。","recommendation":"治疗后复查。","abNormalFlag":"1","reporter":"李医生","reportTime":"2026-{month:02}-{day:02} 19:30:00","affirmReporter":"陈主任","affirmTime":"2026-{month:02}-{day:02} 20:00:00"}}],"imageList":[{{"imageType":"DICOM","imageCount":"{images}","modality":"{modality}","patientID":"{patient_id}","studyUID":"{study_uid}","accessionNo":"{accession_no}"}}]}}"#,
             self.exam_no(),
@@ -370,6 +371,11 @@ impl Exam {
     }
 
     fn group(&self) -> SeriesGroup {
+        self.series_group(0..self.instances)
+    }
+
+    /// Some of its instances as they are recorded.
+    pub fn series_group(&self, indices: std::ops::Range<u64>) -> SeriesGroup {
         let first = self.number * self.instances % PACK_INSTANCES;
         SeriesGroup {
             hospital: HospitalCode::new(self.hospital).unwrap(),
@@ -379,7 +385,7 @@ impl Exam {
             patient: self.patient(),
             study: self.study(),
             series: self.series(),
-            instances: (0..self.instances)
+            instances: indices
                 .map(|index| StoredInstance {
                     image: self.image(index),
                     offset: 4096 + (first + index) * (INSTANCE_BYTES + 700),

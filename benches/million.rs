@@ -172,7 +172,7 @@ async fn queries(city: City, archive: &Archive) {
             let mut found = 0;
             let selector = selector(&exam);
             views
-                .visit_studies(&registry, &selector, &mut |_| {
+                .visit_studies(&registry, &selector, &|| false, &mut |_| {
                     found += 1;
                     Walk::On
                 })

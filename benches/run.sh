@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # All figures, one question after the other (they share the machine: never side by side).
 #
-#   run.sh [QUESTION…]     store move push memory rebuild million, or whatever is named; no name means all
+#   run.sh [QUESTION…]     store move push memory rebuild growth restart million, or whatever is named; no name means all
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${PYTHON:-.venv/bin/python}"
 
-bench_questions=(store move push memory rebuild million)
+bench_questions=(store move push memory rebuild growth restart million)
 
 questions=("$@")
 ((${#questions[@]})) || questions=("${bench_questions[@]}")
 "$python" benches/warm.py
 for question in "${questions[@]}"; do
   case "$question" in
-    rebuild | million) cargo bench --quiet --locked --bench "$question" ;;
+    rebuild | growth | restart | million) cargo bench --quiet --locked --bench "$question" ;;
     *) "$python" benches/bench.py "$question" ;;
   esac
 done

@@ -5,11 +5,13 @@
 
 mod objects;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
 use yingku_core::ids::AeTitle;
+use yingku_dicom_node::tls::TlsFiles;
 use yingku_storage::archive::ArchiveOptions;
 use yingku_storage::keys::ClusterKey;
 use yingku_storage::log::EmbeddedLogOptions;
@@ -40,6 +42,8 @@ pub struct Http {
     pub listen: String,
     pub context: String,
     pub max_body_bytes: usize,
+    /// Who may read `/metrics`.
+    pub metrics_readers: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -49,6 +53,19 @@ pub struct Dicom {
     pub ae_title: String,
     pub accept_any_calling_ae: bool,
     pub max_associations: usize,
+    /// DICOM over TLS, at an address of its own.
+    pub tls: Option<DicomTls>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DicomTls {
+    pub listen: String,
+    /// Relative to the data directory, as the other files.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// With it callers must have a certificate.
+    pub client_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -79,6 +96,7 @@ impl Default for Http {
             listen: "0.0.0.0:8080".to_owned(),
             context: "openapi".to_owned(),
             max_body_bytes: 4 << 20,
+            metrics_readers: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         }
     }
 }
@@ -90,6 +108,17 @@ impl Default for Dicom {
             ae_title: "YINGKU".to_owned(),
             accept_any_calling_ae: false,
             max_associations: 1000,
+            tls: None,
+        }
+    }
+}
+
+impl DicomTls {
+    pub fn files(&self, data: &Path) -> TlsFiles {
+        TlsFiles {
+            certificate: data.join(&self.certificate),
+            key: data.join(&self.key),
+            client_ca: self.client_ca.as_ref().map(|path| data.join(path)),
         }
     }
 }
@@ -188,6 +217,23 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_documented_as_it_is_read() {
+        // The documented keys are comments, for there is no certificate that all archives have.
+        let text = include_str!("../deploy/yingku.toml").replace("# [dicom.tls]", "[dicom.tls]");
+        let (before, section) = text.split_once("[dicom.tls]").unwrap();
+        let (section, after) = section.split_once("\n\n").unwrap();
+        let section = section.replace("\n# ", "\n");
+        let keys: Vec<&str> = section
+            .lines()
+            .filter(|line| line.contains(" = "))
+            .collect();
+        let text = format!("{before}[dicom.tls]\n{}\n\n{after}", keys.join("\n"));
+        let tls = Config::parse(&text).unwrap().dicom.tls.unwrap();
+        assert_eq!(tls.listen, "0.0.0.0:2762");
+        assert!(tls.client_ca.is_some());
+    }
+
+    #[test]
     fn every_key_is_documented() {
         let text = include_str!("../deploy/yingku.toml");
         for key in [
@@ -197,6 +243,9 @@ mod tests {
             "ae_title",
             "accept_any_calling_ae",
             "max_associations",
+            "certificate",
+            "key",
+            "client_ca",
             "reserve_bytes",
             "pack_bytes",
             "location",

@@ -54,13 +54,12 @@ type Expired = BTreeMap<(StudyUid, HospitalCode), Position>;
 fn expired(archive: &Archive, now_ms: i64) -> Result<Expired, ViewsError> {
     let registry = archive.registry();
     let mut expired = Expired::new();
-    archive.views().visit_held(&mut |study, held| {
-        for group in held.groups {
-            let hospital = group.group.hospital;
-            if waited_too_long(&registry, &hospital, now_ms - group.time_ms) {
-                let up_to = expired.entry((study.clone(), hospital)).or_default();
-                *up_to = (*up_to).max(group.position);
-            }
+    archive.views().visit_held(&mut |held| {
+        let hospital = held.group.hospital;
+        if waited_too_long(&registry, &hospital, now_ms - held.time_ms) {
+            let study = held.group.study_uid;
+            let up_to = expired.entry((study, hospital)).or_default();
+            *up_to = (*up_to).max(held.position);
         }
         if expired.len() >= STUDIES_OF_ROUND {
             Walk::Stop

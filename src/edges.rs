@@ -5,19 +5,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use yingku_api::ApiConfig;
 use yingku_dicom_node::pdu::Timeouts;
-use yingku_dicom_node::scp::{self, ScpSettings};
+use yingku_dicom_node::scp::{self, Doors, ScpSettings};
 use yingku_dicom_node::server::NodeConfig;
 use yingku_dicom_node::text::Undeclared;
 use yingku_storage::archive::Archive;
 
 use crate::config::Config;
+use crate::meters;
 
 /// Of all associations, the percentage that one calling AE may have at a time, so that one cannot starve the others.
 const SHARE_OF_ONE_AE_PERCENT: usize = 60;
 
 pub struct Listeners {
     pub http: TcpListener,
-    pub dicom: TcpListener,
+    pub dicom: Doors,
 }
 
 /// Starts both; each ends after `stop`, once what it works on is done.
@@ -27,10 +28,13 @@ pub fn start(
     listeners: Listeners,
     stop: &CancellationToken,
     tasks: &TaskTracker,
-) {
+) -> anyhow::Result<()> {
+    let (meters, upkeep) = meters::start(config.http.metrics_readers.clone(), stop.clone())?;
+    tasks.spawn(upkeep);
     let api = ApiConfig {
         context: config.http.context.clone(),
         max_body_bytes: config.http.max_body_bytes,
+        meters: Some(meters),
         ..ApiConfig::default()
     };
     let router = yingku_api::router(archive.clone(), api.clone());
@@ -54,6 +58,7 @@ pub fn start(
     };
     let (archive, stop) = (archive.clone(), stop.clone());
     tasks.spawn(scp::serve(listeners.dicom, archive, node, settings, stop));
+    Ok(())
 }
 
 fn share_of_one_ae(all: usize) -> usize {

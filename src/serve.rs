@@ -7,11 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use yingku_core::event::{Event, NodeStarted};
 use yingku_core::registry::Registry;
+use yingku_dicom_node::scp::Doors;
+use yingku_dicom_node::tls;
 use yingku_storage::archive::{Archive, Submission};
 
 use crate::config::Config;
@@ -102,7 +105,22 @@ fn is_empty(registry: &Registry) -> bool {
 async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> anyhow::Result<()> {
     let http = listen(&config.http.listen, "HTTP").await?;
     let dicom = listen(&config.dicom.listen, "DICOM").await?;
-    let addresses = (http.local_addr()?, dicom.local_addr()?);
+    let tls = match &config.dicom.tls {
+        None => None,
+        Some(settings) => {
+            let acceptor = tls::acceptor(&settings.files(archive.dir())).context("dicom.tls")?;
+            Some((listen(&settings.listen, "DICOM TLS").await?, acceptor))
+        }
+    };
+    let addresses = Addresses {
+        http: http.local_addr()?,
+        dicom: dicom.local_addr()?,
+        dicom_tls: match &tls {
+            None => None,
+            Some((listener, _)) => Some(listener.local_addr()?),
+        },
+    };
+    let dicom = Doors { clear: dicom, tls };
     let control = ControlServer::bind(archive).context("control.sock")?;
     let tasks = TaskTracker::new();
     edges::start(
@@ -111,7 +129,7 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
         edges::Listeners { http, dicom },
         signal,
         &tasks,
-    );
+    )?;
     tasks.spawn(control.run(archive.clone(), signal.clone()));
     tasks.spawn(duties::run(archive.clone(), signal.clone()));
     tasks.close();
@@ -133,16 +151,23 @@ async fn listen(address: &str, what: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("{what} 无法监听 {address} (cannot listen); 换地址或停掉占用者"))
 }
 
+/// Where the archive is reached: the first line on standard output.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Addresses {
+    http: SocketAddr,
+    dicom: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dicom_tls: Option<SocketAddr>,
+}
+
 /// The log learns of it, then whoever waits on standard output.
-async fn say_started(
-    archive: &Archive,
-    (http, dicom): (SocketAddr, SocketAddr),
-) -> anyhow::Result<()> {
+async fn say_started(archive: &Archive, addresses: Addresses) -> anyhow::Result<()> {
     let started = NodeStarted {
         node: archive.node(),
         release: env!("CARGO_PKG_VERSION").to_owned(),
-        http: http.to_string(),
-        dicom: dicom.to_string(),
+        http: addresses.http.to_string(),
+        dicom: addresses.dicom.to_string(),
     };
     let submission = Submission {
         hospital: None,
@@ -154,8 +179,7 @@ async fn say_started(
         tracing::warn!(%error, "the start is not recorded");
     }
     let mut out = std::io::stdout().lock();
-    // Socket addresses need no escaping.
-    writeln!(out, r#"{{"http":"{http}","dicom":"{dicom}"}}"#)?;
+    writeln!(out, "{}", serde_json::to_string(&addresses)?)?;
     out.flush()?;
     Ok(())
 }

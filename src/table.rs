@@ -1,9 +1,15 @@
 //! Tables for a terminal: Chinese characters take two columns.
 
+use std::ops::Range;
+
 /// A table with a head; every row has as many cells.
 pub struct Table {
     columns: usize,
+    /// Columns of numbers: set to the right.
+    numbers: Range<usize>,
     rows: Vec<Vec<String>>,
+    /// Rows before which a line is drawn.
+    rules: Vec<usize>,
 }
 
 /// Blanks between two columns.
@@ -17,8 +23,20 @@ impl Table {
     pub fn with_head(head: Vec<String>) -> Self {
         Self {
             columns: head.len(),
+            numbers: 0..0,
             rows: vec![head],
+            rules: Vec::new(),
         }
+    }
+
+    pub fn with_numbers(mut self, columns: Range<usize>) -> Self {
+        self.numbers = columns;
+        self
+    }
+
+    /// Draws a line before the next row.
+    pub fn rule(&mut self) {
+        self.rules.push(self.rows.len());
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -27,7 +45,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// The table as text, without a line break at its end.
+    /// The table as text, ending with a line break.
     pub fn render(&self) -> String {
         let mut widths = vec![0; self.columns];
         for row in &self.rows {
@@ -35,20 +53,38 @@ impl Table {
                 *width = (*width).max(columns_of(cell));
             }
         }
-        let line = |row: &Vec<String>| {
-            let mut line = String::new();
-            for (width, cell) in widths.iter().zip(row) {
-                line.push_str(cell);
-                line.push_str(&" ".repeat(width - columns_of(cell) + GAP));
+        let mut text = String::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            if self.rules.contains(&index) {
+                let columns: usize = widths.iter().map(|width| width + GAP).sum();
+                text += &"-".repeat(columns);
+                text.push('\n');
             }
-            line.trim_end().to_owned()
-        };
-        self.rows.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
+            text += self.line(row, &widths).trim_end();
+            text.push('\n');
+        }
+        text
+    }
+
+    fn line(&self, row: &[String], widths: &[usize]) -> String {
+        let mut line = String::new();
+        for (column, (width, cell)) in widths.iter().zip(row).enumerate() {
+            let blanks = " ".repeat(width - columns_of(cell));
+            if self.numbers.contains(&column) {
+                line += &blanks;
+                line += cell;
+            } else {
+                line += cell;
+                line += &blanks;
+            }
+            line += &" ".repeat(GAP);
+        }
+        line
     }
 }
 
 /// What a peer sent may hold escape sequences: they must not reach a terminal.
-fn printable(cell: String) -> String {
+pub fn printable(cell: String) -> String {
     if cell.chars().any(char::is_control) {
         cell.chars()
             .map(|c| if c.is_control() { ' ' } else { c })
@@ -59,7 +95,7 @@ fn printable(cell: String) -> String {
 }
 
 /// Columns that a terminal gives a text: two for what is written wide (Unicode TR11, the common ranges).
-fn columns_of(text: &str) -> usize {
+pub fn columns_of(text: &str) -> usize {
     text.chars()
         .map(|c| match u32::from(c) {
             0x1100..=0x115F

@@ -10,16 +10,17 @@ use yingku_core::registry::{App, Registry, Scope};
 use yingku_core::time::{LocalDateTime, Zone};
 use yingku_storage::archive::Archive;
 
+use crate::auth::attempts::SignAttempts;
 use crate::auth::sign::PrivateKeys;
 use crate::error::Failure;
-use crate::limits::{ApiConfig, Places, SignFailures};
+use crate::limits::{ApiConfig, Places};
 
 /// What all requests share.
 pub struct Api {
     pub archive: Archive,
     pub config: ApiConfig,
     pub places: Places,
-    pub sign_failures: SignFailures,
+    pub sign_attempts: SignAttempts,
     pub private_keys: Arc<PrivateKeys>,
     /// Decryptions at once: they take whole cores.
     pub decrypting: Arc<tokio::sync::Semaphore>,
@@ -33,7 +34,7 @@ impl Api {
         Self {
             archive,
             places: Places::new(&config),
-            sign_failures: SignFailures::new(&config),
+            sign_attempts: SignAttempts::new(&config),
             private_keys: Arc::default(),
             decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
             config,

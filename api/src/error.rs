@@ -1,4 +1,4 @@
-//! What a request is refused with, and the one table from an [`ErrorKind`] to HTTP and envelope (R2, design §5).
+//! What a request is refused with, and the one table from an [`ErrorKind`] to HTTP and envelope (R2).
 
 use axum::http::StatusCode;
 use serde_json::Value;

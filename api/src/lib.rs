@@ -9,6 +9,7 @@ mod envelope;
 mod error;
 mod health;
 mod limits;
+mod meters;
 mod openapi;
 mod operations;
 mod pages;
@@ -17,5 +18,6 @@ mod router;
 mod server;
 
 pub use limits::ApiConfig;
+pub use meters::Meters;
 pub use router::router;
 pub use server::serve;

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yingku_core::ids::AppId;
+
+use crate::meters::Meters;
 
 /// How the interfaces are served.
 #[derive(Debug, Clone)]
@@ -28,11 +30,16 @@ pub struct ApiConfig {
     pub max_token_requests: usize,
     /// Bytes of bodies held in memory by all requests together.
     pub max_held_bytes: usize,
-    /// Requests of one app at work at once: one vendor cannot starve the others (design §5).
+    /// Requests of one app at work at once: one vendor cannot starve the others.
     pub max_requests_per_app: usize,
-    /// Signs of one address that may fail within [`ApiConfig::sign_failure_window`] before it is told to wait (R3).
+    /// Signs that may fail within [`ApiConfig::sign_failure_window`] before their sender waits (R3;
+    /// [`crate::auth::attempts`] says who that is).
     pub max_sign_failures: u32,
     pub sign_failure_window: Duration,
+    /// How long the turn of one caller takes, where callers take turns: 60 signs a minute, all of them together.
+    pub sign_turn_time: Duration,
+    /// `/metrics`; absent if nothing is gathered.
+    pub meters: Option<Meters>,
 }
 
 impl Default for ApiConfig {
@@ -49,6 +56,8 @@ impl Default for ApiConfig {
             max_requests_per_app: 128,
             max_sign_failures: 30,
             sign_failure_window: Duration::from_secs(60),
+            sign_turn_time: Duration::from_secs(1),
+            meters: None,
         }
     }
 }
@@ -115,48 +124,6 @@ impl Places {
     }
 }
 
-/// Failed signs by caller address.
-pub struct SignFailures {
-    limit: u32,
-    window: Duration,
-    addresses: Mutex<HashMap<IpAddr, (Instant, u32)>>,
-}
-
-impl SignFailures {
-    pub fn new(config: &ApiConfig) -> Self {
-        Self {
-            limit: config.max_sign_failures,
-            window: config.sign_failure_window,
-            addresses: Mutex::default(),
-        }
-    }
-
-    /// Whether the address has failed too often to be heard now.
-    pub fn is_blocked(&self, address: IpAddr) -> bool {
-        self.addresses
-            .lock()
-            .get(&network(address))
-            .is_some_and(|(since, count)| since.elapsed() < self.window && *count >= self.limit)
-    }
-
-    pub fn count(&self, address: IpAddr) {
-        let mut addresses = self.addresses.lock();
-        if addresses.len() >= REMEMBERED {
-            addresses.retain(|_, (since, _)| since.elapsed() < self.window);
-            if addresses.len() >= REMEMBERED {
-                addresses.clear();
-            }
-        }
-        let entry = addresses
-            .entry(network(address))
-            .or_insert((Instant::now(), 0));
-        if entry.0.elapsed() >= self.window {
-            *entry = (Instant::now(), 0);
-        }
-        entry.1 = entry.1.saturating_add(1);
-    }
-}
-
 /// One caller: an IPv4 address, or an IPv6 /64, which is what one customer is given.
 pub fn network(address: IpAddr) -> IpAddr {
     match address {
@@ -174,18 +141,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_heard_until_it_failed_too_often() {
-        let failures = SignFailures::new(&ApiConfig {
-            max_sign_failures: 2,
-            ..ApiConfig::default()
-        });
-        let (near, far): (IpAddr, IpAddr) =
-            ("2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap());
-        failures.count(near);
-        assert!(!failures.is_blocked(near));
-        failures.count("2001:db8::2".parse().unwrap());
-        assert!(failures.is_blocked(near));
-        assert!(!failures.is_blocked(far));
+    fn a_caller_is_an_ipv4_address_or_an_ipv6_network() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -21,7 +22,7 @@ use crate::envelope::{Answer, DONE, REFUSED, Reply, Shape};
 use crate::error::Failure;
 use crate::limits::{ApiConfig, network};
 use crate::operations::{Access, OPERATIONS, Operation};
-use crate::{health, openapi, pages};
+use crate::{health, meters, openapi, pages};
 
 /// The most that anybody without a token may send: a sign has 1,024 characters.
 const OPEN_BODY_BYTES: usize = 64 << 10;
@@ -79,11 +80,19 @@ async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
         "/openapi.json" if is_read => openapi::document_response(api),
         "/healthz" if is_read => health::alive(),
         "/readyz" if is_read => health::ready(api),
+        "/metrics" if is_read => meters::page(api, address_of(&request)).await,
         _ => words(
             StatusCode::NOT_FOUND,
             "没有此地址，接口列表见 /docs (no such address; see /docs)".to_owned(),
         ),
     }
+}
+
+fn address_of(request: &Request<Body>) -> IpAddr {
+    request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip())
 }
 
 fn words(http: StatusCode, message: String) -> Response<Body> {
@@ -103,10 +112,8 @@ async fn perform(
     operation: &'static Operation,
     request: Request<Body>,
 ) -> Response<Body> {
-    let address = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
+    let since = Instant::now();
+    let address = address_of(&request);
     let (parts, body) = request.into_parts();
     let registry = api.archive.registry();
     let mut shape = Shape::default();
@@ -122,7 +129,7 @@ async fn perform(
         Ok(caller) => caller,
         Err(failure) => {
             body::discard(api, body.into_data_stream());
-            return refuse(api, operation, failure, shape, source).await;
+            return refuse(api, operation, failure, shape, source, since).await;
         }
     };
     let places = match &caller {
@@ -135,11 +142,15 @@ async fn perform(
     };
     let Some(_places) = places else {
         body::discard(api, body.into_data_stream());
-        return refuse(api, operation, too_many(), shape, source).await;
+        return refuse(api, operation, too_many(), shape, source, since).await;
     };
     match carry_out(api, operation, caller, address, &parts, body).await {
-        Ok(answer) => done(answer, shape),
-        Err(failure) => refuse(api, operation, failure, shape, source).await,
+        Ok(answer) => {
+            let response = done(answer, shape);
+            meters::requested(operation, &response, true, since);
+            response
+        }
+        Err(failure) => refuse(api, operation, failure, shape, source, since).await,
     }
 }
 
@@ -200,6 +211,7 @@ async fn refuse(
     mut failure: Failure,
     shape: Shape,
     source: String,
+    since: Instant,
 ) -> Response<Body> {
     let shape = failure.shape.unwrap_or(shape);
     let reply = failure.reply(shape);
@@ -226,7 +238,9 @@ async fn refuse(
     if let Err(error) = recorded.await {
         tracing::error!(%error, "a refusal is missing from the error digest");
     }
-    reply.into_response(shape)
+    let response = reply.into_response(shape);
+    meters::requested(operation, &response, false, since);
+    response
 }
 
 /// Lets in whoever has a token of an app with the operation's right.

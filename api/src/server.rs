@@ -1,4 +1,4 @@
-//! Serving connections: hyper underneath, because `axum::serve` sets no time for a request's head (design §8).
+//! Serving connections: hyper underneath, because `axum::serve` sets no time for a request's head.
 
 use std::convert::Infallible;
 use std::future::Future;

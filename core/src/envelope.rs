@@ -22,7 +22,7 @@ use crate::ids::HospitalCode;
 const FORMAT: u8 = 1;
 const FIXED_BYTES: usize = 30;
 
-/// The largest record that a log takes, envelope included (design §2).
+/// The largest record that a log takes, envelope included: so much every backend of the log takes.
 pub const RECORD_LIMIT_BYTES: usize = 1024 * 1024;
 
 /// Longest actor, in bytes: its length is one byte on the wire.

@@ -128,7 +128,7 @@ pub struct TestDataPurged {
     pub exams: Vec<ExamKey>,
 }
 
-/// Why a record is not an event that this release knows. The projector stops at it (design §2).
+/// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     #[error("event kind {kind} version {version} is not known to this release")]

@@ -14,7 +14,7 @@ pub enum FindingKind {
     NumberReuse = 2,
     /// Push and images differ about the person (R8); subject: the exam.
     IdentityDoubt = 3,
-    /// A SOP Instance UID that came again with other bytes (design §3); subject: study and SOP Instance UID.
+    /// A SOP Instance UID that came again with other bytes; subject: study and SOP Instance UID.
     FurtherVersion = 4,
     /// A study with more series or claims than are indexed; subject: the study UID.
     Overflow = 5,
@@ -27,9 +27,20 @@ pub struct FindingKey {
     pub subject: String,
 }
 
+/// A finding that is settled: what a question about the past asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledFinding {
+    pub key: FindingKey,
+    pub row: FindingRow,
+    /// The record that settled it.
+    pub until: Position,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingRow {
     pub position: Position,
+    /// The record since which it is listed: a later one if it was settled and is listed again.
+    pub since: Position,
     pub time_ms: i64,
     /// Exams concerned, as `hospital/examNo`.
     pub exams: Vec<String>,

@@ -11,16 +11,29 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    #[error("{what} is empty")]
+    #[error("{what} 为空，请填写 (is empty)")]
     Empty { what: &'static str },
-    #[error("{what} is longer than {limit} characters ({found})")]
+    #[error(
+        "{what} 超长：最多 {limit} 个字符，实为 {found} 个，请缩短 (at most {limit} characters, found {found})"
+    )]
     TooLong {
         what: &'static str,
         limit: usize,
         found: usize,
     },
-    #[error("{what} holds a character that is not allowed")]
+    #[error("{what} 含有不允许的字符，请去除 (holds a character that is not allowed)")]
     Character { what: &'static str },
+}
+
+impl IdError {
+    /// In ASCII, for DICOM's Error Comment.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Empty { .. } => "is empty",
+            Self::TooLong { .. } => "is too long",
+            Self::Character { .. } => "holds a character that is not allowed",
+        }
+    }
 }
 
 macro_rules! text_id {

@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::correction::CorrectionRow;
 use crate::exam::{ExamHistory, ExamRow};
-use crate::finding::{FindingKey, FindingRow};
-use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
-use crate::instance::{Chunk, HeldStudy, StudyClaims, StudyRow};
+use crate::finding::{FindingKey, FindingRow, SettledFinding};
+use crate::ids::{ExamKey, PackId, Position, StudyKey, StudyUid};
+use crate::instance::{
+    Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
+    Place, StudyClaims, StudyRow,
+};
 use crate::refusal::RefusalRow;
 use crate::registry::{Registry, RegistryChange};
 use crate::statistics::{DayKey, DeclarationRow};
@@ -29,7 +32,10 @@ pub trait State {
     fn claims(&self, study: &StudyUid) -> Read<StudyClaims>;
     fn study(&self, key: &StudyKey) -> Read<StudyRow>;
     fn chunk(&self, at: &ChunkKey) -> Read<Chunk>;
+    fn place(&self, at: &InstanceKey) -> Read<Place>;
     fn held(&self, study: &StudyUid) -> Read<HeldStudy>;
+    fn held_group(&self, at: &HeldGroupKey) -> Read<HeldGroup>;
+    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError>;
     fn declaration(&self, day: &DayKey) -> Read<DeclarationRow>;
     fn finding(&self, key: &FindingKey) -> Read<FindingRow>;
     fn correction(&self, position: Position) -> Read<CorrectionRow>;
@@ -46,6 +52,23 @@ pub struct ChunkKey {
     pub chunk: u32,
 }
 
+impl ChunkKey {
+    pub fn of(study: &StudyKey, place: Place) -> Self {
+        Self {
+            study: study.clone(),
+            series: place.series,
+            chunk: place.chunk,
+        }
+    }
+
+    pub fn place(&self) -> Place {
+        Place {
+            series: self.series,
+            chunk: self.chunk,
+        }
+    }
+}
+
 /// Changes that one record makes; applying them never fails for a reason that lies in them.
 #[derive(Default)]
 pub struct Changes {
@@ -56,11 +79,22 @@ pub struct Changes {
     pub purged: BTreeSet<ExamKey>,
     pub claims: BTreeMap<StudyUid, StudyClaims>,
     pub studies: BTreeMap<StudyKey, Box<Replaced<StudyRow>>>,
+    /// A pack that has come to hold instances.
+    pub pack: Option<PackId>,
     /// `None` removes the row.
     pub chunks: BTreeMap<ChunkKey, Option<Chunk>>,
+    pub places: BTreeMap<InstanceKey, Option<Place>>,
+    /// A study of which nothing is held has no row.
     pub held: BTreeMap<StudyUid, HeldStudy>,
+    pub held_groups: BTreeMap<HeldGroupKey, Option<HeldGroup>>,
+    /// Whether it is held.
+    pub held_instances: BTreeMap<HeldInstance, bool>,
     pub declarations: BTreeMap<DayKey, DeclarationRow>,
     pub findings: BTreeMap<FindingKey, Option<FindingRow>>,
+    pub settled: Vec<SettledFinding>,
+    pub former_holds: Vec<FormerHold>,
+    /// A study's counts after a record, for questions about the past.
+    pub counted: BTreeMap<(StudyKey, Position), ImageCounts>,
     pub corrections: BTreeMap<Position, CorrectionRow>,
     pub refused_pushes: BTreeMap<Position, Option<Vec<u8>>>,
     /// Expiry of each mark; `None` removes it.
@@ -81,6 +115,8 @@ pub struct Replaced<T> {
 pub struct Work<'a, S: State> {
     state: &'a S,
     pub changes: Changes,
+    /// Studies whose counts this record changes otherwise than by arrivals.
+    pub(crate) corrected: BTreeSet<StudyKey>,
 }
 
 impl<'a, S: State> Work<'a, S> {
@@ -88,6 +124,7 @@ impl<'a, S: State> Work<'a, S> {
         Self {
             state,
             changes: Changes::default(),
+            corrected: BTreeSet::new(),
         }
     }
 
@@ -163,15 +200,48 @@ impl<'a, S: State> Work<'a, S> {
         self.changes.chunks.insert(at, chunk);
     }
 
+    pub fn place(&self, at: &InstanceKey) -> Read<Place> {
+        match self.changes.places.get(at) {
+            Some(place) => Ok(*place),
+            None => self.state.place(at),
+        }
+    }
+
+    pub fn put_place(&mut self, at: InstanceKey, place: Option<Place>) {
+        self.changes.places.insert(at, place);
+    }
+
     pub fn held(&self, study: &StudyUid) -> Result<HeldStudy, StateError> {
         match self.changes.held.get(study) {
-            Some(held) => Ok(held.clone()),
+            Some(held) => Ok(*held),
             None => Ok(self.state.held(study)?.unwrap_or_default()),
         }
     }
 
     pub fn put_held(&mut self, study: StudyUid, held: HeldStudy) {
         self.changes.held.insert(study, held);
+    }
+
+    pub fn held_group(&self, at: &HeldGroupKey) -> Read<HeldGroup> {
+        match self.changes.held_groups.get(at) {
+            Some(group) => Ok(group.clone()),
+            None => self.state.held_group(at),
+        }
+    }
+
+    pub fn put_held_group(&mut self, at: HeldGroupKey, group: Option<HeldGroup>) {
+        self.changes.held_groups.insert(at, group);
+    }
+
+    pub fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
+        match self.changes.held_instances.get(instance) {
+            Some(held) => Ok(*held),
+            None => self.state.holds(instance),
+        }
+    }
+
+    pub fn put_held_instance(&mut self, instance: HeldInstance, held: bool) {
+        self.changes.held_instances.insert(instance, held);
     }
 
     pub fn declaration(&self, day: &DayKey) -> Result<DeclarationRow, StateError> {

@@ -27,7 +27,7 @@ Yingku 影库 serves.  HTTP http://$http   DICOM YINGKU@$dicom   data $data
 Try next, in another shell:
   make demo                                    # push, store, declare and reconcile the sample exam
   echoscu -v -aec YINGKU ${dicom%:*} ${dicom##*:}      # a DICOM peer says hello
-  xdg-open http://$http/docs          # browse the interfaces
+  curl -s http://$http/openapi.json   # the interfaces; to read them, http://$http/docs in a browser
 Ctrl-C ends it.
 
 WORDS

@@ -7,6 +7,7 @@
 pub mod association;
 pub mod dataset;
 pub mod message;
+mod meters;
 pub mod part10;
 pub mod pdu;
 pub mod scan;
@@ -17,6 +18,7 @@ pub mod status;
 pub mod store;
 pub mod stream;
 pub mod text;
+pub mod tls;
 pub mod transcode;
 
 /// (0002,0012) and the negotiation's implementation class: a UUID-derived UID (PS3.5 §B.2).

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use crate::association::{
     NegotiationPolicy, Peer, Rejection, accept, reject_overload,
 };
 use crate::message::{Command, Operation};
+use crate::meters;
 use crate::pdu::{PduError, Timeouts};
 use crate::status::Status;
 use crate::store::{InstanceStore, serve_store};
@@ -127,6 +129,28 @@ impl Node {
         }
     }
 
+    /// A second door to the same node, for TLS: both share the places for associations.
+    pub fn behind_tls(&self, listener: TcpListener, acceptor: TlsAcceptor) -> Self {
+        let Shared {
+            config,
+            services,
+            places,
+            refusals,
+        } = self.shared.as_ref();
+        Self {
+            listener,
+            shared: Arc::new(Shared {
+                config: NodeConfig {
+                    tls: Some(acceptor),
+                    ..config.clone()
+                },
+                services: services.clone(),
+                places: Arc::clone(places),
+                refusals: Arc::clone(refusals),
+            }),
+        }
+    }
+
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -191,12 +215,17 @@ impl Shared {
         };
         match opened {
             Ok((association, admission)) => {
+                let open = meters::Open::count();
                 self.serve(association, &stop).await;
+                drop(open);
                 drop(admission);
             }
             // Port scanners and load balancers' health checks connect and leave.
             Err(AcceptError::Pdu(PduError::Closed)) => {}
-            Err(error) => tracing::info!(%address, %error, "no association"),
+            Err(error) => {
+                meters::not_accepted(&error);
+                tracing::info!(%address, %error, "no association");
+            }
         }
         drop(place);
     }
@@ -253,7 +282,10 @@ impl Shared {
                     return;
                 }
                 Ok(Event::Command { context, command }) => {
-                    self.dispatch(&mut association, context, &command).await
+                    let since = Instant::now();
+                    let outcome = self.dispatch(&mut association, context, &command).await;
+                    meters::served(command.operation, since);
+                    outcome
                 }
                 Err(error) => Err(error),
             };

@@ -6,11 +6,12 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use yingku_core::ids::HospitalCode;
-use yingku_core::reconcile::{Reconciliation, table};
+use yingku_core::reconcile::Reconciliation;
 
 use super::{Place, hospital};
 use crate::client::{Credentials, Session};
 use crate::operate::{Operation, Reconciling};
+use crate::reconciliation;
 
 #[derive(Debug, Args)]
 pub struct Reconcile {
@@ -79,7 +80,7 @@ fn by_interface(credentials: &Credentials, asked: &Reconciling) -> anyhow::Resul
     } else {
         let found: Reconciliation = serde_json::from_value(answer.result)
             .context("答复不是对账结果 (the answer is no reconciliation)")?;
-        print!("{}", table(&found));
+        print!("{}", reconciliation::text(&found));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use yingku_storage::archive::Archive;
 
 use super::{Output, REQUEST_LIMIT_BYTES, Reply, socket};
 use crate::config::Config;
-use crate::operate::{self, Operation};
+use crate::operate::{self, Operation, Operator};
 
 /// Runs an operation and prints what it answers. Exit status 1: it failed, or what it looked at is not in order.
 pub async fn run(config: &Config, data: &Path, operation: Operation) -> anyhow::Result<ExitCode> {
@@ -69,7 +69,7 @@ async fn alone(
         }
         Ok::<(), anyhow::Error>(())
     });
-    let done = operate::execute(&archive, operation, &output).await;
+    let done = operate::execute(&archive, operation, &Operator::of_this_process(), &output).await;
     drop(output);
     printing.await??;
     archive.close().await;

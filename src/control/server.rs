@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use yingku_storage::archive::Archive;
 
 use super::{Output, REQUEST_LIMIT_BYTES, Reply, socket};
-use crate::operate::{self, Operation};
+use crate::operate::{self, Operation, Operator};
 
 /// Commands at a time; further ones wait.
 const COMMANDS_AT_ONCE: usize = 16;
@@ -73,6 +73,7 @@ async fn serve(
     archive: &Archive,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
+    let operator = Operator::of(stream.peer_cred()?.uid());
     let (read, mut write) = stream.into_split();
     // One byte more than a request may have: the end of this reader is the end of the connection.
     let mut lines = BufReader::new(read.take(REQUEST_LIMIT_BYTES + 1));
@@ -86,7 +87,7 @@ async fn serve(
         let archive = archive.clone();
         async move {
             match serde_json::from_slice::<Operation>(&request) {
-                Ok(operation) => operate::execute(&archive, operation, &output)
+                Ok(operation) => operate::execute(&archive, operation, &operator, &output)
                     .await
                     .map_err(|error| format!("{error:#}")),
                 Err(error) => Err(format!(

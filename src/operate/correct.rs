@@ -1,6 +1,6 @@
 //! Rulings of a person about exams and images.
 
-use yingku_core::correction::{CorrectionAction, CorrectionMade, REASON_LIMIT};
+use yingku_core::correction::{CorrectionAction, CorrectionMade, REASON_LIMIT, ReuseRuling};
 use yingku_core::event::Event;
 use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
@@ -24,10 +24,13 @@ pub async fn correct(
         !made.reason.trim().is_empty() && made.reason.chars().count() <= REASON_LIMIT,
         "--reason: 1 至 {REASON_LIMIT} 字 (characters)"
     );
-    // The rules refuse to undo these two: the opposite ruling is a new correction.
+    // The rules refuse to undo these two, and say what to do instead.
     let can_be_undone = !matches!(
         made.action,
-        CorrectionAction::RuleReuse { .. } | CorrectionAction::Undo { .. }
+        CorrectionAction::RuleReuse {
+            ruling: ReuseRuling::NewGeneration,
+            ..
+        } | CorrectionAction::Undo { .. }
     );
     // Images that came a moment ago are part of what is corrected.
     archive.settle().await?;

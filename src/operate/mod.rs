@@ -5,19 +5,22 @@ mod digest;
 mod findings;
 mod health;
 mod log;
+mod operator;
 mod purge;
 mod reconcile;
 mod registry;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use yingku_core::correction::CorrectionMade;
 use yingku_core::finding::FindingKind;
 use yingku_core::ids::HospitalCode;
-use yingku_storage::archive::Archive;
+use yingku_storage::archive::{Archive, AuditEntry};
 
 use crate::control::Output;
 
 pub use log::Range;
+pub use operator::Operator;
 pub use reconcile::Reconciling;
 
 /// One operation, as it travels over the control socket.
@@ -74,12 +77,61 @@ pub enum Operation {
 /// Who is recorded as having done it.
 const ACTOR: &str = "operator:cli";
 
+impl Operation {
+    /// What the audit stream says of an operation that shows what was pushed, or whose images came: its name, the
+    /// hospital and the target.
+    fn reading(&self) -> Option<(&'static str, String, String)> {
+        let all = String::new;
+        let text = |position: Option<u64>| position.map(|it| it.to_string()).unwrap_or_default();
+        match self {
+            Self::LogTail { from, .. } => Some(("logTail", all(), format!("{}-", text(*from)))),
+            Self::LogShow { position } => Some(("logShow", all(), position.to_string())),
+            Self::LogExport { range } => {
+                let target = format!("{}-{}", range.from, text(range.to));
+                Some(("logExport", all(), target))
+            }
+            Self::Findings { hospital, .. } => {
+                let hospital = hospital.as_ref().map(ToString::to_string);
+                Some(("findings", hospital.unwrap_or_default(), all()))
+            }
+            Self::Reconcile { asked } => {
+                let hospital = asked.hospital.as_ref().map(ToString::to_string);
+                let target = format!("{}-{}", asked.from, asked.to);
+                Some(("reconcile", hospital.unwrap_or_default(), target))
+            }
+            Self::RegistryImport { .. }
+            | Self::RegistryExport { .. }
+            | Self::RegistryShow
+            | Self::RegistryRemove { .. }
+            | Self::AppList
+            | Self::AppErrors { .. }
+            | Self::Correct { .. }
+            | Self::PurgeTestData { .. }
+            | Self::Status
+            | Self::Verify
+            | Self::Rebuild => None,
+        }
+    }
+}
+
 /// Does it. `Ok(false)`: done, and what was looked at is not as it should be.
 pub async fn execute(
     archive: &Archive,
     operation: Operation,
+    operator: &Operator,
     output: &Output,
 ) -> anyhow::Result<bool> {
+    if let Some((name, hospital, target)) = operation.reading() {
+        let entry = AuditEntry {
+            reader: operator.reader(),
+            operation: name.to_owned(),
+            hospital,
+            target,
+        };
+        archive.audit(entry).await.context(
+            "调阅记录不可写，因此不予显示 (the reading cannot be recorded, so nothing is shown)",
+        )?;
+    }
     match operation {
         Operation::RegistryImport { toml } => registry::import_file(archive, &toml, output).await,
         Operation::RegistryExport { sealed } => registry::export(archive, sealed, output).await,

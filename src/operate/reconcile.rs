@@ -3,12 +3,12 @@
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use yingku_core::ids::HospitalCode;
-use yingku_core::reconcile::table;
 use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 use yingku_storage::archive::Archive;
 use yingku_storage::views::reconcile::{Question, reconcile as answer};
 
 use crate::control::Output;
+use crate::reconciliation;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconciling {
@@ -66,6 +66,6 @@ fn answered(archive: &Archive, asked: &Reconciling) -> anyhow::Result<String> {
     if asked.json {
         Ok(serde_json::to_string_pretty(&found)?)
     } else {
-        Ok(table(&found))
+        Ok(reconciliation::text(&found))
     }
 }

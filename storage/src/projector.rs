@@ -1,6 +1,6 @@
 //! The projector follows the log: decodes each record, decides it, and writes what follows into the views.
 //!
-//! It stops at a record that it cannot decode or decide, and says which; nothing is skipped (design §2).
+//! It stops at a record that it cannot decode or decide, and says which; nothing is skipped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What people type, from the first start on.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::process::{Archive, failure, path, repository, text};
 
@@ -85,6 +85,40 @@ fn commands_do_the_same_with_and_without_a_server() {
     assert!(archive.stop().success());
     let alone: Vec<String> = commands.iter().map(|it| archive.said(it)).collect();
     assert_eq!(served, alone);
+}
+
+#[test]
+fn who_looked_at_pushes_is_on_record_with_and_without_a_server() {
+    // Given an archive with an exam
+    let mut archive = Archive::start();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    // When an operator looks at it: while it is served, and after
+    archive.said(&["log", "tail"]);
+    archive.said(&["log", "show", "1"]);
+    archive.said(&["findings", "--hospital", "350006"]);
+    archive.said(&["status"]);
+    assert!(archive.stop().success());
+    archive.said(&["log", "export", "--from", "1", "--to", "2"]);
+    archive.said(&["reconcile", "--from", "2026-07-04", "--to", "2026-07-05"]);
+    // Then each look at patients is on record with the system's user, and the others are not
+    let user = text(
+        &std::process::Command::new("id")
+            .arg("-un")
+            .output()
+            .unwrap(),
+    );
+    let reader = format!("operator:{}", user.trim());
+    let looks = [
+        ("logTail", "", "-"),
+        ("logShow", "", "1"),
+        ("findings", "350006", ""),
+        ("logExport", "", "1-2"),
+        ("reconcile", "", "2026-07-04-2026-07-05"),
+    ];
+    let expected = looks.map(|(operation, hospital, target)| {
+        json!({"reader": reader, "operation": operation, "hospital": hospital, "target": target})
+    });
+    assert_eq!(archive.audited(), expected);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bytes of every event kind and version, as a release wrote them, must decode for ever (design §2).
+//! Bytes of every event kind and version, as a release wrote them, must decode for ever.
 //!
 //! `YINGKU_WRITE_GOLDEN=1 cargo test --release --test it golden` writes the files that are missing. One that is there
 //! is never written again: a body that changes gets a new version and a file of its own.

@@ -6,6 +6,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use yingku_core::ids::Position;
+use yingku_storage::log::{EmbeddedLog, EventLog};
 
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -123,6 +125,16 @@ impl Archive {
     /// What an operator's command prints; it must succeed.
     pub fn said(&self, arguments: &[&str]) -> String {
         text(&self.command(arguments))
+    }
+
+    /// What the audit stream of a stopped archive holds.
+    pub fn audited(&self) -> Vec<Value> {
+        let log = EmbeddedLog::open(&self.data().join("audit"), Default::default()).unwrap();
+        let records = log.read(Position(0), usize::MAX, usize::MAX).unwrap();
+        records
+            .iter()
+            .map(|record| serde_json::from_slice(&record.bytes).unwrap())
+            .collect()
     }
 
     /// A vendor's command with the demo's credentials.

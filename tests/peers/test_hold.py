@@ -10,14 +10,18 @@ from support.netdicom import find, query
 from support.registry import COUNTY, HOLD, HOLDING, TOWN, Registry
 
 
-def test_held_images_are_adopted_by_the_push(fresh_archive) -> None:
-    # Given an archive whose every hospital is on hold, since an unknown study names none
+def all_on_hold() -> Registry:
+    """Every hospital is on hold, since an unknown study names none."""
     registry = Registry()
     registry.hospitals = [HOLDING]
     for app in registry.apps:
         app["org"] = HOLD
         app["hospitals"] = [HOLD]
-    archive = fresh_archive(registry=registry)
+    return registry
+
+
+def test_held_images_are_adopted_by_the_push(fresh_archive) -> None:
+    archive = fresh_archive(registry=all_on_hold())
     exam = new_exam(hospital=HOLD, images=2)
     raws = [raw_of(one) for one in ct_slices(exam, 2)]
 
@@ -32,6 +36,15 @@ def test_held_images_are_adopted_by_the_push(fresh_archive) -> None:
     archive.client().pushed(exam)
     [match] = find(archive.dicom, shown)
     assert match.NumberOfStudyRelatedInstances == 2
+
+
+def test_a_held_image_that_comes_again_is_not_stored_again(fresh_archive) -> None:
+    archive = fresh_archive(registry=all_on_hold())
+    raws = [raw_of(one) for one in ct_slices(new_exam(hospital=HOLD, images=2), 2)]
+    for _ in range(3):
+        netdicom.stored(archive.dicom, raws)
+    checked = archive.command("verify", "--config", archive.home / "yingku.toml", "--data", archive.data)
+    assert " 2 份影像" in checked.stdout, checked.stdout
 
 
 def test_a_study_claimed_twice_stays_with_the_first(archive: Archive) -> None:

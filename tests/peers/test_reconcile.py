@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from support import dcmtk, netdicom
 from support.archive import Archive
-from support.exams import new_exam
+from support.exams import new_exam, study_of
 from support.instances import ct_slices, raw_of, save_all
 from support.registry import COUNTY, TOWN
 
@@ -61,6 +61,57 @@ def test_declared_against_what_came(archive: Archive, tmp_path: Path) -> None:
     assert row["unnamed"] == 2, row
     # and the refused image with its reason and sender
     assert row["refusals"] == [{"sender": "STORESCU", "reason": "patientIdDiffers", "count": 1}], row
+
+
+def test_what_a_detail_list_tells_is_held_against_what_came(archive: Archive) -> None:
+    day, other_day = "2015-02-02", "2015-02-03"
+    client = archive.client()
+    # Given exams with both images: as told, with too few, with too many, of another study, of another form
+    exams = [client.pushed(new_exam(images=2, day=day)) for _ in range(5)]
+    for exam in exams:
+        netdicom.stored(archive.dicom, [raw_of(one) for one in ct_slices(exam, 2)])
+    same, fewer, more, study, form = exams
+    # and one that came for another day than it is told for, and one that never came
+    moved = client.pushed(new_exam(images=2, day=other_day))
+    never = new_exam(day=day)
+
+    def line(exam: dict, **told: str) -> dict:
+        return {"hospitalCode": COUNTY, "examDate": day, "examClass": "CT", "examNo": exam["examNo"], **told}
+
+    answer = client.post(
+        "exam/uploadDetail",
+        [
+            line(same, studyUID=study_of(same), imageCount="2", applyNo=same["examInfo"]["applyNo"]),
+            line(fewer, studyUID=study_of(fewer), imageCount="3"),
+            line(more, imageCount="1"),
+            line(study, studyUID=study_of(same)),
+            line(form, applyNo="OTHER"),
+            line(moved),
+            line(never),
+        ],
+    )
+    assert answer.status == 0, answer
+
+    # When the day is reconciled, then each difference is named with its exam, and nothing else is
+    row = row_of(archive, day)
+    assert {one["examNo"]: one["why"] for one in row["unfinished"]} == {
+        fewer["examNo"]: ["imagesFewer"],
+        more["examNo"]: ["imagesMore"],
+        study["examNo"]: ["studyDiffers"],
+        form["examNo"]: ["applyNoDiffers"],
+        moved["examNo"]: ["dateDiffers"],
+        never["examNo"]: ["notRegistered"],
+    }
+    assert row["detailDiffers"] == 5, row
+    # and so it is in the operator's table
+    table = archive.command("reconcile", "--data", archive.data, "--from", day, "--to", day, "--hospital", COUNTY).stdout
+    assert f"{fewer['examNo']}  影像少于明细" in table
+    assert f"{moved['examNo']}  检查日期与明细不符" in table
+    assert "明细不符5" in table
+    # And a later list takes the earlier one's place
+    assert client.post("exam/uploadDetail", [line(fewer, imageCount="2")]).status == 0
+    row = row_of(archive, day)
+    assert (row["unfinished"], row["detailDiffers"]) == ([], 0), row
 
 
 def test_a_later_declaration_replaces_the_earlier(archive: Archive) -> None:

@@ -32,6 +32,11 @@ def binary() -> Path:
     return path
 
 
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, port = address.rsplit(":", 1)
+    return host, int(port)
+
+
 def free_port() -> int:
     """A port that nobody listens on now, for peers that the registry must name beforehand."""
     with socket.socket() as probe:
@@ -53,6 +58,7 @@ class Archive:
     process: subprocess.Popen | None = None
     http: str = ""
     dicom: tuple[str, int] = ("", 0)
+    dicom_tls: tuple[str, int] | None = None
     ready_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -97,8 +103,8 @@ class Archive:
         self.ready_s = time.monotonic() - began
         addresses = json.loads(line)
         self.http = f"http://{addresses['http']}"
-        host, port = addresses["dicom"].rsplit(":", 1)
-        self.dicom = (host, int(port))
+        self.dicom = _host_and_port(addresses["dicom"])
+        self.dicom_tls = _host_and_port(addresses["dicomTls"]) if "dicomTls" in addresses else None
         return self
 
     def _first_line(self, deadline: float) -> bytes:

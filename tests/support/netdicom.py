@@ -98,9 +98,9 @@ def store(dicom: tuple[str, int], instances: list[RawInstance], calling: str = "
     return answers
 
 
-def stored(dicom: tuple[str, int], instances: list[RawInstance]) -> None:
+def stored(dicom: tuple[str, int], instances: list[RawInstance], calling: str = "PYNETDICOM") -> None:
     """Stores what must be taken."""
-    answers = store(dicom, instances)
+    answers = store(dicom, instances, calling)
     assert [answer.Status for answer in answers] == [0x0000] * len(instances), answers
 
 

@@ -3,8 +3,8 @@
 //! The `rsa` crate decrypts with an exponentiation whose time depends on the key (RUSTSEC-2023-0071). Three things keep
 //! that from a caller: each decryption is blinded with fresh randomness, so its time says nothing about the message
 //! that was sent; every failure is answered at the same moment after the request came, whatever went wrong
-//! ([`crate::rest::get_token`]); and failures of one address are limited to some in a minute, where the attack needs
-//! many thousands.
+//! ([`crate::rest::get_token`]); and after some failures in a minute callers are refused or take turns
+//! ([`super::attempts`]), where the attack needs many thousands.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,6 +55,16 @@ pub enum SignFault {
     License(AppId),
     #[error("the orgId is not one of app {0}'s hospitals")]
     Organisation(AppId),
+}
+
+impl SignFault {
+    /// Whose key opened the sign.
+    pub fn app(&self) -> Option<&AppId> {
+        match self {
+            Self::OtherApp(app) | Self::License(app) | Self::Organisation(app) => Some(app),
+            Self::Unreadable | Self::NoKey | Self::Plaintext(_) => None,
+        }
+    }
 }
 
 /// A sign whose app and license match.
@@ -134,12 +144,12 @@ pub fn identify(
     cluster_key: &ClusterKey,
     registry: &Registry,
     sign: &[u8],
-    named: Option<&str>,
+    named: Option<&AppId>,
 ) -> Result<Identified, SignFault> {
     let apps = registry
         .apps
         .values()
-        .filter(|app| app.enabled && named.is_none_or(|id| app.id.as_str() == id));
+        .filter(|app| app.enabled && named.is_none_or(|id| app.id == *id));
     // The most telling of what went wrong: a key that fits and a wrong license say more than a key that does not fit.
     let mut fault = SignFault::NoKey;
     for app in apps.take(TRIED) {

@@ -1,4 +1,4 @@
-//! Pushed content: it stays in the log, and the views only say where (design §2).
+//! Pushed content: it stays in the log, and the views only say where.
 
 use yingku_core::contract::push::ExamPushedBody;
 use yingku_core::correction::{CorrectionAction, CorrectionMade};

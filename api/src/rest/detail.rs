@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use yingku_core::exam::{ExamRow, ReportState};
-use yingku_core::ids::{ExamKey, StudyUid};
+use yingku_core::ids::{ExamKey, StudyKey, StudyUid};
 use yingku_core::outcome::ErrorKind;
 use yingku_core::registry::Scope;
 use yingku_storage::archive::AuditEntry;
@@ -28,11 +28,7 @@ pub fn request_schema() -> Value {
             schema::text(32, "医院代码，与 examNo 同用时必填"),
         ),
         ("examNo", false, schema::text(32, "检查唯一流水号")),
-        (
-            "generation",
-            false,
-            schema::integer("流水号代次，缺省为最近一代"),
-        ),
+        ("generation", false, schema::generation()),
         (
             "studyUID",
             false,
@@ -109,7 +105,7 @@ fn read(call: &Call) -> Result<Asked, Failure> {
         return Ok(Asked::Study(uid));
     }
     let exam = params.exam();
-    let generation = params.parsed("generation", str::parse::<u16>);
+    let generation = params.generation();
     params.finish()?;
     let (hospital, exam_no) = exam.ok_or_else(super::params::incomplete)?;
     let key = ExamKey {
@@ -134,9 +130,7 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
         Asked::Study(uid) => {
             let mut rows = views.exams(&ExamSelector::Study(uid.clone()))?;
             rows.retain(|row| {
-                scope.has(&row.key.hospital)
-                    && row.withdrawn.is_none()
-                    && row.studies.iter().any(|study| study.uid == *uid)
+                scope.has(&row.key.hospital) && row.withdrawn.is_none() && row.has_study(uid)
             });
             rows.truncate(SHARED_LIMIT);
             rows
@@ -172,6 +166,7 @@ fn describe(
         views,
         registry: &registry,
         zone: call.zone(),
+        as_of: None,
     };
     let mut out = rows.whole(row)?;
     let body = content::at(call.archive(), row.position)?;
@@ -184,13 +179,17 @@ fn describe(
         pushed.remove("reportList");
     }
     let mut series = Vec::new();
-    for declared in &row.studies {
-        let Some(study) = rows.study(row, declared)? else {
+    for uid in row.own_studies() {
+        let key = StudyKey {
+            hospital: row.key.hospital.clone(),
+            study: uid.clone(),
+        };
+        let Some(study) = views.study(&key)? else {
             continue;
         };
         for one in study.series.iter().filter(|one| one.instances > 0) {
             series.push(json!({
-                "studyUID": declared.uid,
+                "studyUID": uid,
                 "seriesUID": one.uid,
                 "modality": one.facts.modality,
                 "number": one.facts.number,

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use yingku_core::dictionaries::{EXAM_CLASS, canonical_class};
-use yingku_core::exam::{DeclaredStudy, ExamRow, ReportState};
-use yingku_core::ids::StudyKey;
-use yingku_core::instance::{ImageCounts, StudyRow};
-use yingku_core::reconcile::{ImageState, StudyState, image_state, images_of};
+use yingku_core::exam::{ExamRow, ReportState};
+use yingku_core::ids::{Position, StudyKey, StudyUid};
+use yingku_core::instance::ImageCounts;
+use yingku_core::reconcile::{ImageState, StudyState, images_of};
 use yingku_core::registry::Registry;
 use yingku_core::time::Zone;
 use yingku_storage::views::Views;
@@ -19,6 +19,8 @@ pub struct Rows<'a> {
     pub views: &'a Views,
     pub registry: &'a Registry,
     pub zone: Zone,
+    /// Images that came before this position; `None`: all.
+    pub as_of: Option<Position>,
 }
 
 impl Rows<'_> {
@@ -43,14 +45,18 @@ impl Rows<'_> {
     /// What may be shown of a withdrawn exam as well: no patient.
     pub fn brief(&self, row: &ExamRow) -> Result<Map<String, Value>, Failure> {
         let class = canonical_class(&self.registry.settings.class_aliases, &row.class);
-        let mut studies = Vec::with_capacity(row.studies.len());
-        let mut states = Vec::with_capacity(row.studies.len());
-        for declared in &row.studies {
-            let counts = self
-                .study(row, declared)?
-                .map_or(ImageCounts::default(), |study| study.counts());
-            let state = images_of(declared, counts);
-            states.push(state);
+        let mut declared = Vec::with_capacity(row.studies.len());
+        for study in &row.studies {
+            declared.push((study, self.counts(row, &study.uid)?));
+        }
+        let mut given = Vec::new();
+        for uid in row.given() {
+            given.push((uid, self.counts(row, uid)?));
+        }
+        let all_given = given.iter().map(|(_, counts)| *counts).sum();
+        let (states, images) = images_of(&declared, all_given);
+        let mut studies = Vec::with_capacity(declared.len() + given.len());
+        for ((declared, counts), state) in declared.into_iter().zip(states) {
             studies.push(json!({
                 "studyUID": declared.uid,
                 "accessionNo": declared.accession_no,
@@ -59,9 +65,21 @@ impl Rows<'_> {
                 "state": study_state(state),
                 "surplus": matches!(state, StudyState::Reached { surplus: true }),
                 "foreign": declared.foreign,
+                "moved": row.moved.contains(&declared.uid),
             }));
         }
-        let images = image_state(states);
+        for (uid, counts) in given {
+            studies.push(json!({
+                "studyUID": uid,
+                "accessionNo": null,
+                "declared": null,
+                "received": counts,
+                "state": study_state(StudyState::Uncounted),
+                "surplus": false,
+                "foreign": false,
+                "moved": true,
+            }));
+        }
         let mut out = fields(json!({
             "hospitalCode": row.key.hospital,
             "examNo": row.key.exam_no,
@@ -88,19 +106,16 @@ impl Rows<'_> {
         Ok(out)
     }
 
-    /// The study that counts for an exam, as its hospital holds it.
-    pub fn study(
-        &self,
-        row: &ExamRow,
-        declared: &DeclaredStudy,
-    ) -> Result<Option<StudyRow>, Failure> {
-        if declared.foreign || row.withdrawn.is_some() {
-            return Ok(None);
+    /// Images of a study that count for an exam.
+    fn counts(&self, row: &ExamRow, uid: &StudyUid) -> Result<ImageCounts, Failure> {
+        if row.withdrawn.is_some() || !row.own_studies().any(|own| own == uid) {
+            return Ok(ImageCounts::default());
         }
-        Ok(self.views.study(&StudyKey {
+        let key = StudyKey {
             hospital: row.key.hospital.clone(),
-            study: declared.uid.clone(),
-        })?)
+            study: uid.clone(),
+        };
+        Ok(self.views.image_counts(&key, self.as_of)?)
     }
 }
 
@@ -213,6 +228,13 @@ pub fn row_schema() -> Value {
                     "foreign",
                     true,
                     schema::boolean("影像归其他检查 (images are another exam's)"),
+                ),
+                (
+                    "moved",
+                    true,
+                    schema::boolean(
+                        "由管理员归入本检查；其影像计入所声明的图像数 (an operator moved it here)",
+                    ),
                 ),
             ])),
         ),

@@ -1,9 +1,11 @@
 //! `POST /v1/auth/getToken` (§2.2, R3, R4): a token for a sign.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use yingku_core::ids::AppId;
 use yingku_core::outcome::{ErrorKind, Outcome};
 use yingku_core::registry::{App, Registry};
 
@@ -58,19 +60,22 @@ pub fn result_schema() -> Value {
 
 pub async fn handle(call: Call) -> Result<Answer, Failure> {
     let started = Instant::now();
-    if call.api.sign_failures.is_blocked(call.address) {
-        return Err(Failure::new(
-            ErrorKind::TooMany,
-            "sign-failures",
-            "签名错误次数过多，请稍后再试 (too many invalid signs from this address: try again later)",
-        ));
-    }
+    let attempts = &call.api.sign_attempts;
     let identified = match identify(&call).await {
-        Ok(identified) => identified,
-        Err(failure) => {
-            call.api.sign_failures.count(call.address);
+        Ok(identified) => {
+            attempts.opened(call.address, &identified.0.id).await?;
+            attempts.succeeded(call.address, &identified.0.id);
+            identified
+        }
+        Err(Unidentified::Other(failure)) => return Err(failure),
+        Err(Unidentified::Fault(fault)) => {
+            let app = fault.app();
+            if let Some(app) = app {
+                attempts.opened(call.address, app).await?;
+            }
+            attempts.failed(call.address, app);
             tokio::time::sleep_until(next_floor(started)).await;
-            return Err(failure);
+            return Err(invalid_sign(&fault, call.address));
         }
     };
     let (app, sign, identified) = identified;
@@ -89,58 +94,83 @@ fn next_floor(started: Instant) -> Instant {
     started + FLOOR.saturating_mul(u32::try_from(passed).unwrap_or(u32::MAX))
 }
 
-/// Everything up to the match of app and license: one message for whatever is wrong.
-async fn identify(call: &Call) -> Result<(App, Vec<u8>, Identified), Failure> {
-    let refuse = |fault: SignFault| {
-        let rule = match &fault {
-            SignFault::Unreadable => "sign-unreadable",
-            SignFault::NoKey => "sign-key",
-            SignFault::Plaintext(_) => "sign-plaintext",
-            SignFault::OtherApp(_) => "sign-app",
-            SignFault::License(_) => "sign-license",
-            SignFault::Organisation(_) => "sign-org",
-        };
-        let mut failure = Failure::new(ErrorKind::Invalid, rule, INVALID_SIGN)
-            .at("sign")
-            .because(fault.to_string());
-        failure.source = Some(match &fault {
-            SignFault::OtherApp(app) | SignFault::License(app) | SignFault::Organisation(app) => {
-                format!("app:{app}")
-            }
-            _ => format!("address:{}", network(call.address)),
-        });
-        failure
+/// Why no app was made out.
+enum Unidentified {
+    Fault(SignFault),
+    /// Nothing that the sign can help.
+    Other(Failure),
+}
+
+impl From<SignFault> for Unidentified {
+    fn from(fault: SignFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Failure> for Unidentified {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+/// One message for whatever is wrong; the digest has the reason.
+fn invalid_sign(fault: &SignFault, address: IpAddr) -> Failure {
+    let rule = match fault {
+        SignFault::Unreadable => "sign-unreadable",
+        SignFault::NoKey => "sign-key",
+        SignFault::Plaintext(_) => "sign-plaintext",
+        SignFault::OtherApp(_) => "sign-app",
+        SignFault::License(_) => "sign-license",
+        SignFault::Organisation(_) => "sign-org",
     };
-    let unreadable = || refuse(SignFault::Unreadable);
-    let (sign, named) = {
-        let text = text(&call.body, call.charset.as_deref()).map_err(|_| unreadable())?;
-        let mut params = Params::read(&text).map_err(|_| unreadable())?;
-        let sign = params
-            .text("sign", sign::LIMIT_CHARS * 2)
-            .ok_or_else(unreadable)?;
-        let named = params.text("appId", 64).or_else(|| call.app_hint.clone());
-        (sign::decode(&sign).ok_or_else(unreadable)?, named)
-    };
-    let decrypting = call.api.decrypting.clone();
+    let mut failure = Failure::new(ErrorKind::Invalid, rule, INVALID_SIGN)
+        .at("sign")
+        .because(fault.to_string());
+    failure.source = Some(match fault.app() {
+        Some(app) => format!("app:{app}"),
+        None => format!("address:{}", network(address)),
+    });
+    failure
+}
+
+/// The sign's bytes and the app that the request names; `None`: there is no sign.
+fn read(call: &Call) -> Option<(Vec<u8>, Option<AppId>)> {
+    let text = text(&call.body, call.charset.as_deref()).ok()?;
+    let mut params = Params::read(&text).ok()?;
+    let sign = params.text("sign", sign::LIMIT_CHARS * 2)?;
+    let named = params.text("appId", 64).or_else(|| call.app_hint.clone());
+    Some((
+        sign::decode(&sign)?,
+        named.and_then(|id| AppId::new(id).ok()),
+    ))
+}
+
+/// Everything up to the match of app and license.
+async fn identify(call: &Call) -> Result<(App, Vec<u8>, Identified), Unidentified> {
+    let (sign, named) = read(call).ok_or(SignFault::Unreadable)?;
+    let api: &Api = &call.api;
+    api.sign_attempts
+        .begin(call.address, named.as_ref())
+        .await?;
+    let decrypting = api.decrypting.clone();
     let _place = decrypting
         .acquire_owned()
         .await
         .map_err(|error| Failure::internal(&error))?;
-    let api: &Api = &call.api;
     let (keys, cluster_key) = (api.private_keys.clone(), api.archive.key().clone());
     let registry = call.registry.clone();
     let (sign, found) = blocking(move || {
-        let found = sign::identify(&keys, &cluster_key, &registry, &sign, named.as_deref());
+        let found = sign::identify(&keys, &cluster_key, &registry, &sign, named.as_ref());
         Ok((sign, found))
     })
     .await?;
-    let identified = found.map_err(refuse)?;
+    let identified = found?;
     let app = call.registry.apps.get(&identified.app).cloned();
-    let app = app.ok_or_else(|| refuse(SignFault::NoKey))?;
+    let app = app.ok_or(SignFault::NoKey)?;
     if let Some(org) = &identified.org
         && !has_org(&call.registry, &app, org)
     {
-        return Err(refuse(SignFault::Organisation(app.id.clone())));
+        return Err(SignFault::Organisation(app.id).into());
     }
     Ok((app, sign, identified))
 }

@@ -24,21 +24,13 @@ pub fn request_schema() -> Value {
     schema::object(&[
         ("hospitalCode", true, schema::text(32, "医院代码")),
         ("examNo", true, schema::text(32, "检查唯一流水号")),
-        (
-            "generation",
-            false,
-            schema::integer("流水号代次，缺省为最近一代"),
-        ),
+        ("generation", false, schema::generation()),
         (
             "asOf",
             false,
             schema::text(32, "时刻；只含此前的版本 (versions up to this moment)"),
         ),
-        (
-            "pageNo",
-            false,
-            schema::integer("页号，从 1 起；每页 50 行，先来的在前"),
-        ),
+        ("pageNo", false, schema::page_no()),
     ])
 }
 
@@ -109,9 +101,9 @@ fn read(call: &Call) -> Result<Asked, Failure> {
     let text = text(&call.body, call.charset.as_deref())?;
     let mut params = Params::read(&text)?;
     let exam = params.exam();
-    let generation = params.parsed("generation", str::parse::<u16>);
+    let generation = params.generation();
     let as_of_ms = params.moment("asOf", &call.zone());
-    let page_no = params.parsed("pageNo", str::parse::<u64>);
+    let page_no = params.page_no();
     params.finish()?;
     let (hospital, exam_no) = exam.ok_or_else(incomplete)?;
     Ok(Asked {
@@ -119,7 +111,7 @@ fn read(call: &Call) -> Result<Asked, Failure> {
         exam_no,
         generation,
         as_of_ms,
-        page_no: page_no.unwrap_or(1).max(1),
+        page_no,
     })
 }
 
@@ -149,6 +141,7 @@ fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
         views: &views,
         registry: &registry,
         zone: call.zone(),
+        as_of,
     };
     // What is withdrawn now is hidden as of any moment.
     let state = if hidden || last.row.withdrawn.is_some() {
@@ -202,6 +195,7 @@ fn describe(
         "reportStateName": report_name(line.row.report),
         "flags": line.row.flags,
         "studies": line.row.studies.iter().map(|study| &study.uid).collect::<Vec<_>>(),
+        "moved": line.row.moved,
     });
     let Some(fields) = out.as_object_mut() else {
         return Ok(out);

@@ -1,6 +1,7 @@
 //! Reading the flat requests of our own operations, as leniently as a push (R5) and with every fault named (R2).
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use yingku_core::contract::json::{self, Json};
 use yingku_core::contract::{Fault, Refused, Rule};
@@ -8,6 +9,12 @@ use yingku_core::ids::{ExamNo, HospitalCode};
 use yingku_core::time::{LocalDateTime, Zone};
 
 use crate::error::Failure;
+
+/// No typed field is longer; a longer text says so instead of what its parser makes of it.
+const LIMIT: usize = 256;
+
+/// The last page that can be asked for: far beyond what an archive has.
+pub const PAGE_NO_LIMIT: u64 = 1_000_000_000;
 
 /// Fields of one request, read one by one; [`Params::finish`] answers with all that is wrong.
 pub struct Params<'a> {
@@ -109,13 +116,11 @@ impl<'a> Params<'a> {
         key: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        /// No typed field is longer; a longer text says so instead of what its parser makes of it.
-        const LIMIT: usize = 256;
         let text = self.text(key, LIMIT)?;
         match parse(&text) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.fault(key, Rule::Format, format!("格式错误：{error}"));
+                self.fault(key, Rule::Format, format!("格式错误，请改正：{error}"));
                 None
             }
         }
@@ -134,6 +139,37 @@ impl<'a> Params<'a> {
         value
     }
 
+    /// A whole number within a range, both ends included.
+    pub fn number(&mut self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        let text = self.text(key, LIMIT)?;
+        if let Some(number) = text.parse().ok().filter(|number| range.contains(number)) {
+            return Some(number);
+        }
+        let (least, most) = range.into_inner();
+        self.faults.push(Fault {
+            limit: Some(format!("{least}-{most}")),
+            ..fault(
+                key,
+                Rule::Number,
+                format!(
+                    "应为 {least} 至 {most} 的整数，请改正 (must be a whole number from {least} to {most})"
+                ),
+            )
+        });
+        None
+    }
+
+    /// A number of a hospital's numbering: the first is 0.
+    pub fn generation(&mut self) -> Option<u16> {
+        let number = self.number("generation", 0..=u64::from(u16::MAX));
+        number.and_then(|number| u16::try_from(number).ok())
+    }
+
+    /// From 1 on.
+    pub fn page_no(&mut self) -> u64 {
+        self.number("pageNo", 1..=PAGE_NO_LIMIT).unwrap_or(1)
+    }
+
     pub fn hospital(&mut self) -> Option<HospitalCode> {
         self.parsed("hospitalCode", |text| HospitalCode::new(text))
     }
@@ -150,7 +186,7 @@ impl<'a> Params<'a> {
         self.parsed(key, |text| match text {
             "true" | "1" => Ok(true),
             "false" | "0" => Ok(false),
-            _ => Err("true / false"),
+            _ => Err("应为 true 或 false (must be true or false)"),
         })
         .unwrap_or(false)
     }

@@ -1,8 +1,7 @@
 //! `POST /v1/exam/query`: exams by number, study, date, class and status, newest first, page by page.
 //!
 //! A page token is (position, sort key of the last row): rows first seen after that position are left out, and the sort
-//! key never changes, so nothing that is there throughout is missed or repeated; rows show their current state
-//! (design §4).
+//! key never changes, so nothing that is there throughout is missed or repeated; rows show their current state.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -71,9 +70,9 @@ pub fn request_schema() -> Value {
         (
             "pageSize",
             false,
-            schema::integer("每页行数，至多 200，缺省 20"),
+            schema::number(1..=PAGE_SIZE_LIMIT, "每页行数，缺省 20"),
         ),
-        ("pageNo", false, schema::integer("页号，从 1 起")),
+        ("pageNo", false, schema::page_no()),
         (
             "pageToken",
             false,
@@ -160,17 +159,13 @@ fn read(call: &Call) -> Result<Asked, Failure> {
         class: params.text("examClass", NUMBER_LIMIT),
         status: params.parsed("examStatus", |text| match text {
             "50" | "60" | "65" | "70" => Ok(text.parse().unwrap_or_default()),
-            _ => Err("50, 60, 65, 70"),
+            _ => Err("应为 50、60、65、70 之一 (must be 50, 60, 65 or 70)"),
         }),
         include_withdrawn: params.flag("includeWithdrawn"),
         page_size: params
-            .parsed("pageSize", str::parse::<u64>)
-            .unwrap_or(PAGE_SIZE)
-            .clamp(1, PAGE_SIZE_LIMIT),
-        page_no: params
-            .parsed("pageNo", str::parse::<u64>)
-            .unwrap_or(1)
-            .max(1),
+            .number("pageSize", 1..=PAGE_SIZE_LIMIT)
+            .unwrap_or(PAGE_SIZE),
+        page_no: params.page_no(),
         token: None,
     };
     if !asked.narrows() {
@@ -269,10 +264,7 @@ impl Asked {
                 .iter()
                 .any(|found| *found == no)
             })
-            && self
-                .study
-                .as_ref()
-                .is_none_or(|uid| row.studies.iter().any(|study| study.uid == *uid))
+            && self.study.as_ref().is_none_or(|uid| row.has_study(uid))
             && self
                 .from
                 .as_deref()
@@ -369,6 +361,7 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
         views: &views,
         registry: &registry,
         zone: call.zone(),
+        as_of: None,
     };
     let found = page
         .into_iter()

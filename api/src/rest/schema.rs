@@ -1,7 +1,11 @@
 //! JSON schemas of requests and answers, for OpenAPI: made from the contract's field tables where there is one.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value, json};
 use yingku_core::contract::fields::{Field, Format, Kind};
+
+use super::params::PAGE_NO_LIMIT;
 
 /// An object with its properties: name, required, schema.
 pub fn object(properties: &[(&str, bool, Value)]) -> Value {
@@ -27,6 +31,23 @@ pub fn text(limit: usize, description: &str) -> Value {
 
 pub fn integer(description: &str) -> Value {
     json!({ "type": "integer", "description": description })
+}
+
+/// A whole number within a range, both ends included.
+pub fn number(range: RangeInclusive<u64>, description: &str) -> Value {
+    let (least, most) = range.into_inner();
+    json!({ "type": "integer", "minimum": least, "maximum": most, "description": description })
+}
+
+pub fn page_no() -> Value {
+    number(1..=PAGE_NO_LIMIT, "页号，从 1 起，缺省 1")
+}
+
+pub fn generation() -> Value {
+    number(
+        0..=u64::from(u16::MAX),
+        "流水号代次，首代为 0；缺省为最新一代 (generation of numbers)",
+    )
 }
 
 pub fn boolean(description: &str) -> Value {

@@ -127,16 +127,18 @@ fn answer(
     would: Option<String>,
 ) -> Answer {
     let valid = faults.is_empty();
-    let mut result = json!({
-        "valid": valid,
-        "faults": faults,
-        "warnings": warnings.iter().map(fault_json).collect::<Vec<_>>(),
-        "hospitalMode": mode,
-    });
-    if let (Some(would), Some(result)) = (would, result.as_object_mut()) {
-        result.insert("would".to_owned(), Value::String(would));
-    }
-    let mut answer = Answer::new(message).with_result(result);
+    let warnings: Vec<Value> = warnings.iter().map(fault_json).collect();
+    let members = [
+        ("valid", Some(json!(valid))),
+        ("faults", Some(Value::Array(faults))),
+        ("warnings", Some(Value::Array(warnings))),
+        ("hospitalMode", mode.map(|mode| json!(mode))),
+        ("would", would.map(Value::String)),
+    ];
+    // A member without a value is left out: the documented types have no null.
+    let members = members.into_iter();
+    let result = members.filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let mut answer = Answer::new(message).with_result(Value::Object(result.collect()));
     answer.status = (!valid).then_some(REFUSED);
     answer
 }

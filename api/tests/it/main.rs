@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod documents;
+mod faults;
 mod house;
 mod push;
 mod reading;

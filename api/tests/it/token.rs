@@ -109,20 +109,47 @@ async fn an_app_that_requires_time_is_told_so() {
     assert!(without.message().contains("时间"));
 }
 
-#[tokio::test]
-async fn an_address_that_fails_too_often_waits() {
-    let house = House::with(ApiConfig {
+fn strict() -> ApiConfig {
+    ApiConfig {
         max_sign_failures: 2,
+        sign_turn_time: Duration::from_millis(10),
         ..ApiConfig::default()
-    })
-    .await;
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_fails_too_often_waits_and_its_neighbours_do_not() {
+    let house = House::with(strict()).await;
+    let neighbour = house.app("neighbour", Scope::all());
+    house.change(vec![RegistryChange::PutApp(neighbour)]).await;
+    // Given an app whose license was wrong too often
     for _ in 0..2 {
+        let wrong = house.get_token(&sign("demo-pacs,350006,wrong")).await;
+        assert_eq!((wrong.http.as_u16(), wrong.status()), (200, 1));
+    }
+    // Then it waits, with the right license and with a wrong one
+    for license in ["demo-license", "wrong"] {
+        let sign = sign(&format!("demo-pacs,350006,{license}"));
+        let answer = house.get_token(&sign).await;
+        assert_eq!(answer.http, 429, "{license}");
+    }
+    // And another app from the same address does not
+    let other = house
+        .get_token(&sign("neighbour,350006,demo-license"))
+        .await;
+    assert_eq!(other.status(), 0, "{}", other.json);
+}
+
+#[tokio::test]
+async fn a_stranger_who_sends_nonsense_locks_nobody_out() {
+    let house = House::with(strict()).await;
+    for _ in 0..4 {
         assert_eq!(house.get_token("AAAA").await.http, 200);
     }
-    let third = house
+    let answer = house
         .get_token(&sign("demo-pacs,350006,demo-license"))
         .await;
-    assert_eq!(third.http, 429);
+    assert_eq!(answer.status(), 0, "{}", answer.json);
 }
 
 #[tokio::test]

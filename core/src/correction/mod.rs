@@ -1,8 +1,11 @@
-//! Corrections: what a person rules about exams and images. Nothing is destroyed; every ruling can be undone.
+//! Corrections: what a person rules about exams and images. Nothing is destroyed. All but two can be undone: an undoing is
+//! undone by making the correction again, and a new generation of numbers stays open.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ExamKey, Position, SopInstanceUid, StudyKey, StudyUid};
+use crate::exam::ExamRow;
+use crate::finding::FindingRow;
+use crate::ids::{ExamKey, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid};
 use crate::instance::StudyClaims;
 
 /// Longest reason, in characters; a reason is required (it is shown in the exam's history).
@@ -77,9 +80,21 @@ pub struct CorrectionRow {
 pub enum Before {
     Nothing,
     Hidden(Vec<SopInstanceUid>),
-    /// Claims of the study UID before, and the study's key before.
     Claims {
         study: StudyUid,
         claims: StudyClaims,
+        /// The exam that the study was given to.
+        given: Option<ExamKey>,
+        /// The hospital whose images went to another one.
+        from: Option<HospitalCode>,
+    },
+    /// An exam's earlier version, and the list's line of the push that became the next.
+    Version {
+        listed: FindingRow,
+        exam: Box<ExamRow>,
+    },
+    /// Nothing: a refused push became this exam.
+    Registered {
+        exam: ExamKey,
     },
 }

@@ -1,17 +1,17 @@
 //! Stored instances, in log order. They lie durable in a pack, so nothing is refused here: they are matched again and
-//! shown, or held and listed (design §3).
+//! shown, or held and listed.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
-use super::Context;
+use super::known::{Found, Known};
+use super::{Context, held, past, settle_finding};
 use crate::exam::ExamRow;
 use crate::finding::{FindingKey, FindingKind, FindingRow};
-use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey, StudyUid};
+use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey};
 use crate::instance::doubt;
 use crate::instance::{
-    CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, HeldGroup, HoldReason, InstancesStored, Match,
-    SERIES_LIMIT, SeriesGroup, SeriesRow, StoredInstance, StudyRow, is_image_class, match_instance,
+    CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, HoldReason, InstanceKey, InstancesStored,
+    Match, SERIES_LIMIT, SeriesGroup, SeriesRow, StudyRow, is_image_class, match_instance,
 };
 use crate::outcome::Outcome;
 use crate::registry::Scope;
@@ -22,6 +22,7 @@ pub fn stored<S: State>(
     context: Context<'_>,
     body: &InstancesStored,
 ) -> Result<Outcome, StateError> {
+    work.changes.pack = Some(body.pack);
     for group in &body.groups {
         let arrival = Arrival {
             pack: body.pack,
@@ -37,7 +38,7 @@ pub fn stored<S: State>(
                 show(work, context, arrival, &study, group)?;
                 doubt_of_study(work, context, &study)?;
             }
-            Err(reason) => hold(work, arrival, group, reason)?,
+            Err(reason) => held::hold(work, arrival, group, reason)?,
         }
     }
     Ok(Outcome::Done)
@@ -45,14 +46,14 @@ pub fn stored<S: State>(
 
 /// Where and when instances arrived: for held ones that is before they are shown.
 #[derive(Clone, Copy)]
-struct Arrival {
-    pack: PackId,
-    position: Position,
-    time_ms: i64,
+pub(super) struct Arrival {
+    pub(super) pack: PackId,
+    pub(super) position: Position,
+    pub(super) time_ms: i64,
 }
 
 /// The hospital whose study the group belongs to, or why it is held.
-fn destination<S: State>(
+pub(super) fn destination<S: State>(
     work: &Work<'_, S>,
     group: &SeriesGroup,
 ) -> Result<Result<HospitalCode, HoldReason>, StateError> {
@@ -71,79 +72,8 @@ fn destination<S: State>(
     })
 }
 
-fn hold<S: State>(
-    work: &mut Work<'_, S>,
-    arrival: Arrival,
-    group: &SeriesGroup,
-    reason: HoldReason,
-) -> Result<(), StateError> {
-    let mut held = work.held(&group.study_uid)?;
-    let mut known: HashSet<(SopInstanceUid, [u8; 16])> = held
-        .groups
-        .iter()
-        .flat_map(|held| &held.group.instances)
-        .map(|instance| (instance.image.sop_instance.clone(), instance.digest))
-        .collect();
-    let fresh: Vec<StoredInstance> = group
-        .instances
-        .iter()
-        .filter(|instance| known.insert((instance.image.sop_instance.clone(), instance.digest)))
-        .cloned()
-        .collect();
-    if fresh.is_empty() {
-        return Ok(());
-    }
-    held.groups.push(HeldGroup {
-        pack: arrival.pack,
-        position: arrival.position,
-        time_ms: arrival.time_ms,
-        reason,
-        group: SeriesGroup {
-            instances: fresh,
-            ..group.clone()
-        },
-    });
-    work.put_held(group.study_uid.clone(), held);
-    Ok(())
-}
-
-/// Shows held instances of a study that match now. How many.
-pub(super) fn adopt<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-    study_uid: &StudyUid,
-) -> Result<u32, StateError> {
-    let held = work.held(study_uid)?;
-    if held.groups.is_empty() {
-        return Ok(0);
-    }
-    let mut left = crate::instance::HeldStudy::default();
-    let mut adopted = 0usize;
-    for group in held.groups {
-        match destination(work, &group.group)? {
-            Ok(hospital) => {
-                let study = StudyKey {
-                    hospital,
-                    study: study_uid.clone(),
-                };
-                // Shown from this record on, so that a question about the past does not see them.
-                let arrival = Arrival {
-                    pack: group.pack,
-                    position: context.position,
-                    time_ms: context.time_ms,
-                };
-                show(work, context, arrival, &study, &group.group)?;
-                adopted += group.group.instances.len();
-            }
-            Err(reason) => left.groups.push(HeldGroup { reason, ..group }),
-        }
-    }
-    work.put_held(study_uid.clone(), left);
-    Ok(u32::try_from(adopted).unwrap_or(u32::MAX))
-}
-
 /// Adds a group's instances to its study, each SOP Instance UID once.
-fn show<S: State>(
+pub(super) fn show<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     arrival: Arrival,
@@ -163,7 +93,8 @@ fn show<S: State>(
         }
     };
     row.last_time_ms = row.last_time_ms.max(context.time_ms);
-    let mut known = Known::of(work, &row)?;
+    let listed = row.is_listed();
+    let mut known = Known::of(work, &row, key)?;
     let Some(series) = series_index(&mut row, group) else {
         overflow(work, context, key);
         return Ok(());
@@ -171,13 +102,14 @@ fn show<S: State>(
     let mut writer = SeriesWriter::open(work, &row, series)?;
     for instance in &group.instances {
         let uid = &instance.image.sop_instance;
-        if known.has(uid, &instance.digest) {
-            continue;
-        }
-        let further = known.names(uid);
+        let further = match known.find(work, uid, &instance.digest)? {
+            Found::Same => continue,
+            Found::Other => true,
+            Found::Nothing => false,
+        };
         known.add(uid, instance.digest);
         if further {
-            further_version(work, context, key, uid);
+            further_version(work, context, key, uid)?;
         }
         let entry = ChunkEntry {
             stored: instance.clone(),
@@ -191,7 +123,24 @@ fn show<S: State>(
         writer.push(work, entry);
     }
     writer.close(work, &mut row);
+    if row.is_listed() && !listed {
+        list(work, &row)?;
+    }
     work.put_study(before, Some(row));
+    Ok(())
+}
+
+/// Lists the instances of a study that has just grown large.
+fn list<S: State>(work: &mut Work<'_, S>, row: &StudyRow) -> Result<(), StateError> {
+    let mut lines = Vec::new();
+    for_each_chunk(work, row, |at, chunk| {
+        let place = at.place();
+        let keys = chunk.entries.iter();
+        lines.extend(keys.map(|entry| (InstanceKey::of(&row.key, entry), place)));
+    })?;
+    for (key, place) in lines {
+        work.put_place(key, Some(place));
+    }
     Ok(())
 }
 
@@ -203,8 +152,10 @@ fn new_study(key: &StudyKey, context: Context<'_>, group: &SeriesGroup) -> Study
         last_time_ms: context.time_ms,
         patient: group.patient.clone(),
         study: group.study.clone(),
+        given: None,
         series: Vec::new(),
         bytes: 0,
+        counted: None,
     }
 }
 
@@ -232,42 +183,7 @@ fn series_index(row: &mut StudyRow, group: &SeriesGroup) -> Option<usize> {
     Some(row.series.len() - 1)
 }
 
-/// SOP Instance UIDs that the study holds already, in all of its series.
-/// Nearly all of them have one digest; the others follow it.
-struct Known(HashMap<SopInstanceUid, ([u8; 16], Vec<[u8; 16]>)>);
-
-impl Known {
-    fn of<S: State>(work: &Work<'_, S>, row: &StudyRow) -> Result<Self, StateError> {
-        let mut known = Self(HashMap::new());
-        for_each_chunk(work, row, |_, chunk| {
-            for entry in chunk.entries {
-                known.add(&entry.stored.image.sop_instance, entry.stored.digest);
-            }
-        })?;
-        Ok(known)
-    }
-
-    fn add(&mut self, uid: &SopInstanceUid, digest: [u8; 16]) {
-        match self.0.entry(uid.clone()) {
-            Entry::Vacant(place) => {
-                place.insert((digest, Vec::new()));
-            }
-            Entry::Occupied(mut known) => known.get_mut().1.push(digest),
-        }
-    }
-
-    fn has(&self, uid: &SopInstanceUid, digest: &[u8; 16]) -> bool {
-        self.0
-            .get(uid)
-            .is_some_and(|(first, others)| first == digest || others.contains(digest))
-    }
-
-    fn names(&self, uid: &SopInstanceUid) -> bool {
-        self.0.contains_key(uid)
-    }
-}
-
-fn for_each_chunk<S: State>(
+pub(super) fn for_each_chunk<S: State>(
     work: &Work<'_, S>,
     row: &StudyRow,
     mut visit: impl FnMut(ChunkKey, Chunk),
@@ -294,6 +210,7 @@ fn chunk_key(study: &StudyKey, series: usize, chunk: u32) -> ChunkKey {
 /// The last chunk of one series, open for more entries; counts of what it adds.
 struct SeriesWriter {
     key: StudyKey,
+    listed: bool,
     series: usize,
     chunks: u32,
     open: Chunk,
@@ -316,6 +233,7 @@ impl SeriesWriter {
         chunks = chunks.max(1);
         Ok(Self {
             key: row.key.clone(),
+            listed: row.is_listed(),
             series,
             chunks,
             open,
@@ -335,12 +253,19 @@ impl SeriesWriter {
             image,
             entry.image().sop_class.clone(),
         ));
+        if self.listed {
+            let place = self.at().place();
+            work.put_place(InstanceKey::of(&self.key, &entry), Some(place));
+        }
         self.open.entries.push(entry);
     }
 
+    fn at(&self) -> ChunkKey {
+        chunk_key(&self.key, self.series, self.chunks.saturating_sub(1))
+    }
+
     fn flush<S: State>(&mut self, work: &mut Work<'_, S>) {
-        let at = chunk_key(&self.key, self.series, self.chunks.saturating_sub(1));
-        work.put_chunk(at, Some(std::mem::take(&mut self.open)));
+        work.put_chunk(self.at(), Some(std::mem::take(&mut self.open)));
     }
 
     fn close<S: State>(mut self, work: &mut Work<'_, S>, row: &mut StudyRow) {
@@ -376,6 +301,7 @@ fn overflow<S: State>(work: &mut Work<'_, S>, context: Context<'_>, key: &StudyK
         },
         Some(FindingRow {
             position: context.position,
+            since: context.position,
             time_ms: context.time_ms,
             exams: Vec::new(),
             detail: vec![format!("more than {SERIES_LIMIT} series")],
@@ -383,25 +309,33 @@ fn overflow<S: State>(work: &mut Work<'_, S>, context: Context<'_>, key: &StudyK
     );
 }
 
+/// Lists it, since when it first was so.
 fn further_version<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
-    key: &StudyKey,
+    study: &StudyKey,
     uid: &SopInstanceUid,
-) {
-    work.put_finding(
-        FindingKey {
-            kind: FindingKind::FurtherVersion,
-            hospital: key.hospital.clone(),
-            subject: format!("{}/{uid}", key.study),
-        },
-        Some(FindingRow {
+) -> Result<(), StateError> {
+    let key = further_version_of(study, uid);
+    if work.finding(&key)?.is_none() {
+        let row = FindingRow {
             position: context.position,
+            since: context.position,
             time_ms: context.time_ms,
             exams: Vec::new(),
             detail: vec!["bytes".to_owned()],
-        }),
-    );
+        };
+        work.put_finding(key, Some(row));
+    }
+    Ok(())
+}
+
+fn further_version_of(study: &StudyKey, uid: &SopInstanceUid) -> FindingKey {
+    FindingKey {
+        kind: FindingKind::FurtherVersion,
+        hospital: study.hospital.clone(),
+        subject: format!("{study}/{uid}"),
+    }
 }
 
 /// Instances of a study to hide or show, and those that changed.
@@ -414,6 +348,7 @@ pub(super) fn set_hidden<S: State>(
     let Some(before) = work.study(key)? else {
         return Ok(Vec::new());
     };
+    past::keep(work, key)?;
     let mut chunks = Vec::new();
     for_each_chunk(work, &before, |at, chunk| chunks.push((at, chunk)))?;
     let mut row = before.clone();
@@ -472,10 +407,16 @@ pub(super) fn remove_study<S: State>(
     let Some(row) = work.study(key)? else {
         return Ok(());
     };
-    let mut keys = Vec::new();
-    for_each_chunk(work, &row, |at, _| keys.push(at))?;
-    for at in keys {
+    if row.counted.is_some() {
+        past::keep(work, key)?;
+    }
+    let mut chunks = Vec::new();
+    for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
+    for (at, chunk) in chunks {
         work.put_chunk(at, None);
+        for entry in chunk.entries.iter().filter(|_| row.is_listed()) {
+            work.put_place(InstanceKey::of(key, entry), None);
+        }
     }
     work.put_study(Some(row), None);
     Ok(())
@@ -494,12 +435,19 @@ pub(super) fn rehome<S: State>(
     let Some(row) = work.study(from)? else {
         return Ok(());
     };
-    let mut chunks = Vec::new();
-    for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
     let target = StudyKey {
         hospital: to.clone(),
         study: from.study.clone(),
     };
+    past::keep(work, from)?;
+    past::keep(work, &target)?;
+    let mut chunks = Vec::new();
+    for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
+    let entries = chunks.iter().flat_map(|(_, chunk)| &chunk.entries);
+    for entry in entries.filter(|entry| entry.further) {
+        let key = further_version_of(from, &entry.image().sop_instance);
+        settle_finding(work, context, key)?;
+    }
     for (at, chunk) in chunks {
         let Some(series) = usize::try_from(at.series)
             .ok()
@@ -522,7 +470,8 @@ pub(super) fn rehome<S: State>(
             };
             let arrival = Arrival {
                 pack: first.pack,
-                position: first.position,
+                // There from this record on, so that a question about the past sees it where it was.
+                position: context.position,
                 time_ms: context.time_ms,
             };
             show(work, context, arrival, &target, &group)?;
@@ -541,7 +490,7 @@ pub(super) fn rehome<S: State>(
 }
 
 fn came_together(a: &ChunkEntry, b: &ChunkEntry) -> bool {
-    (&a.sender, a.pack, a.position, a.hidden) == (&b.sender, b.pack, b.position, b.hidden)
+    (&a.sender, a.pack, a.hidden) == (&b.sender, b.pack, b.hidden)
 }
 
 /// Compares an exam with its studies' images; lists or settles the doubt. Whether there is one (R8).
@@ -580,6 +529,7 @@ pub(super) fn doubts<S: State>(
             key,
             Some(FindingRow {
                 position: context.position,
+                since: context.position,
                 time_ms: context.time_ms,
                 exams: vec![exam.key.to_string()],
                 detail: differing.into_iter().map(str::to_owned).collect(),

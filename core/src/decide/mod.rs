@@ -3,14 +3,19 @@
 //! A rule reads only state and record. Every setting that it depends on is in the registry, which events change; what
 //! time brings about is an event too.
 
+mod claims;
 mod correction;
 mod exam;
+mod given;
+mod held;
 mod instances;
+mod known;
+mod past;
 mod statistics;
 
-use crate::event::{Event, HoldExpired, RULES_VERSION, SignUsed, TestDataPurged};
+use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
 use crate::exam::ExamFlag;
-use crate::finding::{FindingKey, FindingKind};
+use crate::finding::{FindingKey, FindingKind, SettledFinding};
 use crate::ids::{Position, StudyKey};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
 use crate::refusal::RefusalRow;
@@ -94,7 +99,7 @@ fn decide_read<S: State>(
         Event::StatisticsDeclared(body) => statistics::declared(&mut work, context, body)?,
         Event::DetailDeclared(body) => statistics::detailed(&mut work, context, body)?,
         Event::CorrectionMade(body) => correction::made(&mut work, context, body)?,
-        Event::HoldExpired(body) => hold_expired(&mut work, body)?,
+        Event::HoldExpired(body) => held::expired(&mut work, context, body)?,
         Event::SignUsed(body) => sign_used(&mut work, context, body)?,
         Event::TestDataPurged(body) => purged(&mut work, context, body)?,
         Event::InstancesRefused(body) => {
@@ -120,19 +125,10 @@ fn decide_read<S: State>(
         }
         Event::NodeStarted(_) => Outcome::Done,
     };
+    past::close(&mut work, context)?;
+    given::keep_in_step(&mut work)?;
     // What is refused leaves no trace but the lists that say so.
     Ok((outcome, work.changes))
-}
-
-fn hold_expired<S: State>(
-    work: &mut Work<'_, S>,
-    body: &HoldExpired,
-) -> Result<Outcome, StateError> {
-    let mut held = work.held(&body.study)?;
-    held.groups
-        .retain(|held| held.group.hospital != body.hospital || held.position > body.up_to);
-    work.put_held(body.study.clone(), held);
-    Ok(Outcome::Done)
 }
 
 fn sign_used<S: State>(
@@ -170,6 +166,23 @@ fn sign_used<S: State>(
     Ok(Outcome::Done)
 }
 
+/// Takes a finding off its list, and keeps it for questions about the past.
+fn settle_finding<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    key: FindingKey,
+) -> Result<(), StateError> {
+    if let Some(row) = work.finding(&key)? {
+        work.changes.settled.push(SettledFinding {
+            key: key.clone(),
+            row,
+            until: context.position,
+        });
+        work.put_finding(key, None);
+    }
+    Ok(())
+}
+
 /// Takes exams of a hospital in mode `test` out of the views, with the studies that nobody else claims.
 fn purged<S: State>(
     work: &mut Work<'_, S>,
@@ -188,15 +201,20 @@ fn purged<S: State>(
                 hospital: key.hospital.clone(),
                 study: declared.uid.clone(),
             };
-            if !claims
-                .claims
-                .iter()
-                .any(|claim| claim.exam.hospital == key.hospital)
+            let mut others = claims.claims.iter();
+            // Images that an operator moved here are no test data: they stay, hidden, until they are moved on.
+            if !row.moved.contains(&declared.uid)
+                && !others.any(|claim| claim.exam.hospital == key.hospital)
             {
                 instances::remove_study(work, &study)?;
                 claims.holders.retain(|holder| *holder != key.hospital);
             }
-            exam::put_claims(work, context, &declared.uid, claims)?;
+            claims::put_claims(work, context, &declared.uid, claims)?;
+        }
+        for uid in row.given() {
+            let mut claims = work.claims(uid)?;
+            claims.claims.retain(|claim| claim.exam != *key);
+            claims::put_claims(work, context, uid, claims)?;
         }
         work.put_finding(
             FindingKey {
@@ -209,8 +227,8 @@ fn purged<S: State>(
         work.changes.purged.insert(key.clone());
         work.put_exam(Some(row.clone()), None);
         for declared in &row.studies {
-            instances::adopt(work, context, &declared.uid)?;
-            exam::settle(work, context, &declared.uid, None)?;
+            held::adopt(work, context, &declared.uid)?;
+            claims::settle(work, context, &declared.uid, None)?;
         }
     }
     Ok(Outcome::Done)

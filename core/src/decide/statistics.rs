@@ -6,7 +6,7 @@ use super::Context;
 use crate::event::{DetailDeclared, StatisticsDeclared};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
 use crate::state::{State, StateError, Work};
-use crate::statistics::{DECLARATION_LIMIT, DayKey, DeclaredCount, DeclaredDetail};
+use crate::statistics::{DECLARATION_LIMIT, DayKey, DeclaredCount, DeclaredDetail, DetailLine};
 
 fn unknown_hospital(index: usize) -> Outcome {
     Outcome::Refused(Refusal::new(
@@ -63,27 +63,28 @@ pub fn detailed<S: State>(
     {
         return Ok(unknown_hospital(at));
     }
-    let mut days: BTreeMap<DayKey, Vec<String>> = BTreeMap::new();
+    let mut days: BTreeMap<DayKey, Vec<DetailLine>> = BTreeMap::new();
     for row in &body.rows {
         let day = DayKey {
             hospital: row.hospital_code.clone(),
             date: row.exam_date.clone(),
             class: row.exam_class.clone(),
         };
-        days.entry(day)
-            .or_default()
-            .push(row.exam_no.as_str().to_owned());
+        days.entry(day).or_default().push(DetailLine {
+            exam_no: row.exam_no.as_str().to_owned(),
+            apply_no: row.apply_no.clone(),
+            study_uid: row.study_uid.clone(),
+            image_count: row.image_count,
+        });
     }
-    for (day, exam_nos) in days {
+    for (day, lines) in days {
         let mut declaration = work.declaration(&day)?;
-        if declaration.details.len() >= DECLARATION_LIMIT {
-            declaration.details.remove(0);
-        }
         declaration.details.push(DeclaredDetail {
             position: context.position,
             time_ms: context.time_ms,
-            exam_nos,
+            lines,
         });
+        declaration.forget_old_details();
         work.put_declaration(day, declaration);
     }
     Ok(Outcome::Done)

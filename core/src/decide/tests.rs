@@ -1,7 +1,8 @@
 //! The rules one by one, on a state of maps.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -16,8 +17,9 @@ use crate::ids::{
     StudyUid, Uid,
 };
 use crate::instance::{
-    Chunk, HeldStudy, ImageFacts, InstancesStored, PatientFacts, SeriesFacts, SeriesGroup,
-    StoredInstance, StudyClaims, StudyFacts, StudyRow,
+    Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageFacts, InstanceKey,
+    InstancesStored, PatientFacts, Place, SeriesFacts, SeriesGroup, StoredInstance, StudyClaims,
+    StudyFacts, StudyRow,
 };
 use crate::outcome::{Outcome, PushStep};
 use crate::registry::{HospitalMode, Registry};
@@ -33,7 +35,12 @@ struct House {
     claims: HashMap<StudyUid, StudyClaims>,
     studies: HashMap<StudyKey, StudyRow>,
     chunks: HashMap<ChunkKey, Chunk>,
+    places: HashMap<InstanceKey, Place>,
     held: HashMap<StudyUid, HeldStudy>,
+    held_groups: HashMap<HeldGroupKey, HeldGroup>,
+    held_instances: HashSet<HeldInstance>,
+    /// Rows of instances that the rules have read.
+    read: Cell<usize>,
     findings: HashMap<FindingKey, FindingRow>,
     corrections: HashMap<Position, CorrectionRow>,
     refused_pushes: HashMap<Position, Vec<u8>>,
@@ -55,10 +62,21 @@ impl State for House {
         Ok(self.studies.get(key).cloned())
     }
     fn chunk(&self, at: &ChunkKey) -> Read<Chunk> {
+        self.read.set(self.read.get() + 1);
         Ok(self.chunks.get(at).cloned())
     }
     fn held(&self, study: &StudyUid) -> Read<HeldStudy> {
-        Ok(self.held.get(study).cloned())
+        Ok(self.held.get(study).copied())
+    }
+    fn held_group(&self, at: &HeldGroupKey) -> Read<HeldGroup> {
+        self.read.set(self.read.get() + 1);
+        Ok(self.held_groups.get(at).cloned())
+    }
+    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
+        Ok(self.held_instances.contains(instance))
+    }
+    fn place(&self, at: &InstanceKey) -> Read<Place> {
+        Ok(self.places.get(at).copied())
     }
     fn declaration(&self, _: &DayKey) -> Read<DeclarationRow> {
         Ok(None)
@@ -126,10 +144,20 @@ impl House {
             changes.studies.into_iter().map(|(k, r)| (k, r.after)),
         );
         merge(&mut self.chunks, changes.chunks);
+        merge(&mut self.places, changes.places);
+        let held = changes.held.into_iter();
         merge(
             &mut self.held,
-            changes.held.into_iter().map(|(k, v)| (k, Some(v))),
+            held.map(|(k, v)| (k, (v.instances > 0).then_some(v))),
         );
+        merge(&mut self.held_groups, changes.held_groups);
+        for (instance, held) in changes.held_instances {
+            if held {
+                self.held_instances.insert(instance);
+            } else {
+                self.held_instances.remove(&instance);
+            }
+        }
         merge(&mut self.findings, changes.findings);
         merge(
             &mut self.corrections,
@@ -185,10 +213,16 @@ impl House {
             .map_or(0, StudyRow::visible_instances)
     }
 
-    fn held(&self, study: &str) -> usize {
-        self.held
-            .get(&uid(study))
-            .map_or(0, |held| held.groups.len())
+    /// Held instances of a study.
+    fn held(&self, study: &str) -> u32 {
+        self.held.get(&uid(study)).map_or(0, |held| held.instances)
+    }
+
+    /// Rows of instances that the rules read for these.
+    fn rows_read_for(&mut self, images: &Images<'_>) -> usize {
+        self.read.set(0);
+        self.store(images);
+        self.read.get()
     }
 
     fn listed(&self, kind: FindingKind) -> usize {

@@ -60,6 +60,9 @@ pub struct DeclaredStudy {
     pub foreign: bool,
 }
 
+/// Studies that may be given to one exam: its row and every line of its history hold them.
+pub const MOVED_LIMIT: usize = 100;
+
 /// Who hid an exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -107,7 +110,7 @@ pub struct ExamRow {
     pub inpatient_no: String,
     pub outpatient_no: String,
     pub studies: Vec<DeclaredStudy>,
-    /// Studies that an operator gave to this exam.
+    /// Studies that an operator gave to this exam and took to no other since; at most [`MOVED_LIMIT`].
     pub moved: Vec<StudyUid>,
     pub flags: Vec<ExamFlag>,
     pub withdrawn: Option<WithdrawnBy>,
@@ -117,6 +120,23 @@ impl ExamRow {
     /// `YYYY-MM-DD` of the exam.
     pub fn exam_date(&self) -> &str {
         self.exam_time.get(..10).unwrap_or(&self.exam_time)
+    }
+
+    /// Studies that were given to the exam and that its push does not declare.
+    pub fn given(&self) -> impl Iterator<Item = &StudyUid> {
+        let declares = |uid: &StudyUid| self.studies.iter().any(|study| study.uid == *uid);
+        self.moved.iter().filter(move |uid| !declares(uid))
+    }
+
+    /// Studies whose images are the exam's: declared ones but for foreign ones, and given ones.
+    pub fn own_studies(&self) -> impl Iterator<Item = &StudyUid> {
+        let own = self.studies.iter().filter(|study| !study.foreign);
+        own.map(|study| &study.uid).chain(self.given())
+    }
+
+    /// Whether a push declares the study, or an operator gave it to the exam.
+    pub fn has_study(&self, uid: &StudyUid) -> bool {
+        self.moved.contains(uid) || self.studies.iter().any(|study| study.uid == *uid)
     }
 
     pub fn has(&self, flag: ExamFlag) -> bool {

@@ -25,7 +25,7 @@ pub struct ChunkEntry {
     pub position: Position,
     /// An operator hid it.
     pub hidden: bool,
-    /// Same SOP Instance UID as an earlier one, other bytes: listed, not shown (design §3).
+    /// Same SOP Instance UID as an earlier one, other bytes: listed, not shown.
     pub further: bool,
 }
 
@@ -52,6 +52,13 @@ pub struct Chunk {
 pub struct ChunkError(&'static str);
 
 impl Chunk {
+    /// Whether an instance is here with these bytes.
+    pub fn holds(&self, sop_instance: &SopInstanceUid, digest: &[u8; 16]) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.stored.digest == *digest && entry.image().sop_instance == *sop_instance
+        })
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let entries = &self.entries;
         let mut out = Writer(Vec::with_capacity(64 + entries.len() * 32));

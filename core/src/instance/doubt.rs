@@ -2,6 +2,7 @@
 
 use crate::exam::ExamRow;
 use crate::instance::PatientFacts;
+use crate::instance::given::{birth_date, sex};
 
 /// What differs; empty if nothing comparable does.
 pub fn differences(exam: &ExamRow, patient: &PatientFacts) -> Vec<&'static str> {
@@ -9,23 +10,13 @@ pub fn differences(exam: &ExamRow, patient: &PatientFacts) -> Vec<&'static str> 
     if names_differ(&exam.name, &patient.name) {
         found.push("name");
     }
-    let pushed_sex = match exam.sex.as_str() {
-        "男" => Some("M"),
-        "女" => Some("F"),
-        _ => None,
-    };
-    if let (Some(pushed), "M" | "F") = (pushed_sex, patient.sex.trim())
-        && pushed != patient.sex.trim()
+    if let (pushed @ ("M" | "F"), images @ ("M" | "F")) = (sex(&exam.sex), patient.sex.trim())
+        && pushed != images
     {
         found.push("sex");
     }
-    let pushed_birth: String = exam
-        .birth_date
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect();
-    let image_birth = patient.birth_date.trim();
-    if pushed_birth.len() == 8 && image_birth.len() == 8 && pushed_birth != image_birth {
+    let (pushed, images) = (birth_date(&exam.birth_date), patient.birth_date.trim());
+    if !pushed.is_empty() && images.len() == 8 && pushed != images {
         found.push("birthDate");
     }
     found

@@ -1,12 +1,13 @@
 //! Facts: what C-FIND answers at patient, study, series and image level without opening a pack again.
 //!
-//! The list is fixed by [`FACTS_VERSION`]; when it grows, `yingku rescan` re-reads the packs. Text is UTF-8, decoded
+//! The list is fixed by [`FACTS_VERSION`]; a longer list is another version. Text is UTF-8, decoded
 //! from the element's own bytes with the data set's Specific Character Set (PS3.5 §6.1), trimmed of padding.
 //! A value that the data set lacks is an empty text.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AeTitle, HospitalCode, PackId, SeriesUid, SopInstanceUid, StudyUid, Uid};
+use crate::time::LocalDate;
 
 /// Version of the attribute list below.
 pub const FACTS_VERSION: u16 = 1;
@@ -54,6 +55,14 @@ pub struct StudyFacts {
     pub patient_age: String,
     /// (0008,0080)
     pub institution: String,
+}
+
+impl StudyFacts {
+    /// Study Date, if it is one.
+    pub fn day(&self) -> Option<LocalDate> {
+        let number = self.date.trim().parse().ok()?;
+        LocalDate::from_number(number).ok()
+    }
 }
 
 /// Series level (PS3.4 table C.6-3).

@@ -7,7 +7,7 @@ use crate::ids::HospitalCode;
 use crate::registry::{HospitalMode, Matching, Registry, Scope};
 
 /// VR SH holds at most 16 characters (PS3.5 §6.2), so a longer accessionNo was cut on its way into the images.
-const ACCESSION_CHARACTERS: usize = 16;
+pub(super) const ACCESSION_CHARACTERS: usize = 16;
 
 /// What a comparison came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,8 @@ pub fn match_instance(
     patient_id: &str,
     accession_no: &str,
 ) -> Match {
-    let Some(owner) = claims.and_then(StudyClaims::owner) else {
+    let Some((claims, owner)) = claims.and_then(|claims| claims.owner().map(|own| (claims, own)))
+    else {
         return Match::Unregistered;
     };
     let hospital = &owner.exam.hospital;
@@ -44,8 +45,13 @@ pub fn match_instance(
         return Match::Unregistered;
     };
     let mut differing = "PatientID";
-    for claim in claims.into_iter().flat_map(StudyClaims::owning) {
-        match differs(entry.matching, claim, patient_id, accession_no) {
+    for claim in claims.owning() {
+        // An operator ruled on the study: the images keep the identifiers they came with.
+        let difference = match claims.ruled_for {
+            Some(_) => None,
+            None => differs(entry.matching, claim, patient_id, accession_no),
+        };
+        match difference {
             None if entry.mode == HospitalMode::Suspended => {
                 return Match::Suspended(hospital.clone());
             }
@@ -66,10 +72,6 @@ fn differs(
     patient_id: &str,
     accession_no: &str,
 ) -> Option<&'static str> {
-    // An operator gave the study to this exam: the images keep the identifiers they came with.
-    if claim.moved {
-        return None;
-    }
     match matching {
         Matching::Study => None,
         Matching::Exact => {
@@ -137,7 +139,6 @@ mod tests {
             patient_id: patient_id.to_owned(),
             accession_no: Some("A0001".to_owned()),
             released: false,
-            moved: false,
         }
     }
 

@@ -3,7 +3,10 @@
 pub mod chunk;
 pub mod doubt;
 pub mod facts;
+pub mod given;
+pub mod held;
 pub mod matching;
+pub mod place;
 pub mod study;
 
 pub use chunk::{CHUNK_INSTANCES, Chunk, ChunkEntry, ChunkError};
@@ -11,8 +14,11 @@ pub use facts::{
     ImageFacts, InstanceFacts, InstancesStored, PatientFacts, SeriesFacts, SeriesGroup,
     StoredInstance, StudyFacts,
 };
+pub use given::Given;
+pub use held::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, HoldReason};
 pub use matching::{Match, match_instance};
+pub use place::{InstanceKey, Place};
 pub use study::{
-    CLAIM_LIMIT, CLASS_LIMIT, Claim, HeldGroup, HeldStudy, HoldReason, ImageCounts, SERIES_LIMIT,
+    CLAIM_LIMIT, CLASS_LIMIT, Claim, CountedAt, ImageCounts, LOOKED_THROUGH_CHUNKS, SERIES_LIMIT,
     SeriesRow, StudyClaims, StudyRow, is_image_class,
 };

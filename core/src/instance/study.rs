@@ -2,11 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{PatientFacts, SeriesFacts, SeriesGroup, StudyFacts};
-use crate::ids::{ExamKey, HospitalCode, PackId, Position, SeriesUid, StudyKey, StudyUid, Uid};
+use super::chunk::ChunkEntry;
+use super::facts::{PatientFacts, SeriesFacts, StudyFacts};
+use super::given::Given;
+use crate::ids::{ExamKey, HospitalCode, Position, SeriesUid, StudyKey, StudyUid, Uid};
 
 /// Series of one study at most; more are kept in the pack and flagged, not indexed.
 pub const SERIES_LIMIT: usize = 10_000;
+
+/// Chunks of a study that are looked through for an instance: some 100 µs. In a study of more, instances are listed by
+/// their UIDs, so that one more costs the same in a study of any size.
+pub const LOOKED_THROUGH_CHUNKS: u32 = 4;
 
 /// Exams that may claim one study UID; a further push is taken, its claim is not (it is flagged as a conflict).
 pub const CLAIM_LIMIT: usize = 256;
@@ -17,8 +23,11 @@ pub struct StudyClaims {
     pub claims: Vec<Claim>,
     /// Hospitals that hold instances of this UID, in key order.
     pub holders: Vec<HospitalCode>,
-    /// An operator's ruling on whose the study is; absent: the first active claimant's.
+    /// An operator's ruling on whose the study is, whatever identifiers its images have; absent: the first active
+    /// claimant's.
     pub ruled_for: Option<ExamKey>,
+    /// The latest correction that says whose the study is and is not undone.
+    pub corrected: Option<Position>,
 }
 
 /// One exam's claim on a study UID.
@@ -32,8 +41,6 @@ pub struct Claim {
     pub accession_no: Option<String>,
     /// The exam is withdrawn, declares the study no longer, or an operator released it.
     pub released: bool,
-    /// Given by an operator (a moved study), not by a push.
-    pub moved: bool,
 }
 
 impl StudyClaims {
@@ -60,36 +67,19 @@ impl StudyClaims {
         })
     }
 
+    /// Whether the study leads to this exam: to every exam that claims or claimed it, but after a ruling only to those
+    /// whose it is.
+    pub fn leads_to(&self, exam: &ExamKey) -> bool {
+        match &self.ruled_for {
+            Some(ruled_for) => ruled_for == exam || self.owning().any(|claim| claim.exam == *exam),
+            None => true,
+        }
+    }
+
     /// Whether two patients or hospitals claim it.
     pub fn is_contested(&self) -> bool {
         self.active().count() > self.owning().count()
     }
-}
-
-/// Why stored instances are kept aside, not shown (R8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum HoldReason {
-    /// No exam with this study UID was pushed.
-    Unregistered,
-    /// PatientID or AccessionNumber differ.
-    Mismatch,
-}
-
-/// Instances of one study UID that are kept aside: stored, not shown, adopted when a matching push arrives.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct HeldStudy {
-    pub groups: Vec<HeldGroup>,
-}
-
-/// Instances of one series that were stored by one record and match no exam.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldGroup {
-    pub pack: PackId,
-    pub position: Position,
-    pub time_ms: i64,
-    pub reason: HoldReason,
-    pub group: SeriesGroup,
 }
 
 /// One study of one hospital: what C-FIND answers, and the counts.
@@ -99,11 +89,23 @@ pub struct StudyRow {
     pub first_position: Position,
     pub first_time_ms: i64,
     pub last_time_ms: i64,
+    /// As the first instance has them.
     pub patient: PatientFacts,
     pub study: StudyFacts,
+    /// What is answered in their place.
+    pub given: Option<Given>,
     pub series: Vec<SeriesRow>,
     /// Bytes of visible and hidden instances.
     pub bytes: u64,
+    /// The last line of the study's past counts.
+    pub counted: Option<CountedAt>,
+}
+
+/// Counts of a study's images after a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedAt {
+    pub position: Position,
+    pub counts: ImageCounts,
 }
 
 /// One series of a study.
@@ -149,13 +151,50 @@ impl ImageCounts {
         self.images.max(self.frames) >= declared
     }
 
+    /// Both together.
+    pub fn and(self, more: Self) -> Self {
+        Self {
+            instances: self.instances.saturating_add(more.instances),
+            images: self.images.saturating_add(more.images),
+            images_without_zero: self
+                .images_without_zero
+                .saturating_add(more.images_without_zero),
+            frames: self.frames.saturating_add(more.frames),
+        }
+    }
+
+    /// Counts an instance that readers see; whether its series is that of scanned apply forms.
+    pub fn add(&mut self, entry: &ChunkEntry, in_series_zero: bool) {
+        self.instances = self.instances.saturating_add(1);
+        if is_image_class(&entry.image().sop_class) {
+            self.images = self.images.saturating_add(1);
+            self.frames = self.frames.saturating_add(entry.image().frames.max(1));
+            let without_zero = u32::from(!in_series_zero);
+            self.images_without_zero = self.images_without_zero.saturating_add(without_zero);
+        }
+    }
+
     /// More than declared, however counted.
     pub fn exceeds(&self, declared: u32) -> bool {
         self.images_without_zero > declared
     }
 }
 
+impl std::iter::Sum for ImageCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), Self::and)
+    }
+}
+
 impl StudyRow {
+    /// Patient and study attributes as queries answer and match them.
+    pub fn answered(&self) -> (&PatientFacts, &StudyFacts) {
+        match &self.given {
+            Some(given) => (&given.patient, &given.study),
+            None => (&self.patient, &self.study),
+        }
+    }
+
     pub fn counts(&self) -> ImageCounts {
         let mut counts = ImageCounts::default();
         for series in &self.series {
@@ -168,6 +207,20 @@ impl StudyRow {
             }
         }
         counts
+    }
+
+    /// Whether its instances are listed by their UIDs, beside their chunks.
+    pub fn is_listed(&self) -> bool {
+        let chunks = self.series.iter().map(|series| series.chunks);
+        chunks.fold(0, u32::saturating_add) > LOOKED_THROUGH_CHUNKS
+    }
+
+    /// Whether a series, by its index, is that of scanned apply forms.
+    pub fn is_series_zero(&self, index: u32) -> bool {
+        let series = usize::try_from(index)
+            .ok()
+            .and_then(|at| self.series.get(at));
+        series.is_some_and(SeriesRow::is_zero)
     }
 
     /// Distinct visible instances.

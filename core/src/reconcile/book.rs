@@ -23,10 +23,12 @@ pub struct Place {
 }
 
 /// What lists say of an exam beside its row.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Marks {
     pub suspected_reuse: u32,
     pub further_versions: u32,
+    /// In what it is not as `uploadDetail` tells.
+    pub differs: Vec<Why>,
 }
 
 /// Cells in the making.
@@ -67,7 +69,7 @@ impl Book {
         draft
     }
 
-    /// A declaration that counts; several texts of one class add up (DR and CR are both X-Ray).
+    /// A declaration that counts; several spellings of a class in one message add up (DR and CR are both X-Ray).
     pub fn declare(&mut self, place: &Place, count: u32, time_ms: i64) {
         let draft = self.at(place);
         let declared = &mut draft.counts.declared;
@@ -133,6 +135,9 @@ impl Book {
             ImageState::NoneDeclared => more(&mut tally.none_declared, 1),
             ImageState::Linked => more(&mut tally.linked, 1),
         }
+        let differs = u32::from(!marks.differs.is_empty());
+        more(&mut draft.counts.detail_differs, differs);
+        why.extend(marks.differs);
         if !why.is_empty() {
             draft.name_exam(row, why);
         }
@@ -144,6 +149,17 @@ impl Book {
             exam_no: exam_no.to_owned(),
             study_uid: String::new(),
             why: vec![Why::NotRegistered],
+        });
+    }
+
+    /// An exam that `uploadDetail` named for this place and that stands in another.
+    pub fn elsewhere(&mut self, place: &Place, exam_no: &str, differs: Vec<Why>) {
+        let draft = self.at(place);
+        more(&mut draft.counts.detail_differs, 1);
+        draft.name(Unfinished {
+            exam_no: exam_no.to_owned(),
+            study_uid: String::new(),
+            why: differs,
         });
     }
 

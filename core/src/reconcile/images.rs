@@ -27,30 +27,56 @@ pub enum ImageState {
     Linked,
 }
 
-/// A declared count of 0 is no count: nothing can be missing.
-pub fn images_of(declared: &DeclaredStudy, counts: ImageCounts) -> StudyState {
-    let here = counts.images.max(counts.frames);
+/// The states of an exam's declared studies, in their order, and of the exam.
+///
+/// Images that an operator gave to the exam came under a UID that its push does not declare, instead of one that it
+/// does: they fill up what the declared studies lack, and what is left of them is a surplus.
+pub fn images_of(
+    declared: &[(&DeclaredStudy, ImageCounts)],
+    given: ImageCounts,
+) -> (Vec<StudyState>, ImageState) {
+    let mut left = given.images.max(given.frames);
+    let states: Vec<StudyState> = declared
+        .iter()
+        .map(|(declared, counts)| study_state(declared, *counts, &mut left))
+        .collect();
+    let mut whole = image_state(&states);
+    if let ImageState::Complete { surplus } = &mut whole {
+        *surplus |= left > 0;
+    }
+    (states, whole)
+}
+
+/// A declared count of 0 is no count: nothing can be missing. What is taken of the images left is taken off them.
+fn study_state(declared: &DeclaredStudy, counts: ImageCounts, left: &mut u32) -> StudyState {
     if declared.linked && counts.instances == 0 {
         return StudyState::Linked;
     }
-    match declared.image_count.filter(|count| *count > 0) {
-        None => StudyState::Uncounted,
-        Some(count) if counts.reaches(count) => StudyState::Reached {
-            surplus: counts.exceeds(count),
-        },
-        Some(_) if here > 0 => StudyState::Begun,
-        Some(_) => StudyState::Missing,
+    let Some(count) = declared.image_count.filter(|count| *count > 0) else {
+        return StudyState::Uncounted;
+    };
+    if counts.reaches(count) {
+        let surplus = counts.exceeds(count);
+        return StudyState::Reached { surplus };
+    }
+    let here = counts.images.max(counts.frames);
+    let taken = (*left).min(count.saturating_sub(here));
+    *left -= taken;
+    match here.saturating_add(taken) {
+        0 => StudyState::Missing,
+        found if found >= count => StudyState::Reached { surplus: false },
+        _ => StudyState::Begun,
     }
 }
 
 /// Complete when every study with a count is reached; links and studies without a count neither help nor hinder.
-pub fn image_state(studies: impl IntoIterator<Item = StudyState>) -> ImageState {
+fn image_state(studies: &[StudyState]) -> ImageState {
     let (mut reached, mut begun, mut missing, mut linked, mut surplus) = (0, 0, 0, 0, false);
     for study in studies {
         match study {
             StudyState::Reached { surplus: more } => {
                 reached += 1;
-                surplus |= more;
+                surplus |= *more;
             }
             StudyState::Begun => begun += 1,
             StudyState::Missing => missing += 1,
@@ -69,7 +95,7 @@ pub fn image_state(studies: impl IntoIterator<Item = StudyState>) -> ImageState 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use crate::ids::StudyUid;
 
@@ -92,6 +118,31 @@ mod tests {
         }
     }
 
+    /// The state of a study, nothing being given to its exam.
+    fn alone(declared: &DeclaredStudy, counts: ImageCounts) -> StudyState {
+        let (states, _) = images_of(&[(declared, counts)], ImageCounts::default());
+        states[0]
+    }
+
+    #[test]
+    fn images_moved_to_an_exam_fill_up_what_its_own_studies_lack() {
+        let (three, five) = (declared(Some(3), false), declared(Some(5), false));
+        let exam = |of_three, of_five, given: u32| {
+            let own = [
+                (&three, counts(of_three, of_three, of_three)),
+                (&five, counts(of_five, of_five, of_five)),
+            ];
+            images_of(&own, counts(given, given, given)).1
+        };
+        assert_eq!(exam(3, 0, 4), ImageState::Partly);
+        assert_eq!(exam(3, 0, 5), ImageState::Complete { surplus: false });
+        assert_eq!(exam(1, 2, 5), ImageState::Complete { surplus: false });
+        assert_eq!(exam(3, 5, 1), ImageState::Complete { surplus: true });
+        // Without a declared count nothing becomes complete
+        let (_, state) = images_of(&[], counts(5, 5, 5));
+        assert_eq!(state, ImageState::NoneDeclared);
+    }
+
     #[test]
     fn a_count_is_met_by_instances_or_frames_and_with_or_without_series_zero() {
         let reached = |surplus| StudyState::Reached { surplus };
@@ -104,22 +155,22 @@ mod tests {
             (3, counts(2, 2, 2), StudyState::Begun),
             (3, counts(0, 0, 0), StudyState::Missing),
         ] {
-            assert_eq!(images_of(&declared(Some(count), false), came), state);
+            assert_eq!(alone(&declared(Some(count), false), came), state);
         }
     }
 
     #[test]
     fn without_a_count_nothing_is_missing_and_a_link_is_not_verified() {
         assert_eq!(
-            images_of(&declared(None, false), counts(0, 0, 0)),
+            alone(&declared(None, false), counts(0, 0, 0)),
             StudyState::Uncounted
         );
         assert_eq!(
-            images_of(&declared(Some(5), true), counts(0, 0, 0)),
+            alone(&declared(Some(5), true), counts(0, 0, 0)),
             StudyState::Linked
         );
         assert_eq!(
-            images_of(&declared(Some(5), true), counts(1, 1, 1)),
+            alone(&declared(Some(5), true), counts(1, 1, 1)),
             StudyState::Begun
         );
     }
@@ -141,7 +192,7 @@ mod tests {
             (vec![Begun], ImageState::Partly),
             (vec![Missing, Missing], ImageState::Missing),
         ] {
-            assert_eq!(image_state(studies.clone()), state, "{studies:?}");
+            assert_eq!(image_state(&studies), state, "{studies:?}");
         }
     }
 }

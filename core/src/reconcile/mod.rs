@@ -2,8 +2,8 @@
 //! (contract §2.6, R8–R10). Here is the answer and how it is added up; where the facts come from is the views' matter.
 
 mod book;
+mod detail;
 mod images;
-mod table;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::instance::HoldReason;
 use crate::refusal::RefusalReason;
 
 pub use book::{Book, Marks, Place};
-pub use images::{ImageState, StudyState, image_state, images_of};
-pub use table::table;
+pub use detail::differences;
+pub use images::{ImageState, StudyState, images_of};
 
 /// Days that one question may cover: a year and a month, so that years can be compared.
 pub const DAYS_LIMIT: usize = 400;
@@ -100,6 +100,8 @@ pub struct Counts {
     pub placeholder_apply_no: u32,
     /// Exams whose push broke a rule that the hospital only warns of.
     pub warned: u32,
+    /// Exams that are not as `uploadDetail` tells.
+    pub detail_differs: u32,
     pub withdrawn: u32,
     /// Exams of a hospital in mode `test`; in no other number.
     pub test_exams: u32,
@@ -170,6 +172,16 @@ pub enum Why {
     ImagesPartly,
     /// Images without a pushed exam, or with other identifiers, are kept aside.
     ImagesHeld,
+    /// `uploadDetail` names it for another day than that of its push.
+    DateDiffers,
+    /// Another apply-form number than `uploadDetail` tells.
+    ApplyNoDiffers,
+    /// `uploadDetail` tells a study that the exam does not have.
+    StudyDiffers,
+    /// Fewer images are here than `uploadDetail` tells.
+    ImagesFewer,
+    /// More images are here than `uploadDetail` tells.
+    ImagesMore,
 }
 
 impl Why {
@@ -184,12 +196,31 @@ impl Why {
             Self::ImagesMissing => "缺影像",
             Self::ImagesPartly => "影像不全",
             Self::ImagesHeld => "影像暂存",
+            Self::DateDiffers => "检查日期与明细不符",
+            Self::ApplyNoDiffers => "申请单号与明细不符",
+            Self::StudyDiffers => "StudyUID与明细不符",
+            Self::ImagesFewer => "影像少于明细",
+            Self::ImagesMore => "影像多于明细",
         }
     }
 
     /// Whether it tells why an exam that was declared is not confirmed.
     fn explains_deficit(self) -> bool {
-        !matches!(self, Self::ImagesMissing | Self::ImagesPartly)
+        match self {
+            Self::NotRegistered
+            | Self::NoReport
+            | Self::ReportReturned
+            | Self::NoApplyForm
+            | Self::Withdrawn
+            | Self::ImagesHeld
+            | Self::DateDiffers => true,
+            Self::ImagesMissing
+            | Self::ImagesPartly
+            | Self::ApplyNoDiffers
+            | Self::StudyDiffers
+            | Self::ImagesFewer
+            | Self::ImagesMore => false,
+        }
     }
 }
 
@@ -222,6 +253,7 @@ impl Counts {
         add(&mut self.unknown_class, other.unknown_class);
         add(&mut self.placeholder_apply_no, other.placeholder_apply_no);
         add(&mut self.warned, other.warned);
+        add(&mut self.detail_differs, other.detail_differs);
         add(&mut self.withdrawn, other.withdrawn);
         add(&mut self.test_exams, other.test_exams);
         add(&mut self.surplus, other.surplus);

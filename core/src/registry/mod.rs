@@ -17,7 +17,8 @@ pub struct Registry {
     pub apps: BTreeMap<AppId, App>,
     pub peers: BTreeMap<AeTitle, Peer>,
     pub settings: Settings,
-    /// The rules version in force; a newer one is used only after an event activates it (design §2).
+    /// The rules version in force; a newer one is used only after an event activates it, so that nodes of two
+    /// releases agree.
     pub rules: u32,
 }
 

@@ -5,6 +5,7 @@
 
 mod accept;
 mod negotiate;
+mod pace;
 mod request;
 
 use std::sync::Arc;
@@ -20,7 +21,10 @@ pub use negotiate::{
 };
 pub use request::{ProposedContext, RequestError, Requestor};
 
+use pace::{Pace, SLOWEST_BYTES_PER_S};
+
 use crate::message::{COMMAND_LIMIT, Command, MessageError, Operation};
+use crate::meters;
 use crate::pdu::{PDV_HEADER_BYTES, PduError, PduStream, PduType, PdvHeader, SENT_PDU_LENGTH};
 
 /// One contiguous buffer for a data set's bytes; most instances fit whole.
@@ -29,8 +33,6 @@ const DATA_BUFFER_BYTES: usize = 1024 * 1024;
 pub const CHUNK_BYTES: usize = 256 * 1024;
 /// An association that is silent this long gives its buffer back, so that idle ones cost little memory.
 const BUFFER_KEPT: Duration = Duration::from_secs(1);
-/// A data set that has come for longer than the PDU time must have come at this rate, or the peer only holds a place.
-const SLOWEST_BYTES_PER_S: u64 = 1024;
 
 /// A presentation context that was agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +70,7 @@ pub enum AssociationError {
     TooLong { what: &'static str, limit: usize },
     #[error("presentation context {0} was not agreed on")]
     UnknownContext(u8),
-    #[error("a data set came at less than {SLOWEST_BYTES_PER_S} bytes a second")]
+    #[error("a message came at less than {SLOWEST_BYTES_PER_S} bytes a second")]
     TooSlow,
 }
 
@@ -89,8 +91,8 @@ struct DataSet {
     context: u8,
     fragment_left: u32,
     last_fragment: bool,
-    started: Instant,
-    received: u64,
+    begun: bool,
+    pace: Pace,
 }
 
 pub struct Association {
@@ -192,8 +194,8 @@ impl Association {
                 context,
                 fragment_left: 0,
                 last_fragment: false,
-                started: Instant::now(),
-                received: 0,
+                begun: false,
+                pace: Pace::default(),
             });
         }
         Ok(Event::Command { context, command })
@@ -241,24 +243,26 @@ impl Association {
             return Ok(None);
         };
         // At an instance's start nobody holds the buffer any more: reserving then rewinds it instead of allocating.
-        let begins = data.received == 0;
-        if begins || self.buffer.capacity() - self.buffer.len() < CHUNK_BYTES {
+        if !data.begun || self.buffer.capacity() - self.buffer.len() < CHUNK_BYTES {
             self.buffer.reserve(DATA_BUFFER_BYTES);
         }
+        data.begun = true;
         let limit = self.pdus.timeouts().pdu;
+        let mut since = Instant::now();
         while self.buffer.len() < CHUNK_BYTES {
             if data.fragment_left == 0 {
                 if data.last_fragment {
                     break;
                 }
                 data = self.next_data_fragment(data, limit).await?;
+                since = data.pace.keep(since, 0, limit)?;
                 continue;
             }
             let room = (CHUNK_BYTES - self.buffer.len()) as u32;
             let take = room.min(data.fragment_left);
             self.pdus.read_fragment(&mut self.buffer, take).await?;
             data.fragment_left -= take;
-            data.received = data.received.saturating_add(u64::from(take));
+            since = data.pace.keep(since, take, limit)?;
         }
         let ended = data.last_fragment && data.fragment_left == 0;
         self.data_set = if ended && self.buffer.is_empty() {
@@ -269,10 +273,6 @@ impl Association {
         if self.buffer.is_empty() {
             return Ok(None);
         }
-        let elapsed = data.started.elapsed();
-        if elapsed > limit && data.received < elapsed.as_secs() * SLOWEST_BYTES_PER_S {
-            return Err(AssociationError::TooSlow);
-        }
         Ok(Some(self.buffer.split().freeze()))
     }
 
@@ -281,10 +281,6 @@ impl Association {
         mut data: DataSet,
         wait: Duration,
     ) -> Result<DataSet, AssociationError> {
-        let elapsed = data.started.elapsed();
-        if elapsed > wait && data.received < elapsed.as_secs() * SLOWEST_BYTES_PER_S {
-            return Err(AssociationError::TooSlow);
-        }
         let fragment = self
             .next_fragment(wait, "rest of the data set")
             .await?
@@ -338,6 +334,12 @@ impl Association {
         }
     }
 
+    /// Waits for the peer to say something while it waits for our answers; fails when it is gone. Giving up loses
+    /// nothing.
+    pub async fn peer_speaks(&mut self) -> Result<(), AssociationError> {
+        Ok(self.pdus.wait_for_whole_pdu().await?)
+    }
+
     /// Sends a command without a data set.
     pub async fn send(&mut self, context: u8, command: &Command) -> Result<(), AssociationError> {
         self.queue_command(context, command);
@@ -346,6 +348,7 @@ impl Association {
 
     /// Puts a command in front of the data set that is sent next.
     pub fn queue_command(&mut self, context: u8, command: &Command) {
+        meters::answered(command);
         let bytes = command.encode();
         let room = self.fragment_bytes();
         let mut pieces = bytes.chunks(room).peekable();

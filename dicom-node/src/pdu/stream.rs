@@ -241,6 +241,18 @@ impl PduStream {
         }
     }
 
+    /// Waits until the next PDU is complete in memory, for as long as it takes; fails when the peer is gone. A PDU that
+    /// is half read, and one larger than the read-ahead, are waited for in vain. Giving up loses nothing.
+    pub async fn wait_for_whole_pdu(&mut self) -> Result<(), PduError> {
+        while self.within_data() || !self.whole_pdu_is_here() {
+            if self.within_data() || self.inbox.len() >= READ_AHEAD_BYTES {
+                return std::future::pending().await;
+            }
+            self.read_some().await?;
+        }
+        Ok(())
+    }
+
     fn whole_pdu_is_here(&self) -> bool {
         let mut header = self.inbox.as_ref();
         if header.len() < PDU_HEADER_BYTES {

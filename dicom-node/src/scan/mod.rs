@@ -67,7 +67,7 @@ pub enum ScanError {
     Deflate(u64),
     #[error("{0} is missing or empty")]
     Missing(&'static str),
-    #[error("{what} is not valid: {reason}")]
+    #[error("{what} {}", reason.reason())]
     Invalid {
         what: &'static str,
         reason: yingku_core::ids::IdError,

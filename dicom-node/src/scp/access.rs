@@ -1,11 +1,15 @@
 //! Who may do what: the registry's peers, or anybody where that is set.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use yingku_core::ids::AeTitle;
 use yingku_core::outcome::ErrorKind;
-use yingku_core::registry::{Scope, Service};
+use yingku_core::registry::{Registry, Scope, Service};
 use yingku_storage::archive::{AuditEntry, SubmitError};
 
 use super::Scp;
+use super::shares::SenderShare;
 use crate::association::{Admission, Caller, Gatekeeper, Peer, Rejection};
 use crate::status::Status;
 
@@ -28,7 +32,9 @@ impl Gatekeeper for Scp {
             None if self.settings().accept_any_calling_ae => {}
             None => return Err(Rejection::CallingAeNotRecognised),
         }
-        self.inner.places.take(&caller.calling)
+        self.inner
+            .places
+            .take(&sender(&registry, &caller.calling, caller.address))
     }
 }
 
@@ -47,7 +53,24 @@ impl Denied {
     }
 }
 
+/// Who counts as one sender where shares are given out: a registered AE; an address where any AE may call, since
+/// whoever calls from there may take as many titles as it likes.
+fn sender(registry: &Registry, calling: &str, address: Option<SocketAddr>) -> String {
+    let known = AeTitle::new(calling).is_ok_and(|title| registry.peers.contains_key(&title));
+    match address {
+        Some(address) if !known => address.ip().to_canonical().to_string(),
+        _ => calling.to_owned(),
+    }
+}
+
 impl Scp {
+    /// What the peer's instances may take of what all share.
+    pub(super) fn share_of(&self, peer: &Peer) -> Arc<SenderShare> {
+        let registry = self.archive().registry();
+        let sender = sender(&registry, &peer.calling, peer.address);
+        self.inner.shares.of(&sender)
+    }
+
     /// The hospitals for which a peer may use a service.
     pub(super) fn scope(&self, calling: &str, service: Service) -> Option<Scope> {
         let registry = self.archive().registry();

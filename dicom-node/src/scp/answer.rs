@@ -9,19 +9,20 @@ use crate::dataset::DataSetWriter;
 
 /// A value of the patient or study level; `None` if the attribute is of another level or not supported.
 pub fn study_value(tag: Tag, row: &StudyRow) -> Option<String> {
+    let (patient, study) = row.answered();
     let text = match tag {
-        tags::PATIENT_NAME => &row.patient.name,
-        tags::PATIENT_ID => &row.patient.id,
-        tags::PATIENT_BIRTH_DATE => &row.patient.birth_date,
-        tags::PATIENT_SEX => &row.patient.sex,
-        tags::STUDY_DATE => &row.study.date,
-        tags::STUDY_TIME => &row.study.time,
-        tags::ACCESSION_NUMBER => &row.study.accession_no,
-        tags::STUDY_ID => &row.study.id,
-        tags::STUDY_DESCRIPTION => &row.study.description,
-        tags::REFERRING_PHYSICIAN_NAME => &row.study.referring_physician,
-        tags::PATIENT_AGE => &row.study.patient_age,
-        tags::INSTITUTION_NAME => &row.study.institution,
+        tags::PATIENT_NAME => &patient.name,
+        tags::PATIENT_ID => &patient.id,
+        tags::PATIENT_BIRTH_DATE => &patient.birth_date,
+        tags::PATIENT_SEX => &patient.sex,
+        tags::STUDY_DATE => &study.date,
+        tags::STUDY_TIME => &study.time,
+        tags::ACCESSION_NUMBER => &study.accession_no,
+        tags::STUDY_ID => &study.id,
+        tags::STUDY_DESCRIPTION => &study.description,
+        tags::REFERRING_PHYSICIAN_NAME => &study.referring_physician,
+        tags::PATIENT_AGE => &study.patient_age,
+        tags::INSTITUTION_NAME => &study.institution,
         tags::ISSUER_OF_PATIENT_ID => return Some(row.key.hospital.to_string()),
         tags::STUDY_INSTANCE_UID => return Some(row.key.study.to_string()),
         tags::MODALITIES_IN_STUDY => return Some(modalities(row)),

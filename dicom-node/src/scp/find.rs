@@ -88,7 +88,7 @@ struct Answer {
     status: Status,
 }
 
-/// Sends the matches as they are found, looks for C-CANCEL between them.
+/// Starts the search and sends its matches.
 async fn answer_all(
     scp: &Scp,
     association: &mut Association,
@@ -97,9 +97,8 @@ async fn answer_all(
     query: Query,
     scope: Scope,
 ) -> Result<Denied, AssociationError> {
-    let syntax = association.context(context)?.transfer_syntax.to_string();
     let charset = answer_charset(&query);
-    let (sender, mut answers) = mpsc::channel(ANSWERS_AHEAD);
+    let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
     let search = {
         let views = scp.archive().views();
         let registry = scp.archive().registry();
@@ -117,23 +116,10 @@ async fn answer_all(
             .run()
         })
     };
-    let mut cancelled = false;
-    while let Some(Answer { data_set, status }) = answers.recv().await {
-        let response = request.response(status).with_data_set();
-        let bytes = data_set.encode(&syntax, &charset);
-        association.send_with(context, &response, &bytes).await?;
-        if association.is_cancelled(request.message_id).await? {
-            cancelled = true;
-            break;
-        }
-    }
-    // Without a receiver the search ends at its next match.
-    drop(answers);
-    let searched = search.await;
-    if cancelled {
+    if deliver(association, context, request, answers, &charset).await? == Delivery::Cancelled {
         return Ok(Denied::new(Status::CANCELLED, ""));
     }
-    Ok(match searched {
+    Ok(match search.await {
         Ok(Ok(true)) => Denied::new(Status::SUCCESS, ""),
         Ok(Ok(false)) => Denied::new(
             Status::OUT_OF_RESOURCES,
@@ -151,6 +137,42 @@ async fn answer_all(
             Denied::new(Status::UNABLE_TO_PROCESS, "query failed: ask the operator")
         }
     })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Delivery {
+    Whole,
+    Cancelled,
+}
+
+/// Sends answers as they come, and listens to the caller meanwhile: a search may go on for long without a match. When
+/// this returns, the receiver is gone, which ends the search at the next row that it looks at.
+async fn deliver(
+    association: &mut Association,
+    context: u8,
+    request: &Command,
+    mut answers: mpsc::Receiver<Answer>,
+    charset: &CharacterSet,
+) -> Result<Delivery, AssociationError> {
+    let syntax = association.context(context)?.transfer_syntax.to_string();
+    loop {
+        tokio::select! {
+            answer = answers.recv() => {
+                let Some(Answer { data_set, status }) = answer else {
+                    return Ok(Delivery::Whole);
+                };
+                let response = request.response(status).with_data_set();
+                let bytes = data_set.encode(&syntax, charset);
+                association.send_with(context, &response, &bytes).await?;
+            }
+            spoken = association.peer_speaks() => {
+                spoken?;
+                if association.is_cancelled(request.message_id).await? {
+                    return Ok(Delivery::Cancelled);
+                }
+            }
+        }
+    }
 }
 
 /// The caller's own character set; without one UTF-8, which pure ASCII does not show.
@@ -181,9 +203,11 @@ impl Search<'_> {
         }
         let (views, registry) = (self.views, self.registry);
         let selector = self.query.selector();
+        let sender = self.sender.clone();
+        let unheard = || sender.is_closed();
         let mut failure = None;
         let mut whole = true;
-        views.visit_studies(registry, &selector, &mut |row| match self.study(&row) {
+        let mut visit = |row: StudyRow| match self.study(&row) {
             Ok(Walk::On) => Walk::On,
             Ok(Walk::Stop) => {
                 whole = false;
@@ -193,7 +217,8 @@ impl Search<'_> {
                 failure = Some(error);
                 Walk::Stop
             }
-        })?;
+        };
+        views.visit_studies(registry, &selector, &unheard, &mut visit)?;
         match failure {
             Some(error) => Err(error),
             None => Ok(whole),
@@ -290,32 +315,35 @@ impl Search<'_> {
         Ok(Walk::On)
     }
 
-    /// Patients of each hospital: DICOM's PatientID is only unique within one (design §5).
+    /// Patients of each hospital: DICOM's PatientID is only unique within one.
     fn patients(mut self) -> Result<bool, ViewsError> {
         let mut patients: BTreeMap<(HospitalCode, String), (StudyRow, [u32; 3])> = BTreeMap::new();
         let mut whole = true;
+        let unheard = || self.sender.is_closed();
+        let mut visit = |row: StudyRow| {
+            if !self.query.study_meets(&self.scope, &row) {
+                return Walk::On;
+            }
+            if patients.len() >= ANSWER_LIMIT {
+                whole = false;
+                return Walk::Stop;
+            }
+            let counts = row.visible_instances();
+            let series = visible_series(&row).count();
+            let key = (row.key.hospital.clone(), row.answered().0.id.clone());
+            let (_, totals) = patients.entry(key).or_insert_with(|| (row, [0; 3]));
+            for (total, more) in
+                totals
+                    .iter_mut()
+                    .zip([1, u32::try_from(series).unwrap_or(u32::MAX), counts])
+            {
+                *total = total.saturating_add(more);
+            }
+            Walk::On
+        };
+        let selector = self.query.selector();
         self.views
-            .visit_studies(self.registry, &self.query.selector(), &mut |row| {
-                if !self.query.study_meets(&self.scope, &row) {
-                    return Walk::On;
-                }
-                if patients.len() >= ANSWER_LIMIT {
-                    whole = false;
-                    return Walk::Stop;
-                }
-                let counts = row.visible_instances();
-                let series = visible_series(&row).count();
-                let key = (row.key.hospital.clone(), row.patient.id.clone());
-                let (_, totals) = patients.entry(key).or_insert_with(|| (row, [0; 3]));
-                for (total, more) in
-                    totals
-                        .iter_mut()
-                        .zip([1, u32::try_from(series).unwrap_or(u32::MAX), counts])
-                {
-                    *total = total.saturating_add(more);
-                }
-                Walk::On
-            })?;
+            .visit_studies(self.registry, &selector, &unheard, &mut visit)?;
         for (study, counts) in patients.into_values() {
             let found = Found {
                 study: &study,
@@ -330,3 +358,6 @@ impl Search<'_> {
         Ok(whole)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,13 +8,14 @@ mod instances;
 mod matching;
 mod moving;
 mod query;
+mod shares;
 mod storage;
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, OptionFuture};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use yingku_storage::archive::Archive;
 
@@ -23,7 +24,8 @@ use crate::message::Command;
 use crate::pdu::Timeouts;
 use crate::server::{Node, NodeConfig, PlacesPerAe, QueryRetrieve, Services};
 use crate::text::Undeclared;
-use storage::{HELD_BYTES, HELD_UNIT, Refusals};
+use shares::Shares;
+use storage::Refusals;
 
 /// Settings of the services.
 #[derive(Debug, Clone)]
@@ -32,7 +34,7 @@ pub struct ScpSettings {
     pub ae_title: String,
     /// Whether AEs that are not registered may store, find, move and get everything.
     pub accept_any_calling_ae: bool,
-    /// Associations of one calling AE at a time.
+    /// Associations of one sender at a time: a registered AE, or the address of one that is not.
     pub max_associations_per_ae: usize,
     pub undeclared: Undeclared,
     /// Time limits of associations to the destinations of C-MOVE.
@@ -49,14 +51,19 @@ struct Inner {
     archive: Archive,
     settings: ScpSettings,
     places: PlacesPerAe,
-    /// Bytes of instances that are on their way in, in units of [`HELD_UNIT`].
-    held: Arc<Semaphore>,
+    shares: Shares,
     refusals: Refusals,
 }
 
-/// Serves DICOM on a listener until `stop`; returns when all associations have ended.
+/// Where callers come in.
+pub struct Doors {
+    pub clear: TcpListener,
+    pub tls: Option<(TcpListener, TlsAcceptor)>,
+}
+
+/// Serves DICOM until `stop`; returns when all associations have ended.
 pub async fn serve(
-    listener: TcpListener,
+    doors: Doors,
     archive: Archive,
     config: NodeConfig,
     settings: ScpSettings,
@@ -67,7 +74,7 @@ pub async fn serve(
             archive,
             places: PlacesPerAe::new(settings.max_associations_per_ae),
             settings,
-            held: Arc::new(Semaphore::new(HELD_BYTES / HELD_UNIT)),
+            shares: Shares::default(),
             refusals: Refusals::default(),
         }),
     };
@@ -76,7 +83,12 @@ pub async fn serve(
         store: Arc::new(scp.clone()),
         query: Some(Arc::new(scp)),
     };
-    Node::new(listener, config, services).run(stop).await;
+    let clear = Node::new(doors.clear, config, services);
+    let tls = doors
+        .tls
+        .map(|(listener, acceptor)| clear.behind_tls(listener, acceptor));
+    let tls = OptionFuture::from(tls.map(|node| node.run(stop.clone())));
+    tokio::join!(clear.run(stop), tls);
 }
 
 impl Scp {

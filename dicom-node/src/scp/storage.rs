@@ -1,8 +1,8 @@
 //! C-STORE into the archive: a small instance is gathered in memory, a large one streams into a pack.
 //!
-//! Bytes on their way in are bounded over all associations. An instance takes its first share with its first piece (a
-//! sender that has sent none holds nothing) and never waits for another to give memory back after that: if there is no
-//! more, it goes to a pack.
+//! Bytes on their way in are bounded, those of one sender and all together. An instance takes its first share with its
+//! first piece (a sender that has sent none holds nothing) and never waits for another to give memory back after that:
+//! if there is no more, it goes to a pack.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use yingku_core::ids::{AeTitle, StudyUid};
 use yingku_core::refusal::{RefusalReason, RefusedInstances};
 use yingku_core::registry::{Scope, Service};
@@ -22,14 +22,11 @@ use yingku_storage::archive::{
 
 use super::Scp;
 use super::access::status_of;
+use super::shares::{HeldShare, SenderShare};
 use crate::association::Peer;
 use crate::status::Status;
 use crate::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal};
 
-/// Bytes of all instances on their way in.
-pub const HELD_BYTES: usize = 192 << 20;
-/// What an instance takes at a time.
-pub const HELD_UNIT: usize = 1 << 20;
 /// How long an instance waits for memory or for a pack; then its sender is told to come again.
 const SHARE_TIMEOUT: Duration = Duration::from_secs(20);
 /// An instance larger than this streams into a pack: radiographs of some 20 MB still go the quick way.
@@ -113,6 +110,8 @@ impl InstanceStore for Scp {
             let crc = crc32c::crc32c(&head);
             let sink = Sink {
                 scp: self.clone(),
+                share: self.share_of(&announced.peer),
+                association: format!("{:?}", announced.peer.address),
                 peer: announced.peer,
                 sender,
                 scope,
@@ -165,9 +164,9 @@ fn busy() -> StoreRefusal {
     )
 }
 
-/// What an instance begins with.
-async fn first_share(held: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreRefusal> {
-    tokio::time::timeout(SHARE_TIMEOUT, Arc::clone(held).acquire_owned())
+/// Waits for a share as long as a sender should.
+async fn within<T, E>(share: impl Future<Output = Result<T, E>>) -> Result<T, StoreRefusal> {
+    tokio::time::timeout(SHARE_TIMEOUT, share)
         .await
         .map_err(|_| busy())?
         .map_err(|_| closing())
@@ -282,21 +281,27 @@ enum Kept {
     Memory {
         data: Vec<Bytes>,
         /// Absent before the first piece.
-        share: Option<OwnedSemaphorePermit>,
+        share: Option<HeldShare>,
     },
     Pack {
         large: Box<StreamedIncoming>,
-        /// One share is kept: an instance that streams is on its way too.
-        _share: Option<OwnedSemaphorePermit>,
+        _share: Option<HeldShare>,
+        _lease: OwnedSemaphorePermit,
     },
     /// Between the two.
     Moving,
 }
 
+/// A pack to stream into, and the sender's part of them.
+type Leased = (StreamedIncoming, OwnedSemaphorePermit);
+
 struct Sink {
     scp: Scp,
     peer: Peer,
+    /// Which one it is that the pieces come by.
+    association: String,
     sender: AeTitle,
+    share: Arc<SenderShare>,
     scope: Scope,
     kept: Kept,
     /// A free pack was asked for.
@@ -309,25 +314,32 @@ struct Sink {
 impl Sink {
     async fn take(&mut self, chunk: Bytes) -> Result<(), StoreRefusal> {
         self.length = self.length.saturating_add(chunk.len());
+        let shares = &self.scp.inner.shares;
+        shares.piece(&self.association);
         if let Kept::Memory { data, share } = &mut self.kept {
             // A sender that has not sent a piece yet takes nothing from the others.
             let share = match share {
                 Some(share) => share,
-                None => share.insert(first_share(&self.scp.inner.held).await?),
+                None => share.insert(within(shares.first(&self.share)).await?),
             };
-            let room = has_room(&self.scp.inner.held, share, self.length);
+            let room = shares.enlarge(&self.share, share, self.length);
             let asks = !self.tried && self.length >= STREAM_BYTES;
             self.tried |= asks;
-            let streams = asks && is_alone(&self.scp.inner.held, share);
-            let free = streams
-                .then(|| self.scp.archive().try_store_streaming())
-                .flatten();
+            let free = if asks && shares.is_alone(share) {
+                try_stream(&self.scp, &self.share)
+            } else {
+                None
+            };
             if free.is_none() && room && self.length <= LARGE_BYTES {
                 self.crc = crc32c::crc32c_append(self.crc, &chunk);
                 data.push(chunk);
                 return Ok(());
             }
-            self.move_to_pack(free).await?;
+            let pack = match free {
+                Some(free) => free,
+                None => self.stream().await?,
+            };
+            self.move_to_pack(pack).await?;
         }
         match &mut self.kept {
             Kept::Pack { large, .. } => {
@@ -337,16 +349,20 @@ impl Sink {
         }
     }
 
-    async fn move_to_pack(&mut self, free: Option<StreamedIncoming>) -> Result<(), StoreRefusal> {
+    /// A pack to stream into, as soon as one is free.
+    async fn stream(&self) -> Result<Leased, StoreRefusal> {
+        let until = tokio::time::Instant::now() + SHARE_TIMEOUT;
+        let lease = within(self.share.lease()).await?;
+        let large = tokio::time::timeout_at(until, self.scp.archive().store_large())
+            .await
+            .map_err(|_| busy())?
+            .map_err(|error| refusal_of(&error))?;
+        Ok((large, lease))
+    }
+
+    async fn move_to_pack(&mut self, (mut large, lease): Leased) -> Result<(), StoreRefusal> {
         let Kept::Memory { data, share } = std::mem::replace(&mut self.kept, Kept::Moving) else {
             return Err(closing());
-        };
-        let mut large = match free {
-            Some(free) => free,
-            None => tokio::time::timeout(SHARE_TIMEOUT, self.scp.archive().store_large())
-                .await
-                .map_err(|_| busy())?
-                .map_err(|error| refusal_of(&error))?,
         };
         for piece in data {
             large
@@ -356,7 +372,8 @@ impl Sink {
         }
         self.kept = Kept::Pack {
             large: Box::new(large),
-            _share: share.and_then(|mut share| share.split(1)),
+            _share: share.and_then(HeldShare::least),
+            _lease: lease,
         };
         Ok(())
     }
@@ -396,28 +413,10 @@ impl Sink {
     }
 }
 
-/// Whether no other instance is on its way.
-fn is_alone(held: &Semaphore, share: &OwnedSemaphorePermit) -> bool {
-    held.available_permits() + share.num_permits() >= HELD_BYTES / HELD_UNIT
-}
-
-/// Enlarges an instance's share to its length, without waiting.
-fn has_room(held: &Arc<Semaphore>, share: &mut OwnedSemaphorePermit, length: usize) -> bool {
-    let needed = length.div_ceil(HELD_UNIT);
-    let more = needed.saturating_sub(share.num_permits());
-    if more == 0 {
-        return true;
-    }
-    let Ok(count) = u32::try_from(more) else {
-        return false;
-    };
-    match Arc::clone(held).try_acquire_many_owned(count) {
-        Ok(taken) => {
-            share.merge(taken);
-            true
-        }
-        Err(_) => false,
-    }
+/// A pack to stream into, if one is free that nobody may need more.
+fn try_stream(scp: &Scp, share: &SenderShare) -> Option<Leased> {
+    let lease = share.try_lease()?;
+    Some((scp.archive().try_store_streaming()?, lease))
 }
 
 fn refusal_of(error: &IntakeError) -> StoreRefusal {

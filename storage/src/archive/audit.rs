@@ -1,4 +1,4 @@
-//! The audit stream: who read what. A log of its own, apart from the events (design §2).
+//! The audit stream: who read what. A log of its own, apart from the events.
 //!
 //! Entries of one reader, target and operation within five minutes are one record. When an entry cannot be written,
 //! the reader gets nothing.

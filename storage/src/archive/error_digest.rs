@@ -3,6 +3,7 @@
 //! Bounded: one line for each source, day, rule and path, with a count and one example. Never values, never patients.
 //! Apart from the views, since refusals of what was never recorded are not in the log.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -82,6 +83,7 @@ impl ErrorDigest {
 
     /// Counts a refusal. A digest that cannot be written costs a warning, never the request its answer.
     pub fn record(&self, refused: &RefusedRequest, time_ms: i64) {
+        metrics::counter!("yingku_refusals_total", "rule" => refused.rule.clone()).increment(1);
         if let Err(error) = self.try_record(refused, time_ms) {
             tracing::warn!(%error, "a refusal is missing from the error digest");
         }
@@ -152,11 +154,12 @@ impl ErrorDigest {
         Ok(())
     }
 
-    /// Lines of one source, newest day first.
+    /// Lines of one source, one for each rule and path: the days added up, with the last one's words. The latest come
+    /// first.
     pub fn lines(&self, source: &str) -> Result<Vec<Line>, ErrorDigestError> {
         let mut prefix = source.as_bytes().to_vec();
         prefix.push(0);
-        let mut lines = Vec::new();
+        let mut lines: HashMap<(String, String), Line> = HashMap::new();
         for item in self
             .db
             .iterator(IteratorMode::From(&prefix, Direction::Forward))
@@ -165,9 +168,23 @@ impl ErrorDigest {
             if !key.starts_with(&prefix) {
                 break;
             }
-            lines.extend(serde_json::from_slice::<Line>(&value));
+            // Keys are in the order of the days, so the later one takes the earlier one's place.
+            let Ok(mut line) = serde_json::from_slice::<Line>(&value) else {
+                continue;
+            };
+            let key = (line.key.rule.clone(), line.key.path.clone());
+            if let Some(earlier) = lines.remove(&key) {
+                line.count += earlier.count;
+            }
+            lines.insert(key, line);
         }
-        lines.sort_by(|a, b| b.key.day.cmp(&a.key.day).then(b.count.cmp(&a.count)));
+        let mut lines: Vec<Line> = lines.into_values().collect();
+        lines.sort_by(|a, b| {
+            let days = b.key.day.cmp(&a.key.day);
+            let counts = b.count.cmp(&a.count);
+            let names = || (&a.key.rule, &a.key.path).cmp(&(&b.key.rule, &b.key.path));
+            days.then(counts).then_with(names)
+        });
         Ok(lines)
     }
 }
@@ -220,6 +237,14 @@ mod tests {
                 .iter()
                 .any(|line| line.key.rule == "code" && line.count == 3)
         );
+        digest.record(&refused("code"), DAY_MS * 2);
+        let lines = digest.lines("app:demo-pacs").unwrap();
+        let code: Vec<_> = lines
+            .iter()
+            .filter(|line| line.key.rule == "code")
+            .map(|line| (line.count, line.last_ms))
+            .collect();
+        assert_eq!(code, [(4, DAY_MS * 2)], "one line for all days");
         digest.record(&refused("late"), DAY_MS * 60);
         assert_eq!(digest.lines("app:demo-pacs").unwrap().len(), 1);
     }

@@ -1,4 +1,4 @@
-//! Facts of stored instances on their way into the log: many to a record, in batches (design §3).
+//! Facts of stored instances on their way into the log: many to a record, in batches.
 //!
 //! An instance is durable in its pack before its facts come here, so a batch may wait a moment: for more of them, but
 //! not when somebody reads, or an association ends.
@@ -193,7 +193,7 @@ async fn write(
     })?;
     let mut told = false;
     loop {
-        match log.append(bytes.clone()).await {
+        match super::append(log, bytes.clone()).await {
             Ok(_) => {
                 packs.logged(pack, instances);
                 return Ok(());

@@ -71,6 +71,7 @@ pub(super) fn open_views(views_dir: &Path) -> Result<Views, ViewsError> {
     let path = current_path(views_dir);
     match Views::open(&path).and_then(|views| {
         let cursor = views.cursor()?;
+        views.registry()?;
         Ok((views, cursor))
     }) {
         Ok((views, cursor)) if cursor.rows_version == crate::views::ROWS_VERSION => Ok(views),
@@ -233,7 +234,7 @@ impl Drop for Follower {
     }
 }
 
-/// A log that ends before the cursor, or holds another record there, is another log or a cut one (design §2).
+/// A log that ends before the cursor, or holds another record there, is another log or a cut one.
 fn check_cursor(log: &dyn EventLog, cursor: &Cursor) -> Result<(), BoxError> {
     let Some(last) = cursor.next.0.checked_sub(1) else {
         return Ok(());

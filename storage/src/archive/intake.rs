@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use yingku_core::dictionaries::canonical_class;
-use yingku_core::ids::{AeTitle, HospitalCode, StudyKey};
+use yingku_core::ids::{AeTitle, HospitalCode, StudyKey, StudyUid};
 use yingku_core::instance::facts::FACTS_VERSION;
-use yingku_core::instance::{InstanceFacts, Match, SeriesGroup, StoredInstance, match_instance};
+use yingku_core::instance::{
+    HeldInstance, InstanceFacts, Match, SeriesGroup, StoredInstance, match_instance,
+};
 use yingku_core::outcome::ErrorKind;
 use yingku_core::refusal::{RefusalReason, RefusedInstances};
 use yingku_core::registry::Scope;
@@ -12,10 +14,10 @@ use yingku_core::registry::Scope;
 use super::{Archive, SubmitError};
 use crate::log::LogError;
 use crate::packs::{LeasedWriter, NewInstance, PackError, Placed};
-use crate::views::{ViewsError, keys};
+use crate::views::ViewsError;
 
 /// Instances of one study that may be held; more are refused until an exam is pushed.
-pub const STUDY_HELD_LIMIT: usize = 20_000;
+pub const STUDY_HELD_LIMIT: u32 = 20_000;
 
 /// Where an instance goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +94,7 @@ pub struct StreamedIncoming {
 
 impl Archive {
     /// Matches an instance with what was pushed. Before it says no, the views have everything that the log held when
-    /// this was asked (design §3, "Seen at once").
+    /// this was asked ("Seen at once" in ARCHITECTURE.md).
     pub async fn admit(
         &self,
         scope: &Scope,
@@ -164,12 +166,7 @@ impl Archive {
             .is_some_and(|entry| entry.hold_days.is_some());
         if let (true, Some(hospital)) = (holds, &hospital) {
             let held = self.views().held(&facts.study_uid)?.unwrap_or_default();
-            let count: usize = held
-                .groups
-                .iter()
-                .map(|held| held.group.instances.len())
-                .sum();
-            if count < STUDY_HELD_LIMIT {
+            if held.instances < STUDY_HELD_LIMIT {
                 return Ok(Ok(Admission::Held(hospital.clone())));
             }
         }
@@ -222,7 +219,7 @@ impl Archive {
             crc,
         } = incoming;
         let group = group_of(&admission, sender, facts, &digest);
-        if matches!(admission, Admission::Shown(_)) && self.holds(&group)? {
+        if self.has(&admission, &group)? {
             return Ok(());
         }
         let facts = encode_facts(&group)?;
@@ -268,25 +265,20 @@ impl Archive {
         Ok(())
     }
 
-    /// Whether the same bytes are shown in the study already.
-    pub(super) fn holds(&self, group: &SeriesGroup) -> Result<bool, ViewsError> {
+    /// Whether the same bytes are shown in the study, or held of it, already.
+    fn has(&self, admission: &Admission, group: &SeriesGroup) -> Result<bool, ViewsError> {
         let views = self.views();
         let key = StudyKey {
             hospital: group.hospital.clone(),
             study: group.study_uid.clone(),
         };
-        let Some(study) = views.study(&key)? else {
-            return Ok(false);
-        };
-        let Some(series) = study
-            .series
-            .iter()
-            .position(|series| series.uid == group.series_uid)
-        else {
-            return Ok(false);
-        };
         for instance in &group.instances {
-            if !views.series_holds(&study, series, instance)? {
+            let sop_instance = &instance.image.sop_instance;
+            let has = match admission {
+                Admission::Shown(_) => views.has_instance(&key, sop_instance, &instance.digest)?,
+                Admission::Held(_) => views.is_held(&held_instance(&key.study, instance))?,
+            };
+            if !has {
                 return Ok(false);
             }
         }
@@ -336,7 +328,7 @@ impl StreamedIncoming {
         digest: [u8; 32],
     ) -> Result<(), IntakeError> {
         let group = group_of(admission, sender, facts, &digest);
-        if matches!(admission, Admission::Shown(_)) && self.archive.holds(&group)? {
+        if self.archive.has(admission, &group)? {
             return Ok(());
         }
         let facts = encode_facts(&group)?;
@@ -365,6 +357,14 @@ fn group_of(
             length: 0,
             digest: short(digest),
         }],
+    }
+}
+
+pub(super) fn held_instance(study: &StudyUid, instance: &StoredInstance) -> HeldInstance {
+    HeldInstance {
+        study: study.clone(),
+        sop_instance: instance.image.sop_instance.clone(),
+        digest: instance.digest,
     }
 }
 
@@ -399,41 +399,5 @@ fn dashed_date(date: &str) -> String {
             format!("{year}-{month}-{day}")
         }
         _ => String::new(),
-    }
-}
-
-impl crate::views::Views {
-    /// Whether the instance is in the series with the same bytes. Chunks are searched for the digest before one is
-    /// decoded: nearly always it is in none.
-    fn series_holds(
-        &self,
-        study: &yingku_core::instance::StudyRow,
-        series: usize,
-        instance: &StoredInstance,
-    ) -> Result<bool, ViewsError> {
-        let Some(row) = study.series.get(series) else {
-            return Ok(false);
-        };
-        for chunk in 0..row.chunks {
-            let at = yingku_core::state::ChunkKey {
-                study: study.key.clone(),
-                series: u32::try_from(series).unwrap_or(u32::MAX),
-                chunk,
-            };
-            let Some(bytes) = self.raw_chunk(&keys::chunk(&at))? else {
-                continue;
-            };
-            if memchr::memmem::find(&bytes, &instance.digest).is_none() {
-                continue;
-            }
-            let entries = self.chunk(&at)?.unwrap_or_default().entries;
-            if entries.iter().any(|entry| {
-                entry.stored.digest == instance.digest
-                    && entry.image().sop_instance == instance.image.sop_instance
-            }) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

@@ -7,6 +7,7 @@ mod audit;
 mod error_digest;
 mod facts;
 mod follower;
+mod identity;
 mod intake;
 mod open;
 pub(crate) mod replay;
@@ -15,7 +16,7 @@ mod sign;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -38,7 +39,7 @@ pub use follower::RebuildReport;
 pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
 pub use open::{ArchiveOptions, OpenError};
 
-/// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending (design §2).
+/// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is to be recorded.
@@ -172,7 +173,7 @@ impl Archive {
         shared.waiters.lock().insert(id, sender);
         // Whoever gives up waiting takes its place in the table along.
         let _guard = Waiting { shared, id };
-        self.inner.log.append(bytes).await?;
+        append(&*self.inner.log, bytes).await?;
         let mut stopped = shared.stopped.subscribe();
         tokio::select! {
             decided = receiver => decided.map_err(|_| SubmitError::Pending),
@@ -202,7 +203,7 @@ impl Archive {
     }
 
     /// A read on this node first brings the facts of what it has stored into the log and the views
-    /// (design §3, "Seen at once").
+    /// ("Seen at once" in ARCHITECTURE.md).
     pub async fn settle(&self) -> Result<(), SubmitError> {
         self.inner.facts.flush().await?;
         self.catch_up().await
@@ -259,6 +260,15 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.shared.waiters.lock().remove(&self.id);
     }
+}
+
+/// Appends a record; how long that took is measured.
+async fn append(log: &dyn EventLog, record: Bytes) -> Result<Position, LogError> {
+    let since = Instant::now();
+    let appended = log.append(record).await;
+    let outcome = if appended.is_ok() { "done" } else { "failed" };
+    metrics::histogram!("yingku_log_append_seconds", "outcome" => outcome).record(since.elapsed());
+    appended
 }
 
 /// Encodes a submission under a new id.

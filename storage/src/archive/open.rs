@@ -1,23 +1,24 @@
 //! Opening an archive: log, views, packs, and what the last run left unfinished.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use yingku_core::envelope::Envelope;
 use yingku_core::event::{Event, RULES_VERSION, RulesActivated};
-use yingku_core::ids::{PackId, Position, SopInstanceUid, StudyKey};
+use yingku_core::ids::{PackId, SopInstanceUid, StudyKey};
 use yingku_core::instance::SeriesGroup;
 
 use super::audit::Audit;
 use super::facts::FactsQueue;
 use super::follower::{Follower, open_views};
-use super::intake::decode_facts;
+use super::identity::{self, IdentityError};
+use super::intake::{decode_facts, held_instance};
 use super::{Archive, ErrorDigest, ErrorDigestError, Inner, Submission, SubmitError};
 use crate::keys::ClusterKey;
 use crate::log::{EmbeddedLog, EmbeddedLogOptions, EventLog, LogOpenError};
 use crate::packs::{PackOpenError, PackOptions, Packs, Placed};
-use crate::views::ViewsError;
+use crate::views::{Views, ViewsError};
 
 /// The audit log's part of the event log's reserve.
 const AUDIT_RESERVE_PART: u64 = 8;
@@ -30,7 +31,7 @@ pub struct ArchiveOptions {
 }
 
 impl ArchiveOptions {
-    /// This node's number (design §3: the upper part of its packs' ids).
+    /// This node's number: the upper part of its packs' ids.
     pub fn node(&self) -> u16 {
         self.packs.node
     }
@@ -51,6 +52,8 @@ pub enum OpenError {
     Views(#[from] ViewsError),
     #[error(transparent)]
     Digest(#[from] ErrorDigestError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("{0}")]
     Follow(Box<dyn std::error::Error + Send + Sync>),
     #[error("the views do not follow the log: {0}")]
@@ -105,19 +108,37 @@ impl Archive {
             }),
         };
         archive.replayed().await?;
-        archive.log_recovered(unlogged).await?;
+        match archive.take_up(&unlogged).await {
+            // Every byte of the views cannot be read before each start: what is damaged shows here, or to a reader.
+            Err(OpenError::Views(error)) => {
+                tracing::error!(%error, "views are damaged and made anew from the log");
+                archive.make_views_anew().await?;
+                archive.take_up(&unlogged).await?;
+            }
+            done => done?,
+        }
         archive.activate_rules().await?;
+        // The log of a new archive has begun only now.
+        identity::check(&archive.inner.dir.join("packs"), &*archive.inner.log)?;
         archive.use_objects().await?;
         Ok(archive)
     }
 
-    /// The id of the log's first record is the archive's own: the same on all nodes that follow this log.
     async fn use_objects(&self) -> Result<(), OpenError> {
-        let first = self.inner.log.get(Position(0)).map_err(SubmitError::from)?;
-        let first = first.ok_or_else(|| OpenError::Stopped("the log is empty".to_owned()))?;
-        let envelope = Envelope::decode(&first.bytes).map_err(|e| OpenError::Follow(e.into()))?;
+        let identity = identity::of(&*self.inner.log).map_err(SubmitError::from)?;
+        let identity = identity.ok_or_else(|| OpenError::Stopped("the log is empty".to_owned()))?;
         let packs = &self.inner.packs;
-        Ok(packs.use_objects(envelope.id, &self.inner.dir).await?)
+        Ok(packs.use_objects(identity, &self.inner.dir).await?)
+    }
+
+    async fn make_views_anew(&self) -> Result<(), OpenError> {
+        let archive = self.clone();
+        let rebuilt = tokio::task::spawn_blocking(move || archive.rebuild()).await;
+        match rebuilt {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(OpenError::Follow(error.into())),
+            Err(error) => Err(OpenError::Follow(error.into())),
+        }
     }
 
     /// A new archive begins with the rules of the release that made it; later ones are activated by an operator.
@@ -152,9 +173,29 @@ impl Archive {
         }
     }
 
+    /// A pack that was lost leaves its instances missing, and its number unused: what is stored later must not be read
+    /// in its place.
+    fn continue_packs(&self) -> Result<(), ViewsError> {
+        let Some(newest) = self.views().newest_pack(self.inner.node)? else {
+            return Ok(());
+        };
+        let packs = &self.inner.packs;
+        if !packs.has(newest) {
+            tracing::error!(pack = %newest, "packs that the log names are not in the packs directory; their images cannot be read until they are put back");
+        }
+        packs.continue_after(newest);
+        Ok(())
+    }
+
+    /// Goes on where the log and the packs ended.
+    async fn take_up(&self, unlogged: &[PackId]) -> Result<(), OpenError> {
+        self.continue_packs()?;
+        self.log_recovered(unlogged).await
+    }
+
     /// Brings facts that a crash kept from the log out of the packs.
-    async fn log_recovered(&self, unlogged: Vec<PackId>) -> Result<(), OpenError> {
-        for pack in unlogged {
+    async fn log_recovered(&self, unlogged: &[PackId]) -> Result<(), OpenError> {
+        for &pack in unlogged {
             let mut missing = 0u64;
             let records = self
                 .inner
@@ -182,7 +223,7 @@ impl Archive {
                     length: record.data_len,
                 };
                 let Some(group) = decode_facts(&record.facts, place) else {
-                    tracing::error!(%pack, offset = record.offset, "facts of another release; run `yingku rescan`");
+                    tracing::error!(%pack, offset = record.offset, "facts of another release: start the release that wrote them once, so that they come into the log");
                     whole = false;
                     continue;
                 };
@@ -203,35 +244,43 @@ impl Archive {
     }
 }
 
-/// Instances that the views hold of the studies that a pack names, shown or held: one look for each study, however many
-/// records it has in the pack.
+/// Instances that the views show of the studies that a pack names: one look for each study, however many records it
+/// has in the pack.
 #[derive(Default)]
 struct KnownStudies(HashMap<StudyKey, HashSet<(SopInstanceUid, [u8; 16])>>);
 
 impl KnownStudies {
-    /// Whether the views hold every instance of the group.
+    /// Whether the views have every instance of the group, shown or held.
     fn has(&mut self, archive: &Archive, group: &SeriesGroup) -> Result<bool, ViewsError> {
         let key = StudyKey {
             hospital: group.hospital.clone(),
             study: group.study_uid.clone(),
         };
-        if !self.0.contains_key(&key) {
-            let known = known_instances(archive, &key)?;
-            self.0.insert(key.clone(), known);
-        }
-        let known = self.0.get(&key);
-        Ok(group.instances.iter().all(|instance| {
+        let shown = match self.0.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let shown = shown_instances(&archive.views(), place.key())?;
+                place.insert(shown)
+            }
+        };
+        for instance in &group.instances {
             let identity = (instance.image.sop_instance.clone(), instance.digest);
-            known.is_some_and(|known| known.contains(&identity))
-        }))
+            if !shown.contains(&identity)
+                && !archive
+                    .views()
+                    .is_held(&held_instance(&group.study_uid, instance))?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
-fn known_instances(
-    archive: &Archive,
+fn shown_instances(
+    views: &Views,
     key: &StudyKey,
 ) -> Result<HashSet<(SopInstanceUid, [u8; 16])>, ViewsError> {
-    let views = archive.views();
     let mut known = HashSet::new();
     if let Some(study) = views.study(key)? {
         for series in 0..study.series.len() {
@@ -239,10 +288,6 @@ fn known_instances(
                 known.insert((entry.image().sop_instance.clone(), entry.stored.digest));
             }
         }
-    }
-    let held = views.held(&key.study)?.unwrap_or_default();
-    for instance in held.groups.iter().flat_map(|held| &held.group.instances) {
-        known.insert((instance.image.sop_instance.clone(), instance.digest));
     }
     Ok(known)
 }
@@ -273,6 +318,7 @@ fn open_parts(
         ..options.log
     };
     let audit: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&dir.join("audit"), audit_options)?);
+    identity::check(&dir.join("packs"), &*log)?;
     let (packs, recovered) = Packs::open(&dir.join("packs"), options.packs)?;
     for cut in &recovered.cut {
         tracing::warn!(pack = %cut.pack, offset = cut.offset, bytes = cut.bytes, "an incomplete last record was moved aside");

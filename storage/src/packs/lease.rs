@@ -111,9 +111,10 @@ impl LeasedWriter {
         Ok(Self::with(shared, pool, permit))
     }
 
-    /// A lease if one is free at once.
+    /// A lease if one is free at once, and another one for an instance that cannot do without.
     pub(super) fn try_open(shared: Arc<Shared>, pool: Arc<Pool>) -> Option<Self> {
-        let permit = Arc::clone(&pool.permits).try_acquire_owned().ok()?;
+        let mut two = Arc::clone(&pool.permits).try_acquire_many_owned(2).ok()?;
+        let permit = two.split(1)?;
         Some(Self::with(shared, pool, permit))
     }
 

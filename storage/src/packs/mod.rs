@@ -64,8 +64,6 @@ const MAX_WAITING: usize = 4096;
 pub struct PackOptions {
     /// This node's number: the upper 16 bits of its packs' ids.
     pub node: u16,
-    /// New packs have at least this number, even if the directory no longer has all older ones.
-    pub first_number: u64,
     /// A pack that has this size gets no further instances.
     pub seal_bytes: u64,
     /// A pack that got no instance for this long gets none any more.
@@ -83,7 +81,6 @@ impl Default for PackOptions {
     fn default() -> Self {
         Self {
             node: 0,
-            first_number: 0,
             seal_bytes: 256 * 1024 * 1024,
             seal_idle: Duration::from_secs(600),
             reserve_bytes: 2 * 1024 * 1024 * 1024,
@@ -252,7 +249,8 @@ impl Packs {
         LeasedWriter::open(Arc::clone(&self.inner.shared), Arc::clone(&self.inner.pool)).await
     }
 
-    /// A writer if one is free: while an instance still comes in, the disk works at it already.
+    /// A writer if one is free beside the last, which is for those too large to be held: while an instance still comes in,
+    /// the disk works at it already.
     pub fn try_lease(&self) -> Option<LeasedWriter> {
         if self.inner.shared.latched().is_some() {
             return None;
@@ -268,6 +266,17 @@ impl Packs {
     /// Tells that the event log has all records of a pack that a start found unsealed.
     pub fn all_logged(&self, pack: PackId) {
         self.inner.shared.logged(pack, u64::MAX);
+    }
+
+    /// New packs come after this one, even if the directory no longer has it: a number is never used again.
+    pub fn continue_after(&self, pack: PackId) {
+        self.inner.shared.continue_after(pack);
+    }
+
+    /// Whether the pack lies here, or was uploaded.
+    pub fn has(&self, pack: PackId) -> bool {
+        let shared = &self.inner.shared;
+        shared.journal.size(pack).is_some() || shared.pack(pack).is_ok()
     }
 
     /// Reads and checks one record of at most [`MAX_READ_BYTES`] of data. Blocks on the disk.
@@ -430,5 +439,5 @@ fn next_number(dir: &Path, options: &PackOptions, journal: &Journal) -> io::Resu
     }
     let own = ids.into_iter().filter(|id| id.node() == options.node);
     let next = own.map(|id| id.number() + 1).max();
-    Ok(next.unwrap_or_default().max(options.first_number))
+    Ok(next.unwrap_or_default())
 }

@@ -21,6 +21,8 @@ use super::shared::{Shared, UNSEALED, Unsealed};
 
 /// Folder for what was cut off, beside the packs.
 const ASIDE: &str = "damaged";
+/// Bytes that are kept there, the newest piece in any case: older pieces go when more comes.
+const ASIDE_BYTES: u64 = 1 << 30;
 /// Pieces cut off at the same place of the same pack; there is at most one for each start that failed halfway.
 const MAX_ASIDE: u32 = 1000;
 
@@ -182,9 +184,33 @@ fn only_zeros(file: &File, offset: u64) -> io::Result<bool> {
     }
 }
 
+/// Removes the oldest files of a folder until the others have at most `bytes`.
+fn drop_oldest(folder: &Path, bytes: u64) -> io::Result<()> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        files.push((metadata.modified()?, metadata.len(), entry.path()));
+    }
+    files.sort_unstable_by(|a, b| b.cmp(a));
+    let mut kept = 0u64;
+    for (_, length, path) in files {
+        kept = kept.saturating_add(length);
+        if kept > bytes {
+            tracing::warn!(file = %path.display(), "an old incomplete record is removed: too much was kept of them");
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 fn copy_aside(dir: &Path, pack: &PackFile, offset: u64) -> io::Result<PathBuf> {
     let aside = dir.join(ASIDE);
     fs::create_dir_all(&aside)?;
+    drop_oldest(
+        &aside,
+        ASIDE_BYTES.saturating_sub(pack.file.metadata()?.len() - offset),
+    )?;
     let path = (0..MAX_ASIDE)
         .map(|n| aside.join(format!("{}-{offset}-{n}.tail", pack.id)))
         .find(|path| !path.exists())
@@ -202,4 +228,31 @@ fn copy_aside(dir: &Path, pack: &PackFile, offset: u64) -> io::Result<PathBuf> {
     }
     File::open(&aside)?.sync_all()?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn of_what_lies_aside_the_oldest_goes_first() {
+        let dir = tempfile::TempDir::new().unwrap();
+        for (age, name) in ["newest", "older", "oldest"].iter().enumerate() {
+            let path = dir.path().join(name);
+            fs::write(&path, [0; 100]).unwrap();
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000 - age as u64);
+            File::open(&path).unwrap().set_modified(time).unwrap();
+        }
+        let left = || {
+            let names = fs::read_dir(dir.path()).unwrap();
+            let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        drop_oldest(dir.path(), 250).unwrap();
+        assert_eq!(left(), ["newest", "older"]);
+        drop_oldest(dir.path(), 50).unwrap();
+        assert!(left().is_empty());
+    }
 }

@@ -119,7 +119,7 @@ impl Shared {
     }
 
     /// New packs get higher numbers than this one.
-    pub fn numbers_after(&self, pack: PackId) {
+    pub fn continue_after(&self, pack: PackId) {
         self.next_number
             .fetch_max(pack.number() + 1, Ordering::Relaxed);
     }

@@ -9,13 +9,17 @@ use serde::de::DeserializeOwned;
 use yingku_core::correction::CorrectionRow;
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingRow};
-use yingku_core::ids::{ExamKey, Position, StudyKey, StudyUid};
-use yingku_core::instance::{Chunk, HeldStudy, StudyClaims, StudyRow};
+use yingku_core::ids::{ExamKey, PackId, Position, StudyKey, StudyUid};
+use yingku_core::instance::{
+    Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Place, StudyClaims,
+    StudyRow,
+};
 use yingku_core::registry::Registry;
 use yingku_core::state::{Changes, ChunkKey, Replaced, State, StateError};
 use yingku_core::statistics::{DayKey, DeclarationRow};
 
 use super::rows::Rows;
+use super::studies::decode_chunk;
 use super::{Cursor, View, Views, ViewsError, decode, encode, keys};
 
 /// Collects the changes of one log batch; they are written in one piece, with the cursor. While empty views are loaded
@@ -152,16 +156,43 @@ impl<'a> BatchState<'a> {
         for (_, study) in changes.studies {
             self.put_study(*study)?;
         }
+        if let Some(pack) = changes.pack {
+            let key = keys::newest_pack(pack.node());
+            let newest: Option<PackId> =
+                self.look(View::Meta, &key, |row| decode(View::Meta, row))?;
+            if newest.is_none_or(|newest| newest < pack) {
+                self.put(View::Meta, key, &pack)?;
+            }
+        }
         for (at, chunk) in changes.chunks {
             let row = chunk.map(|chunk| chunk.encode());
             self.rows
                 .insert(View::Chunks, &keys::chunk(&at), row.as_deref());
         }
+        for (at, place) in changes.places {
+            match place {
+                Some(place) => self.put(View::Places, keys::place(&at), &place)?,
+                None => self.delete(View::Places, keys::place(&at)),
+            }
+        }
         for (study, held) in changes.held {
-            if held.groups.is_empty() {
+            if held.instances == 0 {
                 self.delete(View::Held, keys::claims(&study));
             } else {
                 self.put(View::Held, keys::claims(&study), &held)?;
+            }
+        }
+        for (at, group) in changes.held_groups {
+            match group {
+                Some(group) => self.put(View::HeldGroups, keys::held_group(&at), &group)?,
+                None => self.delete(View::HeldGroups, keys::held_group(&at)),
+            }
+        }
+        for (instance, held) in changes.held_instances {
+            if held {
+                self.put_empty(View::HeldInstances, keys::held_instance(&instance));
+            } else {
+                self.delete(View::HeldInstances, keys::held_instance(&instance));
             }
         }
         for (day, row) in changes.declarations {
@@ -172,6 +203,18 @@ impl<'a> BatchState<'a> {
                 Some(row) => self.put(View::Findings, keys::finding(&key), &row)?,
                 None => self.delete(View::Findings, keys::finding(&key)),
             }
+        }
+        for finding in changes.settled {
+            let key = keys::settled(&finding.key, finding.row.since);
+            self.put(View::Settled, key, &finding)?;
+        }
+        for (index, hold) in changes.former_holds.into_iter().enumerate() {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            let key = keys::refusal(hold.hospital.as_str(), &hold.date, hold.until, index);
+            self.put(View::FormerHolds, key, &hold)?;
+        }
+        for ((study, position), counts) in changes.counted {
+            self.put(View::Counted, keys::counted(&study, position), &counts)?;
         }
         for (position, row) in changes.corrections {
             self.put(View::Corrections, keys::position(position), &row)?;
@@ -275,8 +318,18 @@ impl<'a> BatchState<'a> {
                 }
                 self.put(View::Studies, keys::study(&row.key), row)?;
             }
-            // What a study is found by comes with its first instance and does not change.
-            (Some(_), Some(row)) => self.put(View::Studies, keys::study(&row.key), row)?,
+            (Some(before), Some(row)) => {
+                // What a study is found by comes with its first instance, unless an operator gives it to another exam.
+                if before.answered() != row.answered() {
+                    for key in keys::study_index(before) {
+                        self.delete(View::StudyIndex, key);
+                    }
+                    for key in keys::study_index(row) {
+                        self.put_empty(View::StudyIndex, key);
+                    }
+                }
+                self.put(View::Studies, keys::study(&row.key), row)?;
+            }
             (Some(row), None) => {
                 for key in keys::study_index(row) {
                     self.delete(View::StudyIndex, key);
@@ -330,16 +383,24 @@ impl State for BatchState<'_> {
     }
 
     fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, StateError> {
-        Ok(self.look(View::Chunks, &keys::chunk(at), |bytes| {
-            Chunk::decode(bytes).map_err(|source| ViewsError::Row {
-                view: View::Chunks.name(),
-                source: Box::new(source),
-            })
-        })?)
+        Ok(self.look(View::Chunks, &keys::chunk(at), decode_chunk)?)
     }
 
     fn held(&self, study: &StudyUid) -> Result<Option<HeldStudy>, StateError> {
         self.read(View::Held, keys::claims(study))
+    }
+
+    fn held_group(&self, at: &HeldGroupKey) -> Result<Option<HeldGroup>, StateError> {
+        self.read(View::HeldGroups, keys::held_group(at))
+    }
+
+    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
+        let key = keys::held_instance(instance);
+        Ok(self.look(View::HeldInstances, &key, |_| Ok(()))?.is_some())
+    }
+
+    fn place(&self, at: &InstanceKey) -> Result<Option<Place>, StateError> {
+        self.read(View::Places, keys::place(at))
     }
 
     fn declaration(&self, day: &DayKey) -> Result<Option<DeclarationRow>, StateError> {

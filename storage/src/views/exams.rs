@@ -18,6 +18,7 @@ pub enum ExamSelector {
     },
     /// Any of these numbers of an exam or its patient.
     Number(String, Vec<NumberKind>),
+    /// Exams that the study UID leads to ([`StudyClaims::leads_to`](yingku_core::instance::StudyClaims::leads_to)).
     Study(StudyUid),
     /// Days of these hospitals, `YYYY-MM-DD`, both included.
     Days {
@@ -105,8 +106,9 @@ impl Views {
                 }
             }
             ExamSelector::Study(uid) => {
-                for claim in self.claims(uid)?.unwrap_or_default().claims {
-                    add(Some(claim.exam))?;
+                let claims = self.claims(uid)?.unwrap_or_default();
+                for claim in &claims.claims {
+                    add(claims.leads_to(&claim.exam).then(|| claim.exam.clone()))?;
                 }
             }
             ExamSelector::Days {

@@ -6,7 +6,7 @@
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position, StudyKey, StudyUid};
-use yingku_core::instance::StudyRow;
+use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
 use yingku_core::state::ChunkKey;
 use yingku_core::statistics::DayKey;
 
@@ -28,14 +28,26 @@ pub enum View {
     Studies,
     /// hospital, study UID, series, chunk → instances
     Chunks,
+    /// hospital, study UID, SOP Instance UID, digest of a further version → place; of large studies only
+    Places,
     /// attribute, value, hospital, study UID → nothing
     StudyIndex,
-    /// study UID → held groups
+    /// study UID → what is held of it, counted
     Held,
+    /// study UID, number → held group
+    HeldGroups,
+    /// study UID, SOP Instance UID, digest → nothing
+    HeldInstances,
     /// hospital, date, class → declarations
     Declarations,
     /// kind, hospital, subject → finding
     Findings,
+    /// kind, hospital, subject, position since which it was listed → finding that is settled
+    Settled,
+    /// hospital, date, position that ended it, index → instances that are held no more
+    FormerHolds,
+    /// hospital, study UID, position → counts of its images after that record; of corrected studies only
+    Counted,
     /// position → correction
     Corrections,
     /// position → body of a push refused as suspected reuse
@@ -44,12 +56,12 @@ pub enum View {
     Signs,
     /// hospital, date, position, index → refused instances
     Refusals,
-    /// cursor, registry
+    /// cursor, registry, each node's newest pack
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 16] = [
+    pub const ALL: [View; 22] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -57,10 +69,16 @@ impl View {
         View::Claims,
         View::Studies,
         View::Chunks,
+        View::Places,
         View::StudyIndex,
         View::Held,
+        View::HeldGroups,
+        View::HeldInstances,
         View::Declarations,
         View::Findings,
+        View::Settled,
+        View::FormerHolds,
+        View::Counted,
         View::Corrections,
         View::RefusedPushes,
         View::Signs,
@@ -77,10 +95,16 @@ impl View {
             View::Claims => "claims",
             View::Studies => "studies",
             View::Chunks => "chunks",
+            View::Places => "places",
             View::StudyIndex => "study_index",
             View::Held => "held",
+            View::HeldGroups => "held_groups",
+            View::HeldInstances => "held_instances",
             View::Declarations => "declarations",
             View::Findings => "findings",
+            View::Settled => "settled",
+            View::FormerHolds => "former_holds",
+            View::Counted => "counted",
             View::Corrections => "corrections",
             View::RefusedPushes => "refused_pushes",
             View::Signs => "signs",
@@ -92,6 +116,10 @@ impl View {
 
 pub const CURSOR: &[u8] = b"cursor";
 pub const REGISTRY: &[u8] = b"registry";
+
+pub fn newest_pack(node: u16) -> Vec<u8> {
+    [b"pack".as_slice(), &node.to_be_bytes()].concat()
+}
 
 /// Builds a key part by part.
 pub struct Key(Vec<u8>);
@@ -129,6 +157,11 @@ impl Key {
 
     pub fn u64(mut self, number: u64) -> Self {
         self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    fn digest(mut self, digest: &[u8; 16]) -> Self {
+        self.0.extend_from_slice(digest);
         self
     }
 
@@ -235,6 +268,7 @@ pub fn claims(study: &StudyUid) -> Vec<u8> {
     study.as_str().as_bytes().to_vec()
 }
 
+/// A study row; also the beginning of the study's lines in [`View::Counted`].
 pub fn study(key: &StudyKey) -> Vec<u8> {
     Key::default()
         .text(key.hospital.as_str())
@@ -248,6 +282,29 @@ pub fn chunk(at: &ChunkKey) -> Vec<u8> {
         .text(at.study.study.as_str())
         .u32(at.series)
         .u32(at.chunk)
+        .done()
+}
+
+pub fn place(at: &InstanceKey) -> Vec<u8> {
+    let key = Key::default()
+        .text(at.study.hospital.as_str())
+        .text(at.study.study.as_str())
+        .text(at.sop_instance.as_str());
+    match &at.version {
+        Some(digest) => key.digest(digest).done(),
+        None => key.done(),
+    }
+}
+
+pub fn held_group(at: &HeldGroupKey) -> Vec<u8> {
+    Key::default().text(at.study.as_str()).u32(at.number).done()
+}
+
+pub fn held_instance(instance: &HeldInstance) -> Vec<u8> {
+    Key::default()
+        .text(instance.study.as_str())
+        .text(instance.sop_instance.as_str())
+        .digest(&instance.digest)
         .done()
 }
 
@@ -275,10 +332,11 @@ pub fn study_index(row: &StudyRow) -> Vec<Vec<u8>> {
             );
         }
     };
-    add(StudyAttribute::Accession, &row.study.accession_no);
-    add(StudyAttribute::PatientId, &row.patient.id);
-    add(StudyAttribute::Date, &row.study.date);
-    for group in row.patient.name.split('=') {
+    let (patient, study) = row.answered();
+    add(StudyAttribute::Accession, &study.accession_no);
+    add(StudyAttribute::PatientId, &patient.id);
+    add(StudyAttribute::Date, &study.date);
+    for group in patient.name.split('=') {
         add(
             StudyAttribute::Name,
             &yingku_core::query::joined_name(group),
@@ -335,6 +393,32 @@ pub fn finding(key: &FindingKey) -> Vec<u8> {
         .done()
 }
 
+pub fn settled(key: &FindingKey, since: Position) -> Vec<u8> {
+    let mut settled = finding(key);
+    settled.extend_from_slice(&since.0.to_be_bytes());
+    settled
+}
+
+pub fn counted(study: &StudyKey, position: Position) -> Vec<u8> {
+    let mut counted = self::study(study);
+    counted.extend_from_slice(&position.0.to_be_bytes());
+    counted
+}
+
+/// Position of a line of [`View::Counted`].
+pub fn position_of_counted(key: &[u8]) -> Option<Position> {
+    let (_, position) = key.split_last_chunk()?;
+    Some(Position(u64::from_be_bytes(*position)))
+}
+
+/// Everything of a kind and hospital in [`View::Findings`] and [`View::Settled`].
+pub fn findings_of(kind: FindingKind, hospital: &HospitalCode) -> Vec<u8> {
+    Key::default()
+        .byte(kind as u8)
+        .text(hospital.as_str())
+        .done()
+}
+
 pub fn findings(kind: FindingKind) -> Vec<u8> {
     vec![kind as u8]
 }
@@ -354,6 +438,7 @@ pub fn position(position: Position) -> Vec<u8> {
     position.0.to_be_bytes().to_vec()
 }
 
+/// A line of [`View::Refusals`] and [`View::FormerHolds`].
 pub fn refusal(hospital: &str, date: &str, position: Position, index: u32) -> Vec<u8> {
     Key::default()
         .text(hospital)
@@ -363,7 +448,8 @@ pub fn refusal(hospital: &str, date: &str, position: Position, index: u32) -> Ve
         .done()
 }
 
-/// Everything of a hospital and day, in [`View::ExamsByDay`], [`View::Declarations`] and [`View::Refusals`].
+/// Everything of a hospital and day, in [`View::ExamsByDay`], [`View::Declarations`], [`View::Refusals`] and
+/// [`View::FormerHolds`].
 pub fn day(hospital: &str, date: &str) -> Vec<u8> {
     Key::default().text(hospital).text(date).done()
 }

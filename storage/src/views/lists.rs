@@ -1,9 +1,9 @@
 //! Lists that operators and reconciliation read: findings, corrections, held studies, refusals, declarations.
 
 use yingku_core::correction::CorrectionRow;
-use yingku_core::finding::{FindingKey, FindingKind, FindingRow};
-use yingku_core::ids::{HospitalCode, Position, StudyUid};
-use yingku_core::instance::HeldStudy;
+use yingku_core::finding::{FindingKey, FindingKind, FindingRow, SettledFinding};
+use yingku_core::ids::{HospitalCode, Position};
+use yingku_core::instance::{FormerHold, HeldGroup};
 use yingku_core::refusal::RefusalRow;
 use yingku_core::statistics::{DayKey, DeclarationRow};
 
@@ -17,10 +17,10 @@ impl Views {
         hospital: Option<&HospitalCode>,
         limit: usize,
     ) -> Result<Vec<(FindingKey, FindingRow)>, ViewsError> {
-        let mut prefix = keys::findings(kind);
-        if let Some(hospital) = hospital {
-            prefix.extend(keys::hospital(hospital.as_str()));
-        }
+        let prefix = match hospital {
+            Some(hospital) => keys::findings_of(kind, hospital),
+            None => keys::findings(kind),
+        };
         let mut rows = Vec::new();
         self.scan(View::Findings, &prefix, &[], |key, value| {
             if rows.len() >= limit {
@@ -32,6 +32,20 @@ impl Views {
             Ok(Walk::On)
         })?;
         Ok(rows)
+    }
+
+    /// Findings of a kind and hospital that are settled.
+    pub fn visit_settled(
+        &self,
+        kind: FindingKind,
+        hospital: &HospitalCode,
+        visit: &mut dyn FnMut(SettledFinding),
+    ) -> Result<(), ViewsError> {
+        let prefix = keys::findings_of(kind, hospital);
+        self.scan(View::Settled, &prefix, &[], |_, value| {
+            visit(decode(View::Settled, value)?);
+            Ok(Walk::On)
+        })
     }
 
     /// Marks of used signs whose time is past, among the `looked_at` that follow a digest.
@@ -78,20 +92,31 @@ impl Views {
         Ok(rows)
     }
 
-    /// Every study that has held instances.
-    pub fn visit_held(
-        &self,
-        visit: &mut dyn FnMut(StudyUid, HeldStudy) -> Walk,
-    ) -> Result<(), ViewsError> {
-        self.scan(View::Held, &[], &[], |key, value| {
-            let uid = std::str::from_utf8(key)
-                .ok()
-                .and_then(|text| StudyUid::new(text).ok());
-            Ok(match uid {
-                Some(uid) => visit(uid, decode(View::Held, value)?),
-                None => Walk::On,
-            })
+    /// Every held group, those of one study one after the other.
+    pub fn visit_held(&self, visit: &mut dyn FnMut(HeldGroup) -> Walk) -> Result<(), ViewsError> {
+        self.scan(View::HeldGroups, &[], &[], |_, value| {
+            Ok(visit(decode(View::HeldGroups, value)?))
         })
+    }
+
+    /// Instances that a hospital's studies held once, of days, both included; the date as the images have it.
+    pub fn visit_former_holds(
+        &self,
+        hospital: &HospitalCode,
+        from: &str,
+        to: &str,
+        visit: &mut dyn FnMut(FormerHold),
+    ) -> Result<(), ViewsError> {
+        self.scan_days(
+            View::FormerHolds,
+            hospital.as_str(),
+            from,
+            to,
+            |_, value| {
+                visit(decode(View::FormerHolds, value)?);
+                Ok(Walk::On)
+            },
+        )
     }
 
     /// Refused instances of a hospital (empty: those of no known hospital) within days, both included.
@@ -102,22 +127,9 @@ impl Views {
         to: &str,
         visit: &mut dyn FnMut(RefusalRow) -> Walk,
     ) -> Result<(), ViewsError> {
-        let last = keys::day(hospital, to);
-        let prefix = keys::hospital(hospital);
-        self.scan(
-            View::Refusals,
-            &prefix,
-            &keys::day(hospital, from),
-            |key, value| {
-                if key
-                    .get(..last.len())
-                    .is_some_and(|day| day > last.as_slice())
-                {
-                    return Ok(Walk::Stop);
-                }
-                Ok(visit(decode(View::Refusals, value)?))
-            },
-        )
+        self.scan_days(View::Refusals, hospital, from, to, |_, value| {
+            Ok(visit(decode(View::Refusals, value)?))
+        })
     }
 
     /// Declarations of a hospital within days, both included.
@@ -128,25 +140,40 @@ impl Views {
         to: &str,
         visit: &mut dyn FnMut(DayKey, DeclarationRow) -> Walk,
     ) -> Result<(), ViewsError> {
-        let hospital = hospital.as_str();
-        let last = keys::day(hospital, to);
-        let prefix = keys::hospital(hospital);
-        self.scan(
+        self.scan_days(
             View::Declarations,
-            &prefix,
-            &keys::day(hospital, from),
+            hospital.as_str(),
+            from,
+            to,
             |key, value| {
-                if key
-                    .get(..last.len())
-                    .is_some_and(|day| day > last.as_slice())
-                {
-                    return Ok(Walk::Stop);
-                }
                 Ok(match keys::day_of_declaration(key) {
                     Some(day) => visit(day, decode(View::Declarations, value)?),
                     None => Walk::On,
                 })
             },
         )
+    }
+
+    /// Rows of a view whose keys begin with hospital and date, of days, both included.
+    fn scan_days(
+        &self,
+        view: View,
+        hospital: &str,
+        from: &str,
+        to: &str,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<Walk, ViewsError>,
+    ) -> Result<(), ViewsError> {
+        let last = keys::day(hospital, to);
+        let is_past = |key: &[u8]| {
+            key.get(..last.len())
+                .is_some_and(|day| day > last.as_slice())
+        };
+        let (prefix, start) = (keys::hospital(hospital), keys::day(hospital, from));
+        self.scan(view, &prefix, &start, |key, value| {
+            if is_past(key) {
+                return Ok(Walk::Stop);
+            }
+            visit(key, value)
+        })
     }
 }

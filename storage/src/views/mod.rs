@@ -6,6 +6,8 @@
 mod batch;
 mod bulk;
 pub mod exams;
+#[cfg(test)]
+mod histories;
 pub mod keys;
 pub mod lists;
 pub mod reconcile;
@@ -23,7 +25,7 @@ use rocksdb::{
     DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use yingku_core::ids::Position;
+use yingku_core::ids::{PackId, Position};
 use yingku_core::registry::Registry;
 use yingku_core::state::StateError;
 
@@ -41,7 +43,7 @@ const WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// One block of an index or a filter.
 const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// Version of the rows' encodings; views of another one are made anew.
-pub const ROWS_VERSION: u32 = 2;
+pub const ROWS_VERSION: u32 = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
@@ -64,7 +66,7 @@ impl From<ViewsError> for StateError {
     }
 }
 
-/// How far the views have followed the log: the last record they hold, by position and id (design §2).
+/// How far the views have followed the log: the last record they hold, by position and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     pub rows_version: u32,
@@ -181,6 +183,11 @@ impl Views {
             }),
             None => Ok(Registry::default()),
         }
+    }
+
+    /// The newest of a node's packs that the log names.
+    pub fn newest_pack(&self, node: u16) -> Result<Option<PackId>, ViewsError> {
+        self.get(View::Meta, &keys::newest_pack(node))
     }
 
     /// Writes everything in memory to files; ends a rebuild.

@@ -1,350 +1,27 @@
-//! Seeded random histories: views against [`super::recount`], replay against replay.
+//! Views of random histories against [`super::recount`], replay against replay.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
-use serde_json::json;
-use yingku_core::contract::push::{ExamPushedBody, Flags};
-use yingku_core::correction::{CorrectionAction, CorrectionMade};
 use yingku_core::envelope::{Cipher, Envelope};
-use yingku_core::event::{
-    DeclaredRow, Event, HoldExpired, InstancesRefused, RegistryChanged, StatisticsDeclared,
-};
-use yingku_core::ids::{
-    AeTitle, ExamKey, ExamNo, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey,
-    StudyUid, Uid,
-};
-use yingku_core::instance::{
-    ImageFacts, InstancesStored, PatientFacts, SeriesFacts, SeriesGroup, StoredInstance,
-    StudyFacts, is_image_class,
-};
-use yingku_core::refusal::{RefusalReason, RefusedInstances};
-use yingku_core::registry::{Registry, RegistryChange};
+use yingku_core::event::Event;
+use yingku_core::ids::{HospitalCode, Position};
+use yingku_core::instance::is_image_class;
+use yingku_core::reconcile::Reconciliation;
+use yingku_core::registry::Registry;
 use yingku_core::time::LocalDate;
 
+use super::histories::Generator;
 use super::reconcile::{Question, reconcile};
-use super::recount::{COUNTS, Recount, Tally, tally_of};
-use super::{Cursor, Views};
+use super::recount::{COUNTS, HAPPENINGS, Recount, Tally, tally_of};
+use super::studies::StudySelector;
+use super::{Cursor, Views, Walk};
 use crate::log::{EventLog, MemoryLog};
 use crate::projector::{self, Batch, Decoded};
-
-const HOSPITALS: [&str; 3] = ["350006", "350007", "350008"];
-const CLASSES: [&str; 5] = ["CT", "DR", "CR", "磁共振", "骨密度"];
-const DATES: [&str; 3] = ["2026-07-03", "2026-07-04", "2026-07-05"];
-const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
-const SR: &str = "1.2.840.10008.5.1.4.1.1.88.11";
-
-/// Makes one history: few exams and studies, so that everything meets everything.
-struct Generator {
-    random: StdRng,
-    events: Vec<(String, Event)>,
-    offset: u64,
-}
-
-fn hospital(code: &str, mode: &str) -> RegistryChange {
-    let json = json!({"code": code, "name": format!("医院{code}"), "mode": mode, "hold_days": 3});
-    RegistryChange::PutHospital(serde_json::from_value(json).unwrap())
-}
-
-fn registered(changes: Vec<RegistryChange>) -> Event {
-    Event::RegistryChanged(RegistryChanged { changes })
-}
-
-fn correction(action: CorrectionAction) -> Event {
-    Event::CorrectionMade(CorrectionMade {
-        action,
-        reason: "示例".to_owned(),
-        author: "tester".to_owned(),
-    })
-}
-
-/// Person of an exam: two exams of a hospital are one person's.
-fn person(exam: u32) -> (String, String) {
-    (format!("S{}", exam / 2), format!("王{}", exam / 2))
-}
-
-impl Generator {
-    fn history(seed: u64, length: usize) -> Vec<(String, Event)> {
-        let mut generator = Self {
-            random: StdRng::seed_from_u64(seed),
-            events: Vec::new(),
-            offset: 0,
-        };
-        generator.events.push((
-            "operator:o".to_owned(),
-            registered(vec![
-                hospital(HOSPITALS[0], "live"),
-                hospital(HOSPITALS[1], "live"),
-                hospital(HOSPITALS[2], "test"),
-            ]),
-        ));
-        while generator.events.len() < length {
-            let event = match generator.random.gen_range(0..100) {
-                0..=44 => generator.push(),
-                45..=74 => generator.instances(),
-                75..=80 => generator.declaration(),
-                81..=85 => generator.refusal(),
-                86..=96 => generator.correction(),
-                97..=98 => generator.expiry(),
-                _ if generator.random.gen_bool(0.1) => {
-                    registered(vec![hospital(HOSPITALS[2], "live")])
-                }
-                _ => generator.push(),
-            };
-            let app = generator.random.gen_bool(0.5);
-            let actor = if app { "app:demo-pacs" } else { "operator:o" };
-            generator.events.push((actor.to_owned(), event));
-            // At least once: some records come again, at once or much later.
-            if generator.random.gen_bool(0.1) {
-                let known = generator.events.len();
-                let again = generator.random.gen_range(0..known);
-                let again = generator.events[again].clone();
-                if !matches!(
-                    again.1,
-                    Event::CorrectionMade(_) | Event::RegistryChanged(_)
-                ) {
-                    generator.events.push(again);
-                }
-            }
-        }
-        generator.events
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from.choose(&mut self.random).unwrap()
-    }
-
-    fn hospital(&mut self) -> &'static str {
-        self.pick(&HOSPITALS)
-    }
-
-    fn exam(&mut self) -> u32 {
-        self.random.gen_range(0..14)
-    }
-
-    /// Mostly the exam's own study, at times one that others have too.
-    fn study(&mut self, hospital: &str, exam: u32) -> String {
-        match self.random.gen_range(0..10) {
-            0 => format!("1.2.9.{}", self.random.gen_range(0..4)),
-            1..=2 => format!("1.2.{hospital}.8.{}", exam / 2),
-            3 => format!("1.2.{hospital}.7.{}", self.random.gen_range(0..14)),
-            _ => format!("1.2.{hospital}.7.{exam}"),
-        }
-    }
-
-    fn push(&mut self) -> Event {
-        let hospital = if self.random.gen_bool(0.02) {
-            "999999"
-        } else {
-            self.hospital()
-        };
-        let exam = self.exam();
-        let (sick_id, name) = person(match self.random.gen_bool(0.08) {
-            true => self.exam(),
-            false => exam,
-        });
-        let images: Vec<_> = (0..self.random.gen_range(0..3))
-            .map(|_| {
-                let mut row = json!({"studyUID": self.study(hospital, exam)});
-                if self.random.gen_bool(0.8) {
-                    row["imageCount"] = self.random.gen_range(0..5).to_string().into();
-                }
-                if self.random.gen_bool(0.2) {
-                    row["imageUrl"] = "http://pacs.invalid/".into();
-                }
-                if self.random.gen_bool(0.3) {
-                    row["accessionNo"] = format!("A{exam}").into();
-                }
-                row
-            })
-            .collect();
-        let json = json!({
-            "hospitalCode": hospital,
-            "examNo": format!("E{exam}"),
-            "patientInfo": {"sickId": sick_id, "name": name, "sex": "男"},
-            "examInfo": {
-                "applyNo": self.pick(&["F1", "F2", "0", "无"]),
-                "patientID": format!("C{exam}"),
-                "examStatus": self.pick(&["50", "60", "65", "70", "70", "70"]),
-                "examTime": format!("{} 08:00:00", self.pick(&DATES)),
-                "examClass": self.pick(&CLASSES),
-            },
-            "imageList": images,
-        });
-        let json = serde_json::to_vec(&json).unwrap();
-        let mut digest = [0; 16];
-        digest.copy_from_slice(&blake3::hash(&json).as_bytes()[..16]);
-        Event::ExamPushed(ExamPushedBody {
-            digest,
-            flags: Flags::default(),
-            warnings: Vec::new(),
-            json: json.into(),
-        })
-    }
-
-    fn instances(&mut self) -> Event {
-        let groups = (0..self.random.gen_range(1..4))
-            .map(|_| self.group())
-            .collect();
-        Event::InstancesStored(InstancesStored {
-            facts_version: 1,
-            pack: PackId::new(0, 1),
-            groups,
-        })
-    }
-
-    fn group(&mut self) -> SeriesGroup {
-        let (code, exam) = (self.hospital(), self.exam());
-        let study = self.study(code, exam);
-        let series = self.random.gen_range(0..3u32);
-        let patient = if self.random.gen_bool(0.9) {
-            exam
-        } else {
-            self.exam()
-        };
-        let (_, name) = person(if self.random.gen_bool(0.9) {
-            exam
-        } else {
-            self.exam()
-        });
-        let instances = (0..self.random.gen_range(1..4))
-            .map(|_| {
-                let number = self.random.gen_range(0..4u32);
-                // A document now and then; other bytes under a known UID now and then.
-                let class = if number == 3 && series == 2 { SR } else { CT };
-                let bytes = u8::from(self.random.gen_bool(0.1));
-                self.offset += 1_000;
-                StoredInstance {
-                    image: ImageFacts {
-                        sop_instance: SopInstanceUid::new(format!("{study}.{series}.{number}"))
-                            .unwrap(),
-                        sop_class: Uid::new(class).unwrap(),
-                        transfer_syntax: Uid::new("1.2.840.10008.1.2.1").unwrap(),
-                        number: number.to_string(),
-                        rows: 512,
-                        columns: 512,
-                        bits_allocated: 16,
-                        frames: if number == 2 { 3 } else { 1 },
-                    },
-                    offset: self.offset,
-                    length: 1_000,
-                    digest: [bytes; 16],
-                }
-            })
-            .collect();
-        SeriesGroup {
-            hospital: HospitalCode::new(code).unwrap(),
-            sender: AeTitle::new(self.pick(&["PACS1", "PACS2"])).unwrap(),
-            study_uid: StudyUid::new(&study).unwrap(),
-            series_uid: SeriesUid::new(format!("{study}.{series}")).unwrap(),
-            patient: PatientFacts {
-                name,
-                id: format!("C{patient}"),
-                ..PatientFacts::default()
-            },
-            study: StudyFacts {
-                date: self.pick(&["20260703", "20260704", "20260705"]).to_owned(),
-                accession_no: format!("A{patient}"),
-                ..StudyFacts::default()
-            },
-            series: SeriesFacts {
-                modality: self.pick(&["CT", "DX", "MR"]).to_owned(),
-                number: series.to_string(),
-                ..SeriesFacts::default()
-            },
-            instances,
-        }
-    }
-
-    fn declaration(&mut self) -> Event {
-        let rows = (0..self.random.gen_range(1..3))
-            .map(|_| DeclaredRow {
-                hospital_code: HospitalCode::new(self.hospital()).unwrap(),
-                exam_date: self.pick(&DATES).to_owned(),
-                exam_class: self.pick(&CLASSES).to_owned(),
-                accord_count: self.random.gen_range(0..6),
-            })
-            .collect();
-        Event::StatisticsDeclared(StatisticsDeclared { rows })
-    }
-
-    fn refusal(&mut self) -> Event {
-        let known = self.random.gen_bool(0.8);
-        let code = HospitalCode::new(self.hospital()).unwrap();
-        let row = RefusedInstances {
-            hospital: known.then_some(code),
-            sender: AeTitle::new("PACS1").unwrap(),
-            study_uid: None,
-            date: self.pick(&DATES).to_owned(),
-            class: self.pick(&["CT", "DX", ""]).to_owned(),
-            reason: RefusalReason::Unregistered,
-            count: self.random.gen_range(1..5),
-        };
-        Event::InstancesRefused(InstancesRefused { refused: vec![row] })
-    }
-
-    fn correction(&mut self) -> Event {
-        let (code, number) = (self.hospital(), self.exam());
-        let study = StudyUid::new(self.study(code, number)).unwrap();
-        let hospital = HospitalCode::new(code).unwrap();
-        let exam = ExamKey {
-            hospital: hospital.clone(),
-            exam_no: ExamNo::new(format!("E{number}")).unwrap(),
-            generation: 0,
-        };
-        correction(match self.random.gen_range(0..10) {
-            0..=2 => CorrectionAction::WithdrawExam { exam },
-            3..=4 => CorrectionAction::ReleaseUid { study, exam },
-            5..=6 => {
-                let sop = |n: u32| SopInstanceUid::new(format!("{study}.{}.{}", n / 3, n % 3));
-                let instances = (0..self.random.gen_range(0..6))
-                    .map(|n| sop(n).unwrap())
-                    .collect();
-                CorrectionAction::HideInstances {
-                    study: StudyKey { hospital, study },
-                    instances,
-                }
-            }
-            _ => self.undo(),
-        })
-    }
-
-    /// Of a correction made before, but of no release.
-    fn undo(&mut self) -> CorrectionAction {
-        let positions = self
-            .events
-            .iter()
-            .enumerate()
-            .filter_map(|(at, (_, event))| match event {
-                Event::CorrectionMade(made) => match made.action {
-                    CorrectionAction::WithdrawExam { .. }
-                    | CorrectionAction::HideInstances { .. } => Some(Position(at as u64)),
-                    _ => None,
-                },
-                _ => None,
-            });
-        let positions: Vec<Position> = positions.collect();
-        let correction = positions.choose(&mut self.random).copied();
-        CorrectionAction::Undo {
-            correction: correction.unwrap_or(Position(0)),
-        }
-    }
-
-    fn expiry(&mut self) -> Event {
-        let (code, exam) = (self.hospital(), self.exam());
-        Event::HoldExpired(HoldExpired {
-            study: StudyUid::new(self.study(code, exam)).unwrap(),
-            hospital: HospitalCode::new(code).unwrap(),
-            up_to: Position(self.random.gen_range(0..self.events.len() as u64)),
-        })
-    }
-}
 
 async fn log_of(events: &[(String, Event)]) -> MemoryLog {
     let log = MemoryLog::new();
@@ -379,11 +56,21 @@ fn records(log: &MemoryLog) -> Vec<Decoded> {
 
 /// Views of a log, made in batches of a size.
 fn replay(log: &MemoryLog, batch_records: usize) -> (tempfile::TempDir, Views, Arc<Registry>) {
+    replay_to(log, log.end().unwrap(), batch_records)
+}
+
+fn replay_to(
+    log: &MemoryLog,
+    end: Position,
+    batch_records: usize,
+) -> (tempfile::TempDir, Views, Arc<Registry>) {
     let folder = tempfile::tempdir().unwrap();
     let views = Views::open(folder.path()).unwrap();
     let mut registry = Arc::new(Registry::default());
     let mut cursor = Cursor::default();
-    while cursor.next < log.end().unwrap() {
+    while cursor.next < end {
+        let left = (end.0 - cursor.next.0) as usize;
+        let batch_records = batch_records.min(left);
         let mut records = log.read(cursor.next, batch_records, usize::MAX).unwrap();
         let decoded = records
             .drain(..)
@@ -403,6 +90,10 @@ fn replay(log: &MemoryLog, batch_records: usize) -> (tempfile::TempDir, Views, A
 }
 
 fn answer(views: &Views, registry: &Registry, as_of: Option<Position>) -> Tally {
+    tally_of(&whole_answer(views, registry, as_of))
+}
+
+fn whole_answer(views: &Views, registry: &Registry, as_of: Option<Position>) -> Reconciliation {
     let hospitals: Vec<HospitalCode> = registry.hospitals.keys().cloned().collect();
     let question = Question {
         hospitals: &hospitals,
@@ -411,11 +102,11 @@ fn answer(views: &Views, registry: &Registry, as_of: Option<Position>) -> Tally 
         as_of,
         as_of_ms: None,
     };
-    tally_of(&reconcile(views, registry, question).unwrap())
+    reconcile(views, registry, question).unwrap()
 }
 
 fn assert_equal(seed: u64, as_of: Option<u64>, found: &Tally, expected: &Tally) {
-    let keys: std::collections::BTreeSet<_> = found.keys().chain(expected.keys()).collect();
+    let keys: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
     let mut differences = Vec::new();
     for key in keys {
         for (index, name) in COUNTS.iter().enumerate() {
@@ -451,7 +142,7 @@ async fn counters_equal_a_recount_from_the_log_now_and_at_past_moments() {
         let end = Recount::of(&records, u64::MAX);
         // When it is reconciled now, then it equals what a naive reading of the log counts
         let now = answer(&views, &registry, None);
-        assert_equal(seed, None, &now, &end.tally(&end));
+        assert_equal(seed, None, &now, &end.tally());
         // And so it does at past moments, the last of which is now
         let last = records.len() as u64;
         for moment in [
@@ -464,8 +155,34 @@ async fn counters_equal_a_recount_from_the_log_now_and_at_past_moments() {
             last,
         ] {
             let found = answer(&views, &registry, Some(Position(moment)));
-            let expected = Recount::of(&records, moment).tally(&end);
+            let expected = Recount::of(&records, moment).tally();
             assert_equal(seed, Some(moment), &found, &expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_question_about_a_past_moment_gives_the_answer_that_was_given_then() {
+    for seed in 0..SEEDS {
+        // Given a history, and what was answered when a part of it had happened
+        let log = log_of(&Generator::history(seed, LENGTH)).await;
+        let (_folder, views, registry) = replay(&log, 1_000);
+        for moment in [LENGTH / 5, LENGTH / 2, LENGTH - LENGTH / 9] {
+            let moment = Position(moment as u64);
+            let (_folder, then, _) = replay_to(&log, moment, 1_000);
+            // When the same is asked now as of that moment, then the answer is the same, name by name
+            let (mut given, mut answered) = (
+                whole_answer(&then, &registry, None),
+                whole_answer(&views, &registry, Some(moment)),
+            );
+            answered.as_of = None;
+            for answer in [&mut given, &mut answered] {
+                for cell in &mut answer.cells {
+                    cell.unfinished
+                        .sort_by_key(|u| (u.exam_no.clone(), u.study_uid.clone()));
+                }
+            }
+            assert_eq!(given, answered, "seed {seed} as of {moment}");
         }
     }
 }
@@ -474,10 +191,12 @@ async fn counters_equal_a_recount_from_the_log_now_and_at_past_moments() {
 async fn a_random_history_meets_every_number() {
     // Given the histories of the test above, then none of their numbers is always 0: each comparison can fail
     let mut sums = [0i64; COUNTS.len()];
+    let mut happened = BTreeSet::new();
     for seed in 0..SEEDS {
         let log = log_of(&Generator::history(seed, LENGTH)).await;
         let end = Recount::of(&records(&log), u64::MAX);
-        for counts in end.tally(&end).values() {
+        happened.extend(end.happened.iter().copied());
+        for counts in end.tally().values() {
             for (sum, count) in sums.iter_mut().zip(counts) {
                 *sum += count;
             }
@@ -485,6 +204,10 @@ async fn a_random_history_meets_every_number() {
     }
     for (name, sum) in COUNTS.iter().zip(sums) {
         assert!(sum > 0, "{name} never occurs");
+    }
+    // And every correction takes effect, and is undone
+    for what in HAPPENINGS {
+        assert!(happened.contains(what), "nothing is ever {what}");
     }
 }
 
@@ -563,5 +286,35 @@ async fn the_counts_of_a_study_equal_a_recount_of_its_instances() {
                 assert_eq!(series.frames, frames);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_walk_over_studies_ends_at_the_row_after_nobody_waits_for_it() {
+    // Given views with more than a few studies
+    let log = log_of(&Generator::history(1, LENGTH)).await;
+    let (_folder, views, registry) = replay(&log, 1_000);
+    let dates = StudySelector::Dates {
+        from: String::new(),
+        to: String::new(),
+    };
+    for selector in [StudySelector::All, dates] {
+        // When the one who waits is gone at the third row
+        let asked = std::cell::Cell::new(0);
+        let unheard = || {
+            asked.set(asked.get() + 1);
+            asked.get() == 3
+        };
+        let mut visited = 0;
+        let mut visit = |_| {
+            visited += 1;
+            Walk::On
+        };
+        views
+            .visit_studies(&registry, &selector, &unheard, &mut visit)
+            .unwrap();
+        // Then no row is looked at any more
+        assert_eq!(asked.get(), 3, "{selector:?}");
+        assert!(visited <= 2, "{selector:?}");
     }
 }

@@ -1,8 +1,9 @@
 //! Studies as readers find them: only what a claim covers, only instances that nobody hid.
 
-use yingku_core::ids::{StudyKey, StudyUid};
+use yingku_core::ids::{SopInstanceUid, StudyKey, StudyUid};
 use yingku_core::instance::{
-    Chunk, ChunkEntry, HeldStudy, Match, StudyClaims, StudyRow, match_instance,
+    Chunk, ChunkEntry, HeldInstance, HeldStudy, InstanceKey, Match, Place, StudyClaims, StudyRow,
+    match_instance,
 };
 use yingku_core::registry::{Registry, Scope};
 use yingku_core::state::ChunkKey;
@@ -35,6 +36,46 @@ impl Views {
         self.get(View::Held, &keys::claims(study))
     }
 
+    /// Whether the instance is held with the same bytes.
+    pub fn is_held(&self, instance: &HeldInstance) -> Result<bool, ViewsError> {
+        let key = keys::held_instance(instance);
+        Ok(self.get_raw(View::HeldInstances, &key)?.is_some())
+    }
+
+    /// Whether the study holds the instance with the same bytes. Chunks are searched for the digest before one is
+    /// decoded: nearly always it is in none.
+    pub fn has_instance(
+        &self,
+        study: &StudyKey,
+        sop_instance: &SopInstanceUid,
+        digest: &[u8; 16],
+    ) -> Result<bool, ViewsError> {
+        let first = InstanceKey::first(study, sop_instance);
+        if let Some(place) = self.get(View::Places, &keys::place(&first))? {
+            let version = InstanceKey {
+                version: Some(*digest),
+                ..first
+            };
+            let chunk = self.chunk(&ChunkKey::of(study, place))?;
+            return Ok(chunk.is_some_and(|chunk| chunk.holds(sop_instance, digest))
+                || self
+                    .get_raw(View::Places, &keys::place(&version))?
+                    .is_some());
+        }
+        let row = self.study(study)?.filter(|row| !row.is_listed());
+        for at in row.iter().flat_map(chunks_of) {
+            let Some(bytes) = self.get_raw(View::Chunks, &keys::chunk(&at))? else {
+                continue;
+            };
+            if memchr::memmem::find(&bytes, digest).is_some()
+                && decode_chunk(&bytes)?.holds(sop_instance, digest)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The row, whether or not readers may see it.
     pub fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, ViewsError> {
         self.get(View::Studies, &keys::study(key))
@@ -54,11 +95,13 @@ impl Views {
         Ok(visible.then_some(row))
     }
 
-    /// Visits the visible studies that an index leads to, each once.
+    /// Visits the visible studies that an index leads to, each once. `unheard` is asked at every row, visible or not:
+    /// a walk over a whole archive ends when nobody waits for it any more.
     pub fn visit_studies(
         &self,
         registry: &Registry,
         selector: &StudySelector,
+        unheard: &dyn Fn() -> bool,
         visit: &mut dyn FnMut(StudyRow) -> Walk,
     ) -> Result<(), ViewsError> {
         let index = |attribute,
@@ -68,6 +111,9 @@ impl Views {
                      visit: &mut dyn FnMut(StudyRow) -> Walk| {
             let mut seen = std::collections::HashSet::new();
             self.scan(View::StudyIndex, &prefix, &start, |key, _| {
+                if unheard() {
+                    return Ok(Walk::Stop);
+                }
                 let Some((value, study)) = keys::study_of_index(key) else {
                     return Ok(Walk::On);
                 };
@@ -93,6 +139,9 @@ impl Views {
                             hospital,
                             study: uid.clone(),
                         };
+                        if unheard() {
+                            return Ok(());
+                        }
                         if let Some(row) = self.visible_study(registry, &key)?
                             && visit(row) == Walk::Stop
                         {
@@ -120,6 +169,9 @@ impl Views {
                 index(StudyAttribute::Date, prefix, start, Some(to), visit)
             }
             StudySelector::All => self.scan(View::Studies, &[], &[], |_, value| {
+                if unheard() {
+                    return Ok(Walk::Stop);
+                }
                 let row: StudyRow = super::decode(View::Studies, value)?;
                 let claims = self.claims(&row.key.study)?;
                 if !is_visible(registry, claims.as_ref(), &row) || row.visible_instances() == 0 {
@@ -130,20 +182,9 @@ impl Views {
         }
     }
 
-    pub(crate) fn raw_chunk(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewsError> {
-        self.get_raw(View::Chunks, key)
-    }
-
     pub fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, ViewsError> {
-        let Some(bytes) = self.get_raw(View::Chunks, &keys::chunk(at))? else {
-            return Ok(None);
-        };
-        Chunk::decode(&bytes)
-            .map(Some)
-            .map_err(|source| ViewsError::Row {
-                view: View::Chunks.name(),
-                source: Box::new(source),
-            })
+        let bytes = self.get_raw(View::Chunks, &keys::chunk(at))?;
+        bytes.as_deref().map(decode_chunk).transpose()
     }
 
     /// Instances of one series, hidden and further ones included, in order of arrival.
@@ -185,6 +226,28 @@ impl Views {
             Ok(Walk::On)
         })
     }
+}
+
+fn chunks_of(row: &StudyRow) -> impl Iterator<Item = ChunkKey> {
+    row.series
+        .iter()
+        .zip(0u32..)
+        .flat_map(move |(series, index)| {
+            (0..series.chunks).map(move |chunk| {
+                let place = Place {
+                    series: index,
+                    chunk,
+                };
+                ChunkKey::of(&row.key, place)
+            })
+        })
+}
+
+pub(super) fn decode_chunk(bytes: &[u8]) -> Result<Chunk, ViewsError> {
+    Chunk::decode(bytes).map_err(|source| ViewsError::Row {
+        view: View::Chunks.name(),
+        source: Box::new(source),
+    })
 }
 
 /// Whether a claim in force covers the study: the rule that took its images in, asked again.

@@ -24,7 +24,7 @@ fn a_withdrawn_exam_lets_its_study_go_and_takes_it_back() {
     house.store(&Images::new("1.2.1", "C-E1", 0..2));
     assert_eq!(
         (house.held("1.2.1"), house.shown("350006", "1.2.1")),
-        (1, 0)
+        (2, 0)
     );
     assert_eq!(house.undo(position), Outcome::Done);
     assert_eq!(
@@ -210,4 +210,184 @@ fn undoing_a_release_keeps_numbers_that_were_corrected_meanwhile() {
         claims.owner().map(|claim| claim.patient_id.as_str()),
         Some("C-NEW")
     );
+}
+
+fn study_at(hospital: &str, study: &str) -> StudyKey {
+    StudyKey {
+        hospital: code(hospital),
+        study: uid(study),
+    }
+}
+
+fn move_to(exam: ExamKey) -> CorrectionAction {
+    let study = study_at("350006", "1.2.1");
+    CorrectionAction::MoveStudy { study, to: exam }
+}
+
+/// Two exams of two patients in one hospital; the images of 1.2.1 came under the first one's name.
+fn mixed_up() -> House {
+    let mut house = House::new();
+    house.push(&e1());
+    house.push(&Push::new("350006", "E2", "李四", 70, "1.2.2"));
+    house.store(&Images {
+        name: "王一",
+        ..Images::new("1.2.1", "C-E1", 0..2)
+    });
+    house
+}
+
+/// Name and PatientID as queries answer them.
+fn answered(house: &House, hospital: &str, study: &str) -> (String, String) {
+    let (patient, _) = house.studies[&study_at(hospital, study)].answered();
+    (patient.name.clone(), patient.id.clone())
+}
+
+fn is(name: &str, id: &str) -> (String, String) {
+    (name.to_owned(), id.to_owned())
+}
+
+#[test]
+fn a_moved_study_is_answered_as_the_patient_of_the_exam_it_is_given_to() {
+    let mut house = mixed_up();
+    let (_, moved) = house.correct(move_to(key("350006", "E2", 0)));
+    assert_eq!(answered(&house, "350006", "1.2.1"), is("李四", "C-E2"));
+    // It follows the exam's corrections
+    let corrected =
+        Push::new("350006", "E2", "李四", 65, "1.2.2").with("/patientInfo/name", "李斯");
+    house.push(&corrected.with("/examInfo/patientID", "C-NEW"));
+    assert_eq!(answered(&house, "350006", "1.2.1"), is("李斯", "C-NEW"));
+    // Images that come later are the same study's
+    house.store(&Images::new("1.2.1", "C-E1", 2..3));
+    assert_eq!(house.shown("350006", "1.2.1"), 3);
+    assert_eq!(answered(&house, "350006", "1.2.1"), is("李斯", "C-NEW"));
+    house.undo(moved);
+    assert_eq!(answered(&house, "350006", "1.2.1"), is("王一", "C-E1"));
+}
+
+#[test]
+fn a_study_is_given_to_one_exam_at_a_time() {
+    let given = |house: &House, exam: &str| house.row("350006", exam).given().count();
+    let mut house = mixed_up();
+    house.push(&Push::new("350006", "E3", "赵六", 70, "1.2.3"));
+    house.correct(move_to(key("350006", "E2", 0)));
+    let (_, second) = house.correct(move_to(key("350006", "E3", 0)));
+    assert_eq!((given(&house, "E2"), given(&house, "E3")), (0, 1));
+    assert_eq!(answered(&house, "350006", "1.2.1"), is("赵六", "C-E3"));
+    // The exam that it was taken from is withdrawn, so undoing shows its images to nobody
+    house.correct(withdraw(key("350006", "E2", 0)));
+    house.undo(second);
+    assert_eq!((given(&house, "E2"), given(&house, "E3")), (1, 0));
+    assert!(house.claims[&uid("1.2.1")].owner().is_none());
+}
+
+#[test]
+fn corrections_of_one_study_are_undone_last_first() {
+    let mut house = mixed_up();
+    let (_, moved) = house.correct(move_to(key("350006", "E2", 0)));
+    let (study, exam) = (uid("1.2.1"), key("350006", "E2", 0));
+    let (_, released) = house.correct(CorrectionAction::ReleaseUid { study, exam });
+    assert_eq!(house.row("350006", "E2").given().count(), 0);
+    let Outcome::Refused(refusal) = house.undo(moved) else {
+        panic!("undone out of turn")
+    };
+    assert!(
+        refusal
+            .message
+            .contains(&format!("correct undo {released}"))
+    );
+    assert_eq!(house.undo(released), Outcome::Done);
+    assert_eq!(house.undo(moved), Outcome::Done);
+    assert_eq!(answered(&house, "350006", "1.2.1"), is("王一", "C-E1"));
+}
+
+#[test]
+fn two_scans_under_one_uid_never_become_one_study() {
+    // Given images of one UID at two hospitals: the first exam gave it up after its images had come
+    let mut house = House::new();
+    house.push(&e1());
+    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    house.push(&Push::new("350007", "E9", "李四", 70, "1.2.1"));
+    house.correct(withdraw(key("350006", "E1", 0)));
+    house.store(&Images::new("1.2.1", "C-E9", 5..7));
+    assert_eq!(house.shown("350007", "1.2.1"), 2);
+    // When the first ones are to go to the other hospital, then it is refused
+    let refused = house.correct(move_to(key("350007", "E9", 0))).0;
+    assert_eq!(rule(&refused), "conflict");
+    assert_eq!(house.shown("350007", "1.2.1"), 2);
+}
+
+#[test]
+fn images_hidden_before_a_move_are_shown_again_where_they_went() {
+    let mut house = mixed_up();
+    house.push(&Push::new("350007", "E9", "李四", 70, "1.2.9"));
+    let hide = CorrectionAction::HideInstances {
+        study: study_at("350006", "1.2.1"),
+        instances: vec![SopInstanceUid::new("1.2.1.1.1").unwrap()],
+    };
+    let (_, hidden) = house.correct(hide);
+    house.correct(move_to(key("350007", "E9", 0)));
+    assert_eq!(house.shown("350007", "1.2.1"), 1);
+    house.undo(hidden);
+    assert_eq!(house.shown("350007", "1.2.1"), 2);
+}
+
+#[test]
+fn a_purge_of_the_exam_they_were_moved_to_leaves_images_to_be_moved_on() {
+    let mut house = mixed_up();
+    house.put_hospital("350007", HospitalMode::Test);
+    house.push(&Push::new("350007", "T1", "测试", 70, "1.2.9"));
+    let (_, moved) = house.correct(move_to(key("350007", "T1", 0)));
+    let exams = vec![key("350007", "T1", 0)];
+    house.take(
+        "operator:o",
+        Event::TestDataPurged(TestDataPurged { exams }),
+    );
+    assert!(house.claims[&uid("1.2.1")].owner().is_none());
+    assert_eq!(house.undo(moved), Outcome::Done);
+    assert_eq!(house.shown("350006", "1.2.1"), 2);
+    assert_eq!(answered(&house, "350006", "1.2.1"), is("王一", "C-E1"));
+}
+
+/// E1 and a push that uses its number for another; where that is listed.
+fn reused() -> (House, Push, Position) {
+    let mut house = House::new();
+    house.push(&e1());
+    let other = Push::new("350006", "E1", "李四", 70, "1.2.9");
+    let refused = Position(house.next);
+    assert_eq!(rule(&house.push(&other)), "number-reuse");
+    (house, other, refused)
+}
+
+#[test]
+fn a_ruling_that_a_push_corrects_its_exam_is_undone_until_other_content_comes() {
+    let ruling = ReuseRuling::Correction;
+    let (mut house, other, refused) = reused();
+    let (_, ruled) = house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    assert_eq!(house.undo(ruled), Outcome::Done);
+    // The exam is what it was, and the push is listed again, under its number
+    let row = house.row("350006", "E1");
+    assert_eq!((row.name.as_str(), row.version), ("王一", 3));
+    assert_eq!(row.studies[0].uid, uid("1.2.1"));
+    assert!(!row.studies[0].foreign);
+    assert_eq!(house.listed(FindingKind::NumberReuse), 1);
+    assert_eq!(rule(&house.push(&other)), "number-reuse");
+    assert_eq!(house.listed(FindingKind::NumberReuse), 1);
+    let (outcome, ruled) = house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    assert_eq!(outcome, Outcome::Done);
+    // After another version the exam is what the hospital pushed
+    house.push(&other.status(65));
+    assert_eq!(rule(&house.undo(ruled)), "conflict");
+    assert_eq!(house.row("350006", "E1").name, "李四");
+}
+
+#[test]
+fn a_new_generation_is_not_undone_and_the_refusal_says_what_to_do() {
+    let (mut house, _, refused) = reused();
+    let ruling = ReuseRuling::NewGeneration;
+    let (_, ruled) = house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    let Outcome::Refused(refusal) = house.undo(ruled) else {
+        panic!("undone")
+    };
+    assert!(refusal.message.contains("correct withdraw 350006/E1#1"));
+    assert!(house.exams[&key("350006", "E1", 1)].withdrawn.is_none());
 }

@@ -12,7 +12,7 @@ fn held_instances_are_shown_when_their_exam_is_pushed() {
     house.store(&Images::new("1.2.1", "C-E1", 0..3));
     assert_eq!(
         (house.held("1.2.1"), house.shown("350006", "1.2.1")),
-        (1, 0)
+        (3, 0)
     );
     let Outcome::Push(push) = house.push(&e1()) else {
         panic!("refused")
@@ -83,7 +83,7 @@ fn two_claimants_are_both_flagged_and_the_images_are_the_firsts() {
     assert!(!foreign(&house, "350006", "E1") && foreign(&house, "350007", "E9"));
     // When the first gives the study up, the other's is it, and its held images come
     house.store(&Images::new("1.2.1", "C-E9", 0..2));
-    assert_eq!(house.held("1.2.1"), 1);
+    assert_eq!(house.held("1.2.1"), 2);
     house.push(&e1().with("/imageList/0/studyUID", "1.2.5"));
     assert_eq!(
         (house.held("1.2.1"), house.shown("350007", "1.2.1")),
@@ -103,4 +103,93 @@ fn exams_of_one_person_share_a_study_without_conflict() {
     assert_eq!(house.shown("350006", "1.2.1"), 1);
     assert_eq!(house.listed(FindingKind::StudyConflict), 0);
     assert!(!house.row("350006", "E2").studies[0].foreign);
+}
+
+#[test]
+fn one_more_instance_costs_the_same_in_a_study_of_any_size() {
+    let mut house = House::new();
+    house.push(&e1());
+    let read: Vec<_> = (0..60u32)
+        .map(|n| house.rows_read_for(&Images::new("1.2.1", "C-E1", n * 200..(n + 1) * 200)))
+        .collect();
+    assert_eq!(house.shown("350006", "1.2.1"), 12_000);
+    // Its chunks are looked through while they are few (and once more to list them), then only the last is read
+    assert!(read.iter().all(|rows| *rows <= 9), "{read:?}");
+    assert!(read[10..].iter().all(|rows| *rows <= 1), "{read:?}");
+}
+
+#[test]
+fn in_a_large_study_the_same_bytes_come_once_and_other_bytes_are_a_further_version() {
+    // Given a study that grows large with its third record, and an instance that had a further version before
+    let mut house = House::new();
+    house.push(&e1());
+    let further = |bytes, sops| Images {
+        bytes,
+        ..Images::new("1.2.1", "C-E1", sops)
+    };
+    house.store(&further(0, 0..200));
+    house.store(&further(1, 7..8));
+    house.store(&further(0, 200..900));
+    assert_eq!(house.places.len(), 901);
+    // When all of it comes again, before and after it has grown further
+    let again = |house: &mut House| {
+        house.store(&further(0, 0..900));
+        house.store(&further(1, 7..8));
+    };
+    again(&mut house);
+    house.store(&further(0, 900..2_000));
+    again(&mut house);
+    // Then nothing is added
+    assert_eq!(house.shown("350006", "1.2.1"), 2_000);
+    assert_eq!(house.listed(FindingKind::FurtherVersion), 1);
+    // And other bytes are a further version, in another series of the study too
+    house.store(&further(2, 1_500..1_501));
+    let mut elsewhere = further(3, 20..21).event();
+    if let Event::InstancesStored(body) = &mut elsewhere {
+        body.groups[0].series_uid = SeriesUid::new("1.2.1.99").unwrap();
+    }
+    house.take("ae:PACS", elsewhere.clone());
+    house.take("ae:PACS", elsewhere);
+    assert_eq!(house.shown("350006", "1.2.1"), 2_000);
+    assert_eq!(house.listed(FindingKind::FurtherVersion), 3);
+    assert_eq!(house.places.len(), 2_003);
+}
+
+#[test]
+fn a_large_study_leaves_no_line_behind_where_it_moves_away() {
+    let mut house = House::new();
+    house.push(&e1());
+    house.push(&Push::new("350007", "E9", "李四", 70, "1.2.9"));
+    house.store(&Images::new("1.2.1", "C-E1", 0..1_000));
+    let study = StudyKey {
+        hospital: code("350006"),
+        study: uid("1.2.1"),
+    };
+    let to = key("350007", "E9", 0);
+    house.correct(CorrectionAction::MoveStudy { study, to });
+    assert_eq!(house.shown("350007", "1.2.1"), 1_000);
+    assert_eq!(house.places.len(), 1_000);
+    assert!(
+        house
+            .places
+            .keys()
+            .all(|line| line.study.hospital == code("350007"))
+    );
+}
+
+#[test]
+fn one_more_held_instance_costs_the_same_however_many_are_held() {
+    let mut house = House::new();
+    for n in 0..50 {
+        let read = house.rows_read_for(&Images::new("1.2.1", "C-E1", n * 10..(n + 1) * 10));
+        assert_eq!(read, 0, "group {n}");
+    }
+    assert_eq!((house.held("1.2.1"), house.held_groups.len()), (500, 50));
+    // What is held already is not held twice
+    house.store(&Images::new("1.2.1", "C-E1", 0..500));
+    assert_eq!((house.held("1.2.1"), house.held_groups.len()), (500, 50));
+    house.push(&e1());
+    assert_eq!(house.shown("350006", "1.2.1"), 500);
+    assert!(house.held.is_empty() && house.held_groups.is_empty());
+    assert!(house.held_instances.is_empty());
 }

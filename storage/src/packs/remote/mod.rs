@@ -240,7 +240,7 @@ impl Claim {
                 source,
             })?;
         if let Some(highest) = highest {
-            shared.numbers_after(highest);
+            shared.continue_after(highest);
         }
         Ok(())
     }

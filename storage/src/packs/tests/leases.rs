@@ -88,6 +88,18 @@ async fn a_large_instance_that_does_not_come_to_its_end_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn the_last_lease_is_for_an_instance_that_cannot_do_without() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (packs, _) = open(dir.path());
+    let streaming: Vec<_> = std::iter::from_fn(|| packs.try_lease()).collect();
+    assert_eq!(streaming.len(), MAX_LEASES - 1);
+    let large = packs.lease().await.unwrap();
+    drop(streaming);
+    drop(large);
+    packs.inner.pool.idle().await;
+}
+
+#[tokio::test]
 async fn a_crash_amid_a_large_instance_keeps_those_before_it() {
     let dir = tempfile::TempDir::new().unwrap();
     let (live, crashed) = (dir.path().join("live"), dir.path().join("crashed"));

@@ -1,13 +1,12 @@
-//! The answer as text for a terminal: a table, and below it what is unfinished by name.
+//! A reconciliation as text for a terminal: a table, and below it what is unfinished by name.
 
 use std::fmt::Write as _;
 
-use super::{Cell, Counts, Reconciliation, Why};
-use crate::instance::HoldReason;
-use crate::refusal::RefusalReason;
+use yingku_core::instance::HoldReason;
+use yingku_core::reconcile::{Cell, Counts, Reconciliation, Why};
+use yingku_core::refusal::RefusalReason;
 
-/// Blanks between columns.
-const GAP: usize = 2;
+use crate::table::{Table, printable};
 
 const HEADINGS: [&str; 16] = [
     "医院",
@@ -28,12 +27,13 @@ const HEADINGS: [&str; 16] = [
     "备注",
 ];
 
-/// Columns on the left that hold text; the others hold numbers, set to the right, but the last.
+/// Columns on the left that hold text; the others hold numbers, but the last.
 const TEXT_COLUMNS: usize = 3;
 
-/// The table, ending with a line break.
-pub fn table(answer: &Reconciliation) -> String {
-    let mut rows: Vec<[String; 16]> = vec![HEADINGS.map(str::to_owned)];
+/// The table and what is unfinished, ending with a line break.
+pub fn text(answer: &Reconciliation) -> String {
+    let mut table = Table::new(HEADINGS).with_numbers(TEXT_COLUMNS..HEADINGS.len() - 1);
+    table.rule();
     for cell in &answer.cells {
         let class = if cell.class_known || cell.class.is_empty() {
             cell.class.clone()
@@ -41,48 +41,26 @@ pub fn table(answer: &Reconciliation) -> String {
             format!("{}?", cell.class)
         };
         let date = cell.date.clone();
-        rows.push(row([hospital(cell), date, class], &cell.counts));
+        table.row(row([hospital(cell), date, class], &cell.counts));
     }
-    rows.push(row(
-        ["合计".to_owned(), String::new(), String::new()],
-        &answer.totals,
-    ));
-    let widths: Vec<usize> = (0..HEADINGS.len())
-        .map(|column| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(|text| width(text))
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
+    let totals = ["合计".to_owned(), String::new(), String::new()];
+    table.rule();
+    table.row(row(totals, &answer.totals));
     let mut out = format!("对账 {} 至 {}", answer.from, answer.to);
     if let Some(position) = answer.as_of {
         let _ = write!(out, "，截至日志位置 {position}");
     }
     out.push('\n');
-    let rule = widths.iter().map(|width| width + GAP).sum::<usize>();
-    for (index, row) in rows.iter().enumerate() {
-        if index == 1 || index + 1 == rows.len() {
-            out.push_str(&"-".repeat(rule));
-            out.push('\n');
-        }
-        line(&mut out, row, &widths);
-    }
+    out += &table.render();
+    let mut told = String::new();
     for cell in &answer.cells {
-        names(&mut out, cell);
+        names(&mut told, cell);
     }
-    printable(out)
-}
-
-/// A class that no table has is a hospital's own text: escape sequences in it must not reach a terminal.
-fn printable(text: String) -> String {
-    let is_odd = |c: char| c.is_control() && c != '\n';
-    if text.contains(is_odd) {
-        text.replace(is_odd, " ")
-    } else {
-        text
+    for line in told.lines() {
+        out += &printable(line.to_owned());
+        out.push('\n');
     }
+    out
 }
 
 fn hospital(cell: &Cell) -> String {
@@ -129,6 +107,8 @@ fn remarks(counts: &Counts) -> String {
         ("未知类别", counts.unknown_class),
         ("无申请单", counts.placeholder_apply_no),
         ("校验警告", counts.warned),
+        ("明细不符", counts.detail_differs),
+        ("明细不符", counts.detail_differs),
         ("已撤回", counts.withdrawn),
         ("测试", counts.test_exams),
     ]
@@ -137,25 +117,6 @@ fn remarks(counts: &Counts) -> String {
     .map(|(title, count)| format!("{title}{count}"))
     .collect::<Vec<_>>()
     .join(" ")
-}
-
-fn line(out: &mut String, row: &[String], widths: &[usize]) {
-    let start = out.len();
-    for (column, (text, width_of_column)) in row.iter().zip(widths).enumerate() {
-        let blanks = width_of_column.saturating_sub(width(text));
-        let left = column < TEXT_COLUMNS || column + 1 == HEADINGS.len();
-        if !left {
-            out.push_str(&" ".repeat(blanks));
-        }
-        out.push_str(text);
-        if left {
-            out.push_str(&" ".repeat(blanks));
-        }
-        out.push_str(&" ".repeat(GAP));
-    }
-    let kept = out.get(start..).map_or(0, |line| line.trim_end().len());
-    out.truncate(start + kept);
-    out.push('\n');
 }
 
 fn names(out: &mut String, cell: &Cell) {
@@ -209,31 +170,15 @@ fn hold_title(reason: HoldReason) -> &'static str {
     }
 }
 
-/// Columns that a text takes in a terminal: East Asian wide and fullwidth characters take two (UAX #11).
-fn width(text: &str) -> usize {
-    text.chars()
-        .map(|c| match u32::from(c) {
-            0x1100..=0x115F
-            | 0x2E80..=0x303E
-            | 0x3041..=0xA4CF
-            | 0xAC00..=0xD7A3
-            | 0xF900..=0xFAFF
-            | 0xFE30..=0xFE6F
-            | 0xFF00..=0xFF60
-            | 0xFFE0..=0xFFE6
-            | 0x20000..=0x3FFFD => 2,
-            _ => 1,
-        })
-        .sum()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::dictionaries::ClassCode;
-    use crate::ids::AeTitle;
-    use crate::reconcile::{Book, Place};
+    use yingku_core::dictionaries::ClassCode;
+    use yingku_core::ids::AeTitle;
+    use yingku_core::reconcile::{Book, Place};
+
+    use crate::table::columns_of;
 
     #[test]
     fn columns_stand_under_each_other_and_the_shortfall_is_told() {
@@ -261,19 +206,15 @@ mod tests {
             totals,
         };
         // When it is printed
-        let text = table(&answer);
+        let text = text(&answer);
         // Then the numbers end where their headings end, counted in terminal columns
         let lines: Vec<&str> = text.lines().collect();
-        let end_of = |line: &str, what: &str| width(&line[..line.find(what).unwrap() + what.len()]);
+        let end_of =
+            |line: &str, what: &str| columns_of(&line[..line.find(what).unwrap() + what.len()]);
         assert_eq!(end_of(lines[1], "应上传"), end_of(lines[3], "CT         5"));
         assert!(text.contains("350006 示例医院  2026-07-04  CT"));
         assert!(text.contains("  E1  未登记\n"));
         assert!(text.contains("  拒收 PACS  检查未推送  2 幅\n"));
         assert!(text.contains("  未明缺口 4 例"));
-    }
-
-    #[test]
-    fn chinese_takes_two_columns() {
-        assert_eq!((width("医院A"), width("（）"), width("-")), (5, 4, 1));
     }
 }

@@ -1,0 +1,98 @@
+//! `/metrics`: what those who watch the node read, in Prometheus' text format. Labels are operations, outcomes and rules;
+//! nothing of a patient, an app or a hospital is among them. Only addresses that the operator named may read it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode, header};
+use metrics_exporter_prometheus::PrometheusHandle;
+use yingku_storage::archive::Archive;
+
+use crate::call::Api;
+use crate::envelope::json_response;
+use crate::operations::Operation;
+
+/// Where the figures are gathered, and who may read them.
+#[derive(Clone)]
+pub struct Meters {
+    pub gathered: PrometheusHandle,
+    pub readers: Vec<IpAddr>,
+}
+
+impl std::fmt::Debug for Meters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meters")
+            .field("readers", &self.readers)
+            .finish_non_exhaustive()
+    }
+}
+
+pub fn requested(operation: &Operation, response: &Response<Body>, done: bool, since: Instant) {
+    let outcome = if done { "done" } else { "refused" };
+    metrics::counter!(
+        "yingku_http_requests_total",
+        "operation" => operation.path,
+        "http" => response.status().as_u16().to_string(),
+        "outcome" => outcome,
+    )
+    .increment(1);
+    metrics::histogram!("yingku_http_request_seconds", "operation" => operation.path)
+        .record(since.elapsed());
+}
+
+pub async fn page(api: &Arc<Api>, reader: IpAddr) -> Response<Body> {
+    let Some(meters) = api.config.meters.clone() else {
+        return refusal(StatusCode::NOT_FOUND, "no metrics are gathered");
+    };
+    if !meters.readers.contains(&reader.to_canonical()) {
+        return refusal(
+            StatusCode::FORBIDDEN,
+            "add the reader's address to http.metrics_readers",
+        );
+    }
+    let archive = api.archive.clone();
+    // Packs are counted in their directory.
+    let rendered = tokio::task::spawn_blocking(move || {
+        measure(&archive);
+        meters.gathered.render()
+    });
+    match rendered.await {
+        Ok(text) => {
+            let mut response = Response::new(Body::from(text));
+            let kind = header::HeaderValue::from_static("text/plain; version=0.0.4");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            response
+        }
+        Err(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "metrics failed"),
+    }
+}
+
+fn refusal(http: StatusCode, why: &str) -> Response<Body> {
+    json_response(
+        http,
+        serde_json::json!({ "message": why }).to_string().into(),
+    )
+}
+
+/// What stands rather than happens is read when it is asked for.
+fn measure(archive: &Archive) {
+    let health = archive.health();
+    metrics::gauge!("yingku_ready").set(if health.is_ready() { 1.0 } else { 0.0 });
+    metrics::gauge!("yingku_log_end").set(health.end.0 as f64);
+    metrics::gauge!("yingku_views_position").set(health.projected.0 as f64);
+    let behind = health.end.0.saturating_sub(health.projected.0);
+    metrics::gauge!("yingku_views_behind_records").set(behind as f64);
+    let full = health.full.is_some();
+    metrics::gauge!("yingku_disk_full").set(if full { 1.0 } else { 0.0 });
+    let packs = archive.packs();
+    metrics::gauge!("yingku_pack_waiting_instances").set(packs.health().waiting as f64);
+    match packs.usage() {
+        Ok(usage) => {
+            metrics::gauge!("yingku_packs").set(usage.packs as f64);
+            metrics::gauge!("yingku_pack_bytes").set(usage.bytes as f64);
+        }
+        Err(error) => tracing::warn!(%error, "packs cannot be counted"),
+    }
+}

@@ -1,0 +1,247 @@
+//! Whose a study's images are: moved to another exam, released, or ruled on (R7).
+
+use super::super::{Context, claims, held, instances};
+use super::{Ruled, conflict, no_exam, no_study, not_found, record};
+use crate::correction::Before;
+use crate::exam::{ExamStep, MOVED_LIMIT};
+use crate::ids::{ExamKey, HospitalCode, StudyKey, StudyUid};
+use crate::instance::{Claim, StudyClaims};
+use crate::outcome::Refusal;
+use crate::state::{State, StateError, Work};
+
+pub(super) fn move_study<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyKey,
+    to: &ExamKey,
+) -> Result<Ruled, StateError> {
+    let (uid, from) = (&study.study, &study.hospital);
+    if work.study(study)?.is_none() {
+        return Ok(Err(no_study()));
+    }
+    let Some(exam) = work.exam(to)? else {
+        return Ok(Err(no_exam()));
+    };
+    let before = work.claims(uid)?;
+    if let Err(refusal) = meets_no_others(&before, from, &to.hospital) {
+        return Ok(Err(refusal));
+    }
+    let refused = |message| Ok(Err(conflict("to", message)));
+    if exam.withdrawn.is_some() {
+        return refused("目标检查已撤回 (the exam it is to go to is withdrawn)");
+    }
+    if exam.moved.contains(uid) {
+        return refused("影像已归目标检查 (the images are this exam's already)");
+    }
+    if exam.moved.len() >= MOVED_LIMIT {
+        return refused("移入该检查的 Study 过多 (too many studies were moved to this exam)");
+    }
+    let given = given(work, uid, &before)?;
+    let mut claims = before.clone();
+    if let Some(given) = &given {
+        take_from(work, context, uid, given, &mut claims)?;
+    }
+    for claim in &mut claims.claims {
+        claim.released = true;
+    }
+    claims.claims.retain(|claim| claim.exam != *to);
+    let declared = exam.studies.iter().find(|declared| declared.uid == *uid);
+    claims.claims.push(Claim {
+        exam: to.clone(),
+        position: context.position,
+        sick_id: exam.sick_id.clone(),
+        patient_id: exam.patient_id.clone(),
+        accession_no: declared.and_then(|declared| declared.accession_no.clone()),
+        released: false,
+    });
+    claims.ruled_for = Some(to.clone());
+    claims.corrected = Some(context.position);
+    give(work, context, uid, to)?;
+    put(work, context, uid, claims, Some((from, &to.hospital)))?;
+    Ok(Ok(Before::Claims {
+        study: uid.clone(),
+        claims: before,
+        given,
+        from: Some(from.clone()),
+    }))
+}
+
+pub(super) fn release<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyUid,
+    exam: &ExamKey,
+) -> Result<Ruled, StateError> {
+    let before = work.claims(study)?;
+    let mut claims = before.clone();
+    let Some(claim) = in_force(&mut claims, exam) else {
+        return Ok(Err(claims_not("study")));
+    };
+    claim.released = true;
+    if claims.ruled_for.as_ref() == Some(exam) {
+        claims.ruled_for = None;
+    }
+    claims.corrected = Some(context.position);
+    let given = given(work, study, &before)?;
+    if given.as_ref() == Some(exam) {
+        take_from(work, context, study, exam, &mut claims)?;
+    }
+    // Images stay where they are: without a matching claim they are hidden.
+    put(work, context, study, claims, None)?;
+    Ok(Ok(Before::Claims {
+        study: study.clone(),
+        claims: before,
+        given,
+        from: None,
+    }))
+}
+
+pub(super) fn rule<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyUid,
+    exam: &ExamKey,
+) -> Result<Ruled, StateError> {
+    let before = work.claims(study)?;
+    let mut claims = before.clone();
+    if in_force(&mut claims, exam).is_none() {
+        return Ok(Err(claims_not("exam")));
+    }
+    claims.ruled_for = Some(exam.clone());
+    claims.corrected = Some(context.position);
+    // The images are where the one is whose they were.
+    let owner = before.owner().map(|claim| &claim.exam);
+    let from = before
+        .ruled_for
+        .as_ref()
+        .or(owner)
+        .map(|exam| exam.hospital.clone())
+        .filter(|from| *from != exam.hospital && before.holders.contains(from));
+    if let Some(from) = &from
+        && let Err(refusal) = meets_no_others(&before, from, &exam.hospital)
+    {
+        return Ok(Err(refusal));
+    }
+    let given = given(work, study, &before)?;
+    if let Some(given) = given.as_ref().filter(|given| *given != exam) {
+        take_from(work, context, study, given, &mut claims)?;
+    }
+    let homes = from.as_ref().map(|from| (from, &exam.hospital));
+    put(work, context, study, claims, homes)?;
+    Ok(Ok(Before::Claims {
+        study: study.clone(),
+        claims: before,
+        given,
+        from,
+    }))
+}
+
+fn in_force<'a>(claims: &'a mut StudyClaims, exam: &ExamKey) -> Option<&'a mut Claim> {
+    let mut claims = claims.claims.iter_mut();
+    claims.find(|claim| claim.exam == *exam && !claim.released)
+}
+
+fn claims_not(path: &str) -> Refusal {
+    not_found(
+        path,
+        "此检查未占用该检查UID (this exam does not claim this study UID)",
+    )
+}
+
+/// Two scans under one UID must not become one study.
+fn meets_no_others(
+    claims: &StudyClaims,
+    from: &HospitalCode,
+    to: &HospitalCode,
+) -> Result<(), Refusal> {
+    if from != to && claims.holders.contains(to) {
+        return Err(conflict(
+            "study",
+            format!(
+                "{to} 已有同一检查UID的其他影像，不能合并：请先将其移至所属检查 (that hospital holds other images of this UID: move those to their exam first)"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The exam that an operator gave the study to.
+pub(super) fn given<S: State>(
+    work: &Work<'_, S>,
+    study: &StudyUid,
+    claims: &StudyClaims,
+) -> Result<Option<ExamKey>, StateError> {
+    let Some(ruled_for) = &claims.ruled_for else {
+        return Ok(None);
+    };
+    let exam = work.exam(ruled_for)?;
+    Ok(exam
+        .filter(|exam| exam.moved.contains(study))
+        .map(|exam| exam.key))
+}
+
+/// Lists a study among those that were given to an exam.
+pub(super) fn give<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyUid,
+    to: &ExamKey,
+) -> Result<(), StateError> {
+    if let Some(before) = work.exam(to)? {
+        let mut row = before.clone();
+        row.moved.push(study.clone());
+        record(work, context, before, row, ExamStep::Corrected);
+    }
+    Ok(())
+}
+
+/// Takes a study from the exam that it was given to. A claim of that exam's own push stays, as any push's.
+pub(super) fn take_from<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyUid,
+    given: &ExamKey,
+    claims: &mut StudyClaims,
+) -> Result<(), StateError> {
+    let Some(before) = work.exam(given)? else {
+        return Ok(());
+    };
+    let declares = before.studies.iter().any(|known| known.uid == *study);
+    claims
+        .claims
+        .retain(|claim| claim.exam != *given || declares);
+    let mut row = before.clone();
+    row.moved.retain(|uid| uid != study);
+    record(work, context, before, row, ExamStep::Corrected);
+    Ok(())
+}
+
+/// Puts claims in force: the images go from one hospital to another, the exams' flags follow the claims.
+pub(super) fn put<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyUid,
+    mut claims: StudyClaims,
+    homes: Option<(&HospitalCode, &HospitalCode)>,
+) -> Result<(), StateError> {
+    claims.holders = work.claims(study)?.holders;
+    claims::put_claims(work, context, study, claims)?;
+    if let Some((from, to)) = homes {
+        let from = StudyKey {
+            hospital: from.clone(),
+            study: study.clone(),
+        };
+        instances::rehome(work, context, &from, to)?;
+    }
+    held::adopt(work, context, study)?;
+    // Everyone concerned has the correction in the exam's history, also where nothing else changes.
+    for key in work.claims(study)?.claims.iter().map(|claim| &claim.exam) {
+        let Some(before) = work.exam(key)? else {
+            continue;
+        };
+        let mut row = before.clone();
+        claims::set_standing(work, context, &mut row)?;
+        record(work, context, before, row, ExamStep::Corrected);
+    }
+    Ok(())
+}

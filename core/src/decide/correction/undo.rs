@@ -1,0 +1,167 @@
+//! Taking a correction back.
+
+use std::collections::BTreeSet;
+
+use super::super::{Context, DecideError, exam, instances};
+use super::{Ruled, conflict, no_exam, not_found, ownership, set_withdrawn, withdrawn_by};
+use crate::correction::{Before, CorrectionAction, CorrectionMade};
+use crate::ids::{ExamKey, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid};
+use crate::instance::StudyClaims;
+use crate::outcome::Refusal;
+use crate::state::{State, StateError, Work};
+
+pub(super) fn undo<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    position: Position,
+) -> Result<Ruled, DecideError> {
+    let Some(mut row) = work.correction(position)? else {
+        return Ok(Err(not_found(
+            "correction",
+            "没有此更正记录 (no such correction)",
+        )));
+    };
+    let refused = |message: String| Ok(Err(conflict("correction", message)));
+    if row.undone.is_some() {
+        return refused("该更正已撤销 (this correction is undone already)".to_owned());
+    }
+    let made: CorrectionMade =
+        serde_json::from_str(&row.made).map_err(|e| DecideError::Content(e.to_string()))?;
+    let undone = match (&made.action, row.before.clone()) {
+        (CorrectionAction::WithdrawExam { exam }, _) => {
+            let Some(exam) = work.exam(exam)? else {
+                return Ok(Err(no_exam()));
+            };
+            // A later withdrawal by an operator stands although the app takes its own back.
+            if exam.withdrawn == Some(withdrawn_by(&row.actor)) {
+                set_withdrawn(work, context, exam, None)?;
+            }
+            Ok(())
+        }
+        (CorrectionAction::HideInstances { study, .. }, Before::Hidden(hidden)) => {
+            show_again(work, study, hidden)?;
+            Ok(())
+        }
+        (
+            _,
+            Before::Claims {
+                study,
+                claims,
+                given,
+                from,
+            },
+        ) => {
+            let earlier = Earlier {
+                claims,
+                given,
+                from,
+            };
+            restore_claims(work, context, position, &study, earlier)?
+        }
+        (_, Before::Version { listed, exam }) => {
+            exam::restore(work, context, position, listed, *exam)?
+        }
+        (_, Before::Registered { exam }) => {
+            return refused(format!(
+                "该推送已登记为检查 {exam}，编号的新一代保持开启，不能撤销。若裁定有误：yingku correct withdraw {exam} 隐藏该检查；\
+                 其影像以 yingku correct move-study 归到原检查；报告由医院按原检查的患者与检查UID重新推送 \
+                 (the push is exam {exam} and the new generation of numbers stays open: withdraw that exam, move its images to the exam they belong to, and have the hospital push the report with that exam's patient and study UID)"
+            ));
+        }
+        _ => {
+            return refused(
+                "撤销不能再撤销，请重新作该更正 (an undoing is not undone: make the correction again)"
+                    .to_owned(),
+            );
+        }
+    };
+    if let Err(refusal) = undone {
+        return Ok(Err(refusal));
+    }
+    row.undone = Some(context.position);
+    work.changes.corrections.insert(position, row);
+    Ok(Ok(Before::Nothing))
+}
+
+/// What was hidden is shown where the study is now: it may have gone to another hospital since.
+fn show_again<S: State>(
+    work: &mut Work<'_, S>,
+    study: &StudyKey,
+    hidden: Vec<SopInstanceUid>,
+) -> Result<(), StateError> {
+    let hidden: BTreeSet<_> = hidden.into_iter().collect();
+    let mut homes = vec![study.hospital.clone()];
+    if work.study(study)?.is_none() {
+        homes = work.claims(&study.study)?.holders;
+    }
+    for hospital in homes {
+        let study = StudyKey {
+            hospital,
+            study: study.study.clone(),
+        };
+        instances::set_hidden(work, &study, Some(&hidden), false)?;
+    }
+    Ok(())
+}
+
+/// Whose a study was before a correction.
+struct Earlier {
+    claims: StudyClaims,
+    given: Option<ExamKey>,
+    from: Option<HospitalCode>,
+}
+
+fn restore_claims<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    position: Position,
+    study: &StudyUid,
+    earlier: Earlier,
+) -> Result<Result<(), Refusal>, StateError> {
+    let mut now = work.claims(study)?;
+    if let Some(later) = now.corrected.filter(|later| *later != position) {
+        return Ok(Err(conflict(
+            "correction",
+            format!(
+                "此后对该 Study 另有更正，请先撤销：yingku correct undo {later} (a later correction of this study stands: undo that first)"
+            ),
+        )));
+    }
+    let home = now.ruled_for.as_ref().map(|exam| exam.hospital.clone());
+    if let Some(given) = ownership::given(work, study, &now)? {
+        ownership::take_from(work, context, study, &given, &mut now)?;
+    }
+    if let Some(given) = &earlier.given {
+        ownership::give(work, context, study, given)?;
+    }
+    let mut claims = earlier.claims;
+    for claim in now.claims {
+        let known = claims.claims.iter().position(|k| k.exam == claim.exam);
+        match known.and_then(|at| claims.claims.get_mut(at)) {
+            // It lapsed since and came back, behind those made meanwhile.
+            Some(known) if claim.position > position => *known = claim,
+            Some(_) => {}
+            // It came since, by a push.
+            None => claims.claims.push(claim),
+        }
+    }
+    // What lapsed since stays lapsed, numbers that were corrected since stay corrected.
+    let mut kept = Vec::with_capacity(claims.claims.len());
+    for mut claim in claims.claims {
+        let Some(exam) = work.exam(&claim.exam)? else {
+            continue;
+        };
+        let declared = exam.studies.iter().find(|known| known.uid == *study);
+        if let Some(declared) = declared {
+            claim.accession_no.clone_from(&declared.accession_no);
+        }
+        claim.released |= exam.withdrawn.is_some() || !exam.has_study(study);
+        claim.sick_id = exam.sick_id;
+        claim.patient_id = exam.patient_id;
+        kept.push(claim);
+    }
+    claims.claims = kept;
+    let homes = home.as_ref().zip(earlier.from.as_ref());
+    ownership::put(work, context, study, claims, homes)?;
+    Ok(Ok(()))
+}

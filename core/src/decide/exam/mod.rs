@@ -1,0 +1,191 @@
+//! A push, in log order: a new exam, a new version, a repeat, a late status, or a suspected reuse of the number (R6).
+
+mod content;
+mod reuse;
+mod row;
+
+use super::{Context, DecideError, claims};
+use crate::contract::push::ExamPushedBody;
+use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
+use crate::ids::ExamKey;
+use crate::outcome::{ErrorKind, Outcome, PushOutcome, PushStep, Refusal};
+use crate::registry::{Hospital, HospitalMode};
+use crate::state::{State, StateError, Work};
+
+pub(super) use content::Content;
+pub(super) use reuse::{restore, ruled};
+use reuse::{reuses_number, suspect};
+use row::{row_of, status_number};
+
+pub(super) fn pushed<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &ExamPushedBody<'_>,
+    content: Content,
+) -> Result<Outcome, DecideError> {
+    let Some(hospital) = work.registry().hospitals.get(&content.hospital) else {
+        return Ok(Outcome::Refused(unknown_hospital()));
+    };
+    if hospital.mode == HospitalMode::Suspended {
+        return Ok(Outcome::Refused(Refusal::new(
+            ErrorKind::Forbidden,
+            "hospital-suspended",
+            "hospitalCode",
+            "该医院已暂停接入，请联系平台管理员 (this hospital is suspended: ask the operator)",
+        )));
+    }
+    let (key, existing) = find(work, hospital, &content)?;
+    let Some(existing) = existing else {
+        return register(work, context, hospital, key, content);
+    };
+    // What was tested is pushed again when the hospital goes live, and counts from then on.
+    let goes_live = existing.has(ExamFlag::Test) && hospital.mode == HospitalMode::Live;
+    let same = content.digest == existing.digest || content.digest == existing.last_digest;
+    if same && !goes_live {
+        return Ok(outcome(&existing, PushStep::Repeated, 0));
+    }
+    if reuses_number(&existing, &content) {
+        return suspect(work, context, &existing, body);
+    }
+    next_version(work, context, hospital, existing, content)
+}
+
+fn unknown_hospital() -> Refusal {
+    Refusal::new(
+        ErrorKind::Invalid,
+        "hospital-unknown",
+        "hospitalCode",
+        "医院代码未在平台登记，请核对平台分配的代码 (hospitalCode is not registered: check the code given by the platform)",
+    )
+}
+
+/// The exam that a push is about: of the current generation, or of an earlier one if it is plainly that one (R6).
+fn find<S: State>(
+    work: &Work<'_, S>,
+    hospital: &Hospital,
+    content: &Content,
+) -> Result<(ExamKey, Option<ExamRow>), StateError> {
+    let current = content.key(hospital.generation);
+    let row = work.exam(&current)?;
+    if row.as_ref().is_some_and(|row| !reuses_number(row, content)) {
+        return Ok((current, row));
+    }
+    for generation in (0..hospital.generation).rev() {
+        let key = content.key(generation);
+        if let Some(row) = work.exam(&key)?
+            && content.is_of(&row)
+            && content.shares_study(&row)
+        {
+            return Ok((key, Some(row)));
+        }
+    }
+    Ok((current, row))
+}
+
+fn register<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    hospital: &Hospital,
+    key: ExamKey,
+    content: Content,
+) -> Result<Outcome, DecideError> {
+    let row = row_of(
+        &work.registry().settings,
+        context,
+        hospital,
+        key,
+        None,
+        content,
+    );
+    commit(
+        work,
+        context,
+        None,
+        row,
+        ExamStep::Registered,
+        PushStep::Registered,
+    )
+}
+
+fn next_version<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    hospital: &Hospital,
+    existing: ExamRow,
+    content: Content,
+) -> Result<Outcome, DecideError> {
+    let late = match status_number(content.summary.exam_status) {
+        // Images were received before any report, also before one that was taken back.
+        50 => existing.confirmed_ms > 0,
+        // After 65 a new draft is what is to be expected.
+        60 => existing.report.is_final(),
+        _ => false,
+    };
+    if late {
+        let mut row = existing.clone();
+        row.version = row.version.saturating_add(1);
+        row.last_digest = content.digest;
+        row.set(ExamFlag::LateStatus, true);
+        return commit(
+            work,
+            context,
+            Some(existing),
+            row,
+            ExamStep::Late,
+            PushStep::Late,
+        );
+    }
+    let key = existing.key.clone();
+    let row = row_of(
+        &work.registry().settings,
+        context,
+        hospital,
+        key,
+        Some(&existing),
+        content,
+    );
+    commit(
+        work,
+        context,
+        Some(existing),
+        row,
+        ExamStep::Changed,
+        PushStep::Changed,
+    )
+}
+
+/// Writes the row, its claims and its history, and adopts what was held for it.
+fn commit<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    before: Option<ExamRow>,
+    mut row: ExamRow,
+    step: ExamStep,
+    push: PushStep,
+) -> Result<Outcome, DecideError> {
+    let mut adopted = 0u32;
+    if push != PushStep::Late {
+        adopted = claims::take_claims(work, context, before.as_ref(), &mut row)?;
+    }
+    let outcome = outcome(&row, push, adopted);
+    work.changes.history.push(ExamHistory {
+        position: context.position,
+        time_ms: context.time_ms,
+        step,
+        content: Some(context.position),
+        row: row.clone(),
+    });
+    work.put_exam(before, Some(row));
+    Ok(outcome)
+}
+
+fn outcome(row: &ExamRow, step: PushStep, adopted: u32) -> Outcome {
+    Outcome::Push(PushOutcome {
+        exam: row.key.clone(),
+        step,
+        version: row.version,
+        flags: row.flags.clone(),
+        hidden: row.withdrawn.is_some(),
+        adopted,
+    })
+}

@@ -1,0 +1,92 @@
+//! The exam's row that a push makes.
+
+use super::super::Context;
+use super::Content;
+use crate::contract::push::ExamStatus;
+use crate::dictionaries::{canonical_class, is_placeholder};
+use crate::exam::{ExamFlag, ExamRow, ReportState, WithdrawnBy};
+use crate::ids::ExamKey;
+use crate::registry::{Hospital, HospitalMode, Settings};
+
+pub(super) fn status_number(status: ExamStatus) -> u8 {
+    status.code().parse().unwrap_or_default()
+}
+
+fn report_state(before: Option<&ExamRow>, status: u8) -> ReportState {
+    match status {
+        60 => ReportState::Preliminary,
+        65 => ReportState::Returned,
+        70 if before.is_some_and(|row| row.confirmed_ms > 0) => ReportState::Revised,
+        70 => ReportState::Confirmed,
+        _ => ReportState::None,
+    }
+}
+
+pub(super) fn row_of(
+    settings: &Settings,
+    context: Context<'_>,
+    hospital: &Hospital,
+    key: ExamKey,
+    before: Option<&ExamRow>,
+    content: Content,
+) -> ExamRow {
+    let status = status_number(content.summary.exam_status);
+    let report = report_state(before, status);
+    let confirmed_ms = match before.map_or(0, |row| row.confirmed_ms) {
+        0 if report.is_final() => context.time_ms,
+        earlier => earlier,
+    };
+    let summary = content.summary;
+    let mut row = ExamRow {
+        key,
+        position: context.position,
+        time_ms: context.time_ms,
+        first_position: before.map_or(context.position, |row| row.first_position),
+        first_time_ms: before.map_or(context.time_ms, |row| row.first_time_ms),
+        version: before.map_or(1, |row| row.version.saturating_add(1)),
+        digest: content.digest,
+        last_digest: content.digest,
+        status,
+        report,
+        confirmed_ms,
+        exam_time: summary.exam_time.to_string(),
+        class: summary.exam_class.into_owned(),
+        apply_no: summary.apply_no.into_owned(),
+        sick_id: summary.sick_id.into_owned(),
+        name: summary.name.into_owned(),
+        sex: summary.sex.into_owned(),
+        birth_date: summary
+            .birth_date
+            .map(|date| date.to_string())
+            .unwrap_or_default(),
+        patient_id: summary.patient_id.into_owned(),
+        card_no: summary.card_no.into_owned(),
+        inpatient_no: summary.inpatient_no.into_owned(),
+        outpatient_no: summary.out_patient_no.into_owned(),
+        studies: content.studies,
+        moved: before.map(|row| row.moved.clone()).unwrap_or_default(),
+        // A doubt stays on its list until the comparison settles it.
+        flags: before
+            .filter(|row| row.has(ExamFlag::IdentityDoubt))
+            .map(|_| ExamFlag::IdentityDoubt)
+            .into_iter()
+            .collect(),
+        // What the app took back, its next push brings back; an operator's ruling stays.
+        withdrawn: before
+            .and_then(|row| row.withdrawn)
+            .filter(|by| *by == WithdrawnBy::Operator),
+    };
+    let test = hospital.mode == HospitalMode::Test
+        || before.is_some_and(|row| row.has(ExamFlag::Test)) && hospital.mode != HospitalMode::Live;
+    row.set(ExamFlag::Test, test);
+    row.set(ExamFlag::Warned, content.warned);
+    row.set(
+        ExamFlag::UnknownClass,
+        !canonical_class(&settings.class_aliases, &row.class).known,
+    );
+    row.set(
+        ExamFlag::PlaceholderApplyNo,
+        is_placeholder(&settings.placeholder_apply_nos, &row.apply_no),
+    );
+    row
+}

@@ -1,0 +1,40 @@
+//! What queries answer of a study that an operator ruled on, kept in step with that exam and the claims.
+
+use crate::ids::{StudyKey, StudyUid};
+use crate::instance::Given;
+use crate::state::{State, StateError, Work};
+
+/// The last step of every record: whatever it changed went through the study's claims, an exam's new numbers too.
+pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), StateError> {
+    let studies: Vec<StudyUid> = work.changes.claims.keys().cloned().collect();
+    for uid in studies {
+        let claims = work.claims(&uid)?;
+        if claims.holders.is_empty() {
+            continue;
+        }
+        let ruled_for = claims.ruled_for.as_ref().and(claims.owner());
+        let exam = match ruled_for {
+            Some(claim) => work.exam(&claim.exam)?,
+            None => None,
+        };
+        for hospital in claims.holders {
+            let key = StudyKey {
+                hospital,
+                study: uid.clone(),
+            };
+            let Some(before) = work.study(&key)? else {
+                continue;
+            };
+            let given = exam
+                .as_ref()
+                .filter(|exam| exam.key.hospital == key.hospital)
+                .map(|exam| Given::of(exam, &uid, &before.study));
+            if before.given != given {
+                let mut row = before.clone();
+                row.given = given;
+                work.put_study(Some(before), Some(row));
+            }
+        }
+    }
+    Ok(())
+}

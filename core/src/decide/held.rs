@@ -1,0 +1,154 @@
+//! Instances that match no exam: kept aside, shown once they match, dropped when they have waited too long (R8).
+
+use super::Context;
+use super::instances::{Arrival, destination, show};
+use crate::event::HoldExpired;
+use crate::ids::{StudyKey, StudyUid};
+use crate::instance::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HoldReason, SeriesGroup};
+use crate::outcome::Outcome;
+use crate::state::{State, StateError, Work};
+
+/// Keeps a group aside; what is held already with the same bytes is not held twice.
+pub(super) fn hold<S: State>(
+    work: &mut Work<'_, S>,
+    arrival: Arrival,
+    group: &SeriesGroup,
+    reason: HoldReason,
+) -> Result<(), StateError> {
+    let mut fresh = Vec::new();
+    for instance in &group.instances {
+        let held = HeldInstance {
+            study: group.study_uid.clone(),
+            sop_instance: instance.image.sop_instance.clone(),
+            digest: instance.digest,
+        };
+        if !work.holds(&held)? {
+            work.put_held_instance(held, true);
+            fresh.push(instance.clone());
+        }
+    }
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let row = HeldGroup {
+        pack: arrival.pack,
+        position: arrival.position,
+        time_ms: arrival.time_ms,
+        reason,
+        since: arrival.position,
+        group: SeriesGroup {
+            instances: fresh,
+            ..group.clone()
+        },
+    };
+    let mut held = work.held(&group.study_uid)?;
+    let at = HeldGroupKey {
+        study: group.study_uid.clone(),
+        number: held.next_group,
+    };
+    held.next_group = held.next_group.saturating_add(1);
+    held.instances = held.instances.saturating_add(row.count());
+    work.put_held_group(at, Some(row));
+    work.put_held(group.study_uid.clone(), held);
+    Ok(())
+}
+
+/// Shows held instances of a study that match now. How many.
+pub(super) fn adopt<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study_uid: &StudyUid,
+) -> Result<u32, StateError> {
+    let mut adopted = 0u32;
+    for (at, held) in groups(work, study_uid)? {
+        match destination(work, &held.group)? {
+            Ok(hospital) => {
+                let study = StudyKey {
+                    hospital,
+                    study: study_uid.clone(),
+                };
+                // Shown from this record on, so that a question about the past does not see them.
+                let arrival = Arrival {
+                    pack: held.pack,
+                    position: context.position,
+                    time_ms: context.time_ms,
+                };
+                show(work, context, arrival, &study, &held.group)?;
+                adopted = adopted.saturating_add(held.count());
+                let_go(work, context, at, &held)?;
+            }
+            Err(reason) if reason != held.reason => {
+                end_hold(work, context, &held);
+                let since = context.position;
+                let held = HeldGroup {
+                    reason,
+                    since,
+                    ..held
+                };
+                work.put_held_group(at, Some(held));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(adopted)
+}
+
+/// Drops what a hospital's study has held for too long.
+pub(super) fn expired<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &HoldExpired,
+) -> Result<Outcome, StateError> {
+    for (at, held) in groups(work, &body.study)? {
+        if held.group.hospital == body.hospital && held.position <= body.up_to {
+            let_go(work, context, at, &held)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The held groups of a study, in order of arrival.
+fn groups<S: State>(
+    work: &Work<'_, S>,
+    study: &StudyUid,
+) -> Result<Vec<(HeldGroupKey, HeldGroup)>, StateError> {
+    let mut groups = Vec::new();
+    for number in 0..work.held(study)?.next_group {
+        let at = HeldGroupKey {
+            study: study.clone(),
+            number,
+        };
+        if let Some(group) = work.held_group(&at)? {
+            groups.push((at, group));
+        }
+    }
+    Ok(groups)
+}
+
+/// Keeps for questions about the past that a group was held, and why.
+fn end_hold<S: State>(work: &mut Work<'_, S>, context: Context<'_>, held: &HeldGroup) {
+    let former = FormerHold::of(held, context.position);
+    work.changes.former_holds.push(former);
+}
+
+fn let_go<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    at: HeldGroupKey,
+    group: &HeldGroup,
+) -> Result<(), StateError> {
+    end_hold(work, context, group);
+    for instance in &group.group.instances {
+        let held = HeldInstance {
+            study: at.study.clone(),
+            sop_instance: instance.image.sop_instance.clone(),
+            digest: instance.digest,
+        };
+        work.put_held_instance(held, false);
+    }
+    let mut held = work.held(&at.study)?;
+    held.instances = held.instances.saturating_sub(group.count());
+    work.put_held(at.study.clone(), held);
+    work.put_held_group(at, None);
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The caller is heard while a search finds nothing.
+
+#![allow(clippy::unwrap_used)]
+
+use dicom_dictionary_std::uids;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::association::{NegotiationPolicy, Requestor, accept};
+use crate::message::Operation;
+use crate::pdu::{PduError, Timeouts};
+use crate::scu::service_context;
+use crate::server::{OpenDoor, PlacesPerAe};
+use crate::stream::TunedTcp;
+
+const MODEL: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
+const MESSAGE: u16 = 7;
+
+/// Both ends of an association, and the context for queries.
+async fn both_ends() -> (Association, Association, u8) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let accepted = async {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let door = OpenDoor {
+            called: None,
+            places: PlacesPerAe::new(1),
+        };
+        let stream = Box::new(TunedTcp::new(tcp).unwrap());
+        let policy = NegotiationPolicy::default();
+        accept(stream, None, false, &policy, &door, Timeouts::default())
+            .await
+            .unwrap()
+    };
+    let requestor = Requestor {
+        calling: "TESTER".into(),
+        called: "YINGKU".into(),
+        contexts: vec![service_context(MODEL)],
+        timeouts: Timeouts::default(),
+    };
+    let (accepted, caller) = tokio::join!(accepted, requestor.connect(&address));
+    let caller = caller.unwrap();
+    let context = caller.contexts().first().unwrap().id;
+    (accepted.0, caller, context)
+}
+
+fn request() -> Command {
+    Command::request(Operation::Find, MESSAGE, MODEL)
+}
+
+#[tokio::test]
+async fn a_cancel_ends_a_search_that_finds_nothing() {
+    // Given a search without a match yet
+    let (mut association, mut caller, context) = both_ends().await;
+    let (search, answers) = mpsc::channel(1);
+    // When the caller cancels another request, and then this one
+    for message in [MESSAGE + 1, MESSAGE] {
+        let cancel = Command::cancel(message);
+        caller.send(context, &cancel).await.unwrap();
+    }
+    let charset = CharacterSet::utf8();
+    let delivered = deliver(&mut association, context, &request(), answers, &charset).await;
+    // Then the search is told to end
+    assert_eq!(delivered.unwrap(), Delivery::Cancelled);
+    assert!(search.is_closed());
+}
+
+#[tokio::test]
+async fn a_search_ends_when_its_caller_is_gone() {
+    let (mut association, caller, context) = both_ends().await;
+    let (search, answers) = mpsc::channel(1);
+    drop(caller);
+    let charset = CharacterSet::utf8();
+    let delivered = deliver(&mut association, context, &request(), answers, &charset).await;
+    let gone = matches!(
+        delivered,
+        Err(AssociationError::Pdu(PduError::Closed | PduError::Io(_)))
+    );
+    assert!(gone, "{delivered:?}");
+    assert!(search.is_closed());
+}

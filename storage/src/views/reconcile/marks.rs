@@ -1,0 +1,71 @@
+//! Lists that mark exams: suspected reuse by exam, further versions by study.
+
+use std::collections::HashMap;
+
+use yingku_core::exam::ExamRow;
+use yingku_core::finding::{FindingKey, FindingKind, FindingRow};
+use yingku_core::ids::HospitalCode;
+use yingku_core::reconcile::Marks;
+
+use super::super::ViewsError;
+use super::Gathering;
+
+/// Findings of one kind that marks are taken from; an operator is to work them off long before.
+const FINDINGS_LIMIT: usize = 100_000;
+
+#[derive(Default)]
+pub(super) struct Lists {
+    reuse: HashMap<String, u32>,
+    further: HashMap<String, u32>,
+}
+
+impl Lists {
+    pub(super) fn read(
+        gathering: &Gathering<'_>,
+        hospital: &HospitalCode,
+    ) -> Result<Self, ViewsError> {
+        let mut lists = Self::default();
+        for kind in [FindingKind::NumberReuse, FindingKind::FurtherVersion] {
+            let views = gathering.views;
+            for (key, row) in views.findings(kind, Some(hospital), FINDINGS_LIMIT)? {
+                if gathering.counts(row.since) {
+                    lists.add(&key, row);
+                }
+            }
+            let Some(as_of) = gathering.as_of else {
+                continue;
+            };
+            views.visit_settled(kind, hospital, &mut |settled| {
+                if settled.row.since < as_of && as_of <= settled.until {
+                    lists.add(&settled.key, settled.row);
+                }
+            })?;
+        }
+        Ok(lists)
+    }
+
+    fn add(&mut self, key: &FindingKey, row: FindingRow) {
+        if key.kind == FindingKind::NumberReuse {
+            for exam in row.exams {
+                *self.reuse.entry(exam).or_default() += 1;
+            }
+        } else if let Some(study) = key.subject.rsplit('/').nth(1) {
+            // Subject: hospital/study/SOP instance; UIDs hold no slash.
+            *self.further.entry(study.to_owned()).or_default() += 1;
+        }
+    }
+
+    pub(super) fn marks(&self, row: &ExamRow) -> Marks {
+        let mut marks = Marks::default();
+        if !self.reuse.is_empty() {
+            marks.suspected_reuse = self.reuse.get(&row.key.to_string()).copied().unwrap_or(0);
+        }
+        if !self.further.is_empty() {
+            for study in row.own_studies() {
+                let found = self.further.get(study.as_str()).copied();
+                marks.further_versions += found.unwrap_or(0);
+            }
+        }
+        marks
+    }
+}

@@ -1,0 +1,227 @@
+//! What corrections do, and how they are undone.
+
+use std::collections::BTreeSet;
+
+use yingku_core::correction::{CorrectionAction, ReuseRuling};
+use yingku_core::ids::ExamKey;
+
+use super::ownership::Ruling;
+use super::{Exam, ExamNumber, Recount};
+
+/// What corrections do.
+pub const HAPPENINGS: [&str; 11] = [
+    "withdrawn",
+    "hidden",
+    "moved to another hospital",
+    "moved within its hospital",
+    "ruled to another hospital",
+    "ruled within its hospital",
+    "released",
+    "made a version",
+    "shown again",
+    "given back",
+    "made no version again",
+];
+
+pub(super) enum Correction {
+    /// By an operator?
+    Withdrawn(ExamNumber, bool),
+    /// Hospital, study, SOP instances.
+    Hidden(String, String, BTreeSet<String>),
+    /// Whose this study is.
+    Ruled(String),
+    /// The push that was refused became a version of the exam, which was this before.
+    Version(u64, ExamNumber, Box<Exam>),
+}
+
+fn number(exam: &ExamKey) -> ExamNumber {
+    let hospital = exam.hospital.as_str().to_owned();
+    (hospital, exam.exam_no.as_str().to_owned())
+}
+
+impl Recount {
+    pub(super) fn correct(
+        &mut self,
+        position: u64,
+        time_ms: i64,
+        actor: &str,
+        action: &CorrectionAction,
+    ) {
+        let made = match action {
+            CorrectionAction::WithdrawExam { exam } => {
+                let number = number(exam);
+                let by_operator = !actor.starts_with("app:");
+                match self.exams.get_mut(&number) {
+                    Some(exam)
+                        if exam.withdrawn != Some(true) && exam.withdrawn != Some(by_operator) =>
+                    {
+                        exam.withdrawn = Some(by_operator);
+                    }
+                    _ => return,
+                }
+                self.claim(position, &number);
+                self.happened.insert("withdrawn");
+                Some(Correction::Withdrawn(number, by_operator))
+            }
+            CorrectionAction::HideInstances { study, instances } => {
+                let chosen: BTreeSet<&str> = instances.iter().map(|sop| sop.as_str()).collect();
+                let (hospital, uid) = (study.hospital.as_str(), study.study.as_str());
+                let mut changed = BTreeSet::new();
+                for image in &mut self.shown {
+                    let here = image.hospital == hospital && image.study == uid;
+                    let meant = chosen.is_empty() || chosen.contains(image.sop.as_str());
+                    if here && meant && !image.hidden {
+                        image.hidden = true;
+                        changed.insert(image.sop.clone());
+                    }
+                }
+                let (hospital, uid) = (hospital.to_owned(), uid.to_owned());
+                if !changed.is_empty() {
+                    self.happened.insert("hidden");
+                }
+                (!changed.is_empty()).then_some(Correction::Hidden(hospital, uid, changed))
+            }
+            CorrectionAction::MoveStudy { study, to } => {
+                let (from, to) = (study.hospital.as_str(), number(to));
+                self.move_study(position, study.study.as_str(), from, to)
+            }
+            CorrectionAction::RuleConflict { study, exam } => {
+                self.rule(position, study.as_str(), number(exam))
+            }
+            CorrectionAction::ReleaseUid { study, exam } => {
+                let (uid, exam) = (study.as_str(), number(exam));
+                let claimants = self.claimants(uid);
+                let claims = claimants.iter().any(|(claimant, _)| **claimant == exam);
+                claims.then(|| self.stand(position, uid, Ruling::Released(exam)))
+            }
+            CorrectionAction::RuleReuse { refused, ruling } => {
+                assert_eq!(*ruling, ReuseRuling::Correction);
+                self.rule_reuse(position, time_ms, refused.0)
+            }
+            CorrectionAction::Undo { correction } => {
+                self.undo(position, correction.0);
+                None
+            }
+        };
+        if let Some(made) = made {
+            self.corrections.insert(position, made);
+        }
+    }
+
+    fn stand(&mut self, position: u64, uid: &str, ruling: Ruling) -> Correction {
+        self.happened.insert(match &ruling {
+            Ruling::Moved { to, from } if to.0 != *from => "moved to another hospital",
+            Ruling::Moved { .. } => "moved within its hospital",
+            Ruling::Ruled { from: Some(_), .. } => "ruled to another hospital",
+            Ruling::Ruled { .. } => "ruled within its hospital",
+            Ruling::Released(_) => "released",
+        });
+        let rulings = self.rulings.entry(uid.to_owned()).or_default();
+        rulings.push((position, ruling));
+        Correction::Ruled(uid.to_owned())
+    }
+
+    fn move_study(
+        &mut self,
+        position: u64,
+        uid: &str,
+        from: &str,
+        to: ExamNumber,
+    ) -> Option<Correction> {
+        let is_here = self.exams.get(&to)?.withdrawn.is_none() && self.holds(from, uid);
+        let meets_others = from != to.0 && self.holds(&to.0, uid);
+        if !is_here || meets_others || self.ruled(uid).1 == Some(&to) {
+            return None;
+        }
+        self.rehome(uid, from, &to.0);
+        let from = from.to_owned();
+        Some(self.stand(position, uid, Ruling::Moved { to, from }))
+    }
+
+    fn rule(&mut self, position: u64, uid: &str, exam: ExamNumber) -> Option<Correction> {
+        let claimants = self.claimants(uid);
+        claimants.iter().find(|(claimant, _)| **claimant == exam)?;
+        let home = self.ruled(uid).0.or(self.owner(uid));
+        let from = home
+            .map(|home| home.0.clone())
+            .filter(|from| *from != exam.0 && self.holds(from, uid));
+        if let Some(from) = &from {
+            if self.holds(&exam.0, uid) {
+                return None;
+            }
+            self.rehome(uid, from, &exam.0);
+        }
+        Some(self.stand(position, uid, Ruling::Ruled { exam, from }))
+    }
+
+    fn rule_reuse(&mut self, position: u64, time_ms: i64, refused: u64) -> Option<Correction> {
+        let (number, digest, content) = self.refused_pushes.get(&refused)?.clone();
+        let key = (number.clone(), digest);
+        if self.reuse.get(&key) != Some(&refused) {
+            return None;
+        }
+        self.reuse.remove(&key);
+        self.happened.insert("made a version");
+        let before = Box::new(self.exams[&number].clone());
+        self.next_version(position, time_ms, &number, digest, content);
+        Some(Correction::Version(refused, number, before))
+    }
+
+    fn undo(&mut self, position: u64, correction: u64) {
+        match self.corrections.remove(&correction) {
+            Some(Correction::Withdrawn(number, by_operator)) => {
+                let exam = self.exams.get_mut(&number).unwrap();
+                if exam.withdrawn == Some(by_operator) {
+                    exam.withdrawn = None;
+                    self.claim(position, &number);
+                }
+            }
+            Some(Correction::Hidden(hospital, uid, sops)) => {
+                self.happened.insert("shown again");
+                let stays = self.holds(&hospital, &uid);
+                for image in &mut self.shown {
+                    let here = image.hospital == hospital || !stays;
+                    if here && image.study == uid && sops.contains(&image.sop) {
+                        image.hidden = false;
+                    }
+                }
+            }
+            Some(Correction::Ruled(uid)) => {
+                let rulings = self.rulings.get_mut(&uid).unwrap();
+                if rulings.last().is_none_or(|(last, _)| *last != correction) {
+                    // Not while a later one stands.
+                    self.corrections.insert(correction, Correction::Ruled(uid));
+                    return;
+                }
+                let homes = match rulings.pop().unwrap().1 {
+                    Ruling::Moved { to, from } => Some((to.0, from)),
+                    Ruling::Ruled { exam, from } => from.map(|from| (exam.0, from)),
+                    Ruling::Released(_) => None,
+                };
+                if let Some((now, from)) = homes {
+                    self.happened.insert("given back");
+                    self.rehome(&uid, &now, &from);
+                }
+            }
+            Some(Correction::Version(refused, number, before)) => {
+                let now = &self.exams[&number];
+                if now.position != correction {
+                    let made = Correction::Version(refused, number, before);
+                    self.corrections.insert(correction, made);
+                    return;
+                }
+                let exam = Exam {
+                    withdrawn: now.withdrawn,
+                    test: now.test,
+                    ..*before
+                };
+                self.happened.insert("made no version again");
+                let (_, digest, _) = self.refused_pushes[&refused];
+                self.reuse.insert((number.clone(), digest), refused);
+                self.exams.insert(number.clone(), exam);
+                self.claim(position, &number);
+            }
+            None => {}
+        }
+    }
+}
