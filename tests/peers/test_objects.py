@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from pydicom.dataset import Dataset
 
 from support import dcmtk
@@ -130,6 +132,9 @@ def test_while_s3_is_away_images_are_taken_and_afterwards_they_go(
     # Known to the operator, and no reason to send work elsewhere
     reach(lambda: standing(archive)["problem"] is not None, archive.log_tail)
     assert standing(archive)["backlogPacks"] > 0
+    figures = requests.get(f"{archive.http}/metrics", timeout=10).text
+    assert re.search(r"^yingku_objects_problem 1$", figures, re.MULTILINE), figures
+    assert re.search(r"^yingku_upload_backlog_bytes [1-9]", figures, re.MULTILINE), figures
     assert_moves(archive, sink, tmp_path / "moved", exam, slices)
     # What lies there only fails, each image by itself, and the archive goes on
     ran = dcmtk.movescu(archive.dicom, "SINK", "STUDY", f"StudyInstanceUID={study_of(before)}")

@@ -57,6 +57,7 @@ impl ObjectsError {
             ),
             404 => Self::new(ObjectsErrorKind::Missing, said),
             409 | 412 => Self::new(ObjectsErrorKind::Exists, said),
+            501 => Self::new(ObjectsErrorKind::Refused, said),
             408 | 429 | 500.. => Self::new(ObjectsErrorKind::Away, said),
             _ => Self::new(ObjectsErrorKind::Refused, said),
         }
@@ -140,6 +141,7 @@ mod tests {
             (401, ObjectsErrorKind::Credentials),
             (412, ObjectsErrorKind::Exists),
             (400, ObjectsErrorKind::Refused),
+            (501, ObjectsErrorKind::Refused),
         ] {
             assert_eq!(ObjectsError::of_status(status, "").kind, kind, "{status}");
         }

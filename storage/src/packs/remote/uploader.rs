@@ -79,7 +79,13 @@ impl Uploader {
             self.unclaimed = None;
         }
         if self.sweep {
-            self.sweep().await?;
+            match self.sweep().await {
+                // Not every server can list uploads, and not every account may: no reason to upload nothing.
+                Err(UploadError::Objects(error)) if error.kind != ObjectsErrorKind::Away => {
+                    tracing::warn!(%error, "uploads that were begun and not ended are not looked for");
+                }
+                done => done?,
+            }
             self.sweep = false;
         }
         let next = local.iter().find(|local| self.is_due(local));
