@@ -24,7 +24,7 @@ const REMEMBERED: &str = "objects.location";
 pub enum ClaimError {
     #[error("the object store {location} cannot be used: {source}")]
     Unusable {
-        location: Location,
+        location: String,
         source: ObjectsError,
     },
     #[error(
@@ -32,7 +32,7 @@ pub enum ClaimError {
          or a prefix of its own"
     )]
     OtherArchive {
-        location: Location,
+        location: String,
         found: String,
         own: Uuid,
     },
@@ -41,8 +41,8 @@ pub enum ClaimError {
          objects there first, `archive` included"
     )]
     OtherPlace {
-        remembered: Location,
-        configured: Location,
+        remembered: String,
+        configured: String,
     },
     #[error("the file {} that names the object store cannot be used", file.display())]
     File { file: PathBuf, source: io::Error },
@@ -96,7 +96,7 @@ pub async fn claim(
 ) -> Result<(), ClaimError> {
     let configured = bucket.location();
     let unusable = |source| ClaimError::Unusable {
-        location: configured.clone(),
+        location: configured.to_string(),
         source,
     };
     let elsewhere = remembered.filter(|known| !known.is_same_place(configured));
@@ -115,15 +115,15 @@ pub async fn claim(
         (Some(found), _) => {
             let found = String::from_utf8_lossy(&found);
             return Err(ClaimError::OtherArchive {
-                location: configured.clone(),
+                location: configured.to_string(),
                 found: found.trim().chars().take(36).collect(),
                 own: archive,
             });
         }
         (None, Some(remembered)) => {
             return Err(ClaimError::OtherPlace {
-                remembered: remembered.clone(),
-                configured: configured.clone(),
+                remembered: remembered.to_string(),
+                configured: configured.to_string(),
             });
         }
         (None, None) => {

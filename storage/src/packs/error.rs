@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use yingku_core::ids::PackId;
 
-use crate::objects::{ClaimError, Location, ObjectsError};
+use crate::objects::{ClaimError, ObjectsError};
 use crate::space::Shortage;
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -80,5 +80,5 @@ pub enum PackOpenError {
     #[error(
         "this archive keeps its packs in {location}, and the settings name no object store: set objects.location"
     )]
-    ObjectsNotConfigured { location: Location },
+    ObjectsNotConfigured { location: String },
 }

@@ -206,6 +206,7 @@ impl Packs {
             let thread = remote::start(shared, options, archive, dir).await?;
             *self.inner.objects.lock() = Some(thread);
         } else if let Some(location) = crate::objects::remembered(dir)? {
+            let location = location.to_string();
             return Err(PackOpenError::ObjectsNotConfigured { location });
         }
         Ok(())

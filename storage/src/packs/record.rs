@@ -175,10 +175,11 @@ impl PackFile {
 
     pub fn fill(&self, buffer: &mut [u8], offset: u64) -> Result<(), PackError> {
         if let Some(bytes) = self.provide(offset, buffer.len())? {
-            return match buffer.len() == bytes.len() {
-                true => Ok(buffer.copy_from_slice(&bytes)),
-                false => Err(self.damaged(offset, "the file ends there")),
-            };
+            if bytes.len() != buffer.len() {
+                return Err(self.damaged(offset, "the file ends there"));
+            }
+            buffer.copy_from_slice(&bytes);
+            return Ok(());
         }
         self.file.read_exact_at(buffer, offset).map_err(|e| {
             if e.kind() == io::ErrorKind::UnexpectedEof {

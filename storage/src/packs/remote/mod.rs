@@ -125,7 +125,7 @@ pub async fn start(
 ) -> Result<RemoteThread, PackOpenError> {
     let location = &options.location;
     let bucket = Bucket::open(options).map_err(|source| ClaimError::Unusable {
-        location: location.clone(),
+        location: location.to_string(),
         source,
     })?;
     let claim = Claim {
@@ -224,7 +224,7 @@ impl Claim {
         }
         // A new archive, or one whose journal is gone: numbers of evicted packs must not be given again.
         let unusable = |source| ClaimError::Unusable {
-            location: self.bucket.location().clone(),
+            location: self.bucket.location().to_string(),
             source,
         };
         let found = self.bucket.list(FOLDER).await.map_err(unusable)?;

@@ -110,7 +110,7 @@ async fn until(packs: &Packs, wanted: impl Fn(&ObjectsHealth) -> bool) -> Object
     let mut health = packs.watch_objects().unwrap();
     let reached = health.wait_for(|health| wanted(health));
     let reached = tokio::time::timeout(Duration::from_secs(120), reached).await;
-    reached.expect("within 120 s").unwrap().clone()
+    reached.unwrap().unwrap().clone()
 }
 
 async fn until_evicted(packs: &Packs, uploaded: u64) {
