@@ -158,10 +158,10 @@ async fn queries(city: City, archive: &Archive) {
             StudySelector::Uids(vec![StudyUid::new(exam.study_uid()).unwrap()])
         }),
         ("accession number", |exam| {
-            StudySelector::Accession(exam.accession_no())
+            StudySelector::Accessions(vec![exam.accession_no()])
         }),
         ("patient", |exam| {
-            StudySelector::PatientId(exam.patient_id())
+            StudySelector::PatientIds(vec![exam.patient_id()])
         }),
     ];
     for (what, selector) in by {

@@ -35,7 +35,8 @@ pub trait State {
     fn place(&self, at: &InstanceKey) -> Read<Place>;
     fn held(&self, study: &StudyUid) -> Read<HeldStudy>;
     fn held_group(&self, at: &HeldGroupKey) -> Read<HeldGroup>;
-    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError>;
+    /// Number of the held group that has the instance.
+    fn held_in(&self, instance: &HeldInstance) -> Read<u32>;
     fn declaration(&self, day: &DayKey) -> Read<DeclarationRow>;
     fn finding(&self, key: &FindingKey) -> Read<FindingRow>;
     fn correction(&self, position: Position) -> Read<CorrectionRow>;
@@ -59,6 +60,15 @@ impl ChunkKey {
             series: place.series,
             chunk: place.chunk,
         }
+    }
+
+    /// Every chunk of a study, series by series.
+    pub fn all_of(row: &StudyRow) -> impl Iterator<Item = Self> {
+        let series = row.series.iter().zip(0u32..);
+        series.flat_map(|(known, series)| {
+            let places = (0..known.chunks).map(move |chunk| Place { series, chunk });
+            places.map(|place| Self::of(&row.key, place))
+        })
     }
 
     pub fn place(&self) -> Place {
@@ -87,8 +97,8 @@ pub struct Changes {
     /// A study of which nothing is held has no row.
     pub held: BTreeMap<StudyUid, HeldStudy>,
     pub held_groups: BTreeMap<HeldGroupKey, Option<HeldGroup>>,
-    /// Whether it is held.
-    pub held_instances: BTreeMap<HeldInstance, bool>,
+    /// Number of the group that has it; `None`: it is held no more.
+    pub held_instances: BTreeMap<HeldInstance, Option<u32>>,
     pub declarations: BTreeMap<DayKey, DeclarationRow>,
     pub findings: BTreeMap<FindingKey, Option<FindingRow>>,
     pub settled: Vec<SettledFinding>,
@@ -233,15 +243,15 @@ impl<'a, S: State> Work<'a, S> {
         self.changes.held_groups.insert(at, group);
     }
 
-    pub fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
+    pub fn held_in(&self, instance: &HeldInstance) -> Read<u32> {
         match self.changes.held_instances.get(instance) {
-            Some(held) => Ok(*held),
-            None => self.state.holds(instance),
+            Some(group) => Ok(*group),
+            None => self.state.held_in(instance),
         }
     }
 
-    pub fn put_held_instance(&mut self, instance: HeldInstance, held: bool) {
-        self.changes.held_instances.insert(instance, held);
+    pub fn put_held_instance(&mut self, instance: HeldInstance, group: Option<u32>) {
+        self.changes.held_instances.insert(instance, group);
     }
 
     pub fn declaration(&self, day: &DayKey) -> Result<DeclarationRow, StateError> {

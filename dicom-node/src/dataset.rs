@@ -1,7 +1,7 @@
 //! Identifiers of C-FIND, C-MOVE and C-GET (PS3.4 §C.4): small data sets, read and written whole.
 //!
-//! An identifier holds keys at its root; sequences are passed over (a query by a sequence's items is not supported, the
-//! standard leaves it optional). What is read has passed the same checks as an instance: lengths, depth, count.
+//! An identifier holds keys at its root; of a sequence only its tag is kept (a query by a sequence's items is not
+//! supported, the standard leaves it optional, but the answer has to say so). What is read has passed the same checks as an instance: lengths, depth, count.
 
 use std::collections::BTreeMap;
 
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_in_a_query_is_passed_over() {
+    fn of_a_sequence_in_a_query_only_its_tag_is_kept() {
         let mut bytes = b"\x40\x00\x75\x02SQ\x00\x00\xff\xff\xff\xff".to_vec();
         bytes.extend_from_slice(b"\xfe\xff\x00\xe0\xff\xff\xff\xff");
         bytes.extend_from_slice(b"\x10\x00\x20\x00LO\x02\x00P1");
@@ -285,7 +285,11 @@ mod tests {
         bytes.extend_from_slice(b"\xfe\xff\xdd\xe0\x00\x00\x00\x00");
         bytes.extend_from_slice(b"\x50\x00\x20\x00LO\x02\x00P2");
         let query = read(&bytes, SYNTAXES[1]);
-        assert_eq!(query.tags().collect::<Vec<_>>(), [Tag(0x50, 0x20)]);
+        assert_eq!(
+            query.tags().collect::<Vec<_>>(),
+            [Tag(0x40, 0x275), Tag(0x50, 0x20)]
+        );
+        assert_eq!(query.get(Tag(0x40, 0x275)), Some(""));
         assert!(
             Identifier::decode(&bytes[..bytes.len() - 1], SYNTAXES[1], Undeclared::Gb18030)
                 .is_err()

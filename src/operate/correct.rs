@@ -2,6 +2,7 @@
 
 use yingku_core::correction::{CorrectionAction, CorrectionMade, REASON_LIMIT, ReuseRuling};
 use yingku_core::event::Event;
+use yingku_core::ids::Position;
 use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
 
@@ -12,7 +13,8 @@ const AUTHOR_LIMIT_BYTES: usize = 200;
 
 pub async fn correct(
     archive: &Archive,
-    made: CorrectionMade,
+    mut made: CorrectionMade,
+    latest_generation: bool,
     output: &Output,
 ) -> anyhow::Result<bool> {
     let author = made.author.trim();
@@ -34,6 +36,10 @@ pub async fn correct(
     );
     // Images that came a moment ago are part of what is corrected.
     archive.settle().await?;
+    if latest_generation {
+        name_latest(archive, &mut made.action)?;
+    }
+    let action = made.action.clone();
     let submission = Submission {
         hospital: None,
         actor: format!("operator:{author}"),
@@ -49,7 +55,60 @@ pub async fn correct(
                 line += &format!("; 撤销 (undo): yingku correct undo {position}");
             }
             output.line(line).await?;
+            if let CorrectionAction::Undo { correction } = action {
+                for line in still_not_shown(archive, correction)? {
+                    output.line(line).await?;
+                }
+            }
             Ok(true)
         }
     }
+}
+
+/// Names the latest generation that has the exam's number; the rules say so if none has.
+fn name_latest(archive: &Archive, action: &mut CorrectionAction) -> anyhow::Result<()> {
+    if let CorrectionAction::WithdrawExam { exam }
+    | CorrectionAction::MoveStudy { to: exam, .. }
+    | CorrectionAction::ReleaseUid { exam, .. }
+    | CorrectionAction::RuleConflict { exam, .. } = action
+        && let Some(row) = archive.views().latest_exam(&exam.hospital, &exam.exam_no)?
+    {
+        *exam = row.key;
+    }
+    Ok(())
+}
+
+/// What a withdrawal that was undone does not bring back: the exam while another withdrawal stands, and studies that
+/// others have claimed meanwhile.
+fn still_not_shown(archive: &Archive, undone: Position) -> anyhow::Result<Vec<String>> {
+    let views = archive.views();
+    let mut lines = Vec::new();
+    let Some(correction) = views.correction(undone)? else {
+        return Ok(lines);
+    };
+    let made: CorrectionMade = serde_json::from_str(&correction.made)?;
+    let CorrectionAction::WithdrawExam { exam } = made.action else {
+        return Ok(lines);
+    };
+    let Some(row) = views.exam(&exam)? else {
+        return Ok(lines);
+    };
+    if let Some(standing) = row.withdrawn.operator.or(row.withdrawn.app) {
+        lines.push(format!(
+            "{exam} 仍不可见：另一次撤回（位置 {standing}）有效 (still hidden: withdrawal {standing} stands)"
+        ));
+        return Ok(lines);
+    }
+    for study in row.studies.iter().filter(|study| study.foreign) {
+        let claims = views.claims(&study.uid)?.unwrap_or_default();
+        let owner = match claims.owner() {
+            Some(claim) => claim.exam.to_string(),
+            None => "-".to_owned(),
+        };
+        lines.push(format!(
+            "检查UID {} 的影像仍归 {owner}，见 yingku findings；归还：yingku correct rule-conflict (its images stay with that exam: rule on the conflict)",
+            study.uid
+        ));
+    }
+    Ok(lines)
 }

@@ -148,7 +148,7 @@ fn describe(record: &LogRecord) -> Value {
 fn body(event: &Event, bytes: &[u8]) -> Value {
     match event {
         Event::ExamPushed(pushed) => pushed_json(pushed),
-        Event::InstancesStored(stored) => stored_json(stored),
+        Event::InstancesStored(stored) | Event::InstancesReplaced(stored) => stored_json(stored),
         Event::RegistryChanged(changed) => {
             Value::Array(changed.changes.iter().map(change_json).collect())
         }

@@ -58,6 +58,8 @@ pub enum Operation {
     },
     Correct {
         made: CorrectionMade,
+        /// Its exam was named without a generation: the latest that has the number is meant.
+        latest_generation: bool,
     },
     PurgeTestData {
         hospital: HospitalCode,
@@ -144,7 +146,10 @@ pub async fn execute(
         Operation::LogTail { from, follow } => log::tail(archive, from, follow, output).await,
         Operation::LogShow { position } => log::show(archive, position, output).await,
         Operation::LogExport { range } => log::export(archive, range, output).await,
-        Operation::Correct { made } => correct::correct(archive, made, output).await,
+        Operation::Correct {
+            made,
+            latest_generation,
+        } => correct::correct(archive, made, latest_generation, output).await,
         Operation::PurgeTestData { hospital } => purge::purge(archive, hospital, output).await,
         Operation::Findings { kind, hospital } => {
             findings::findings(archive, kind, hospital, output).await

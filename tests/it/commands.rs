@@ -1,5 +1,7 @@
 //! What people type, from the first start on.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::process::{Archive, failure, path, repository, text};
@@ -172,6 +174,88 @@ fn a_withdrawn_exam_comes_back_when_that_is_undone() {
     let position = made["position"].to_string();
     archive.said(&[&["correct", "undo", &position][..], &ruled].concat());
     assert_eq!(studies(), 1);
+}
+
+/// The contract's sample with other values.
+fn sample_with(folder: &Path, name: &str, values: &[(&str, &str)]) -> String {
+    let mut exam: Value =
+        serde_json::from_str(&std::fs::read_to_string(sample("exam_push.json")).unwrap()).unwrap();
+    for (pointer, value) in values {
+        *exam.pointer_mut(pointer).unwrap() = (*value).into();
+    }
+    let file = folder.join(name);
+    std::fs::write(&file, exam.to_string()).unwrap();
+    path(&file).to_owned()
+}
+
+#[test]
+fn a_number_without_generation_is_that_of_the_latest_one() {
+    // Given a number that is used again for another person, which an operator has ruled to be a new generation
+    let archive = Archive::start();
+    let folder = tempfile::tempdir().unwrap();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    let other = [
+        ("/patientInfo/sickId", "S-OTHER"),
+        ("/patientInfo/name", "李四"),
+        ("/imageList/0/studyUID", "1.2.3.99"),
+        ("/examInfo/examStatus", "65"),
+    ];
+    let other = sample_with(folder.path(), "other.json", &other);
+    let said = failure(&archive.contract(&["push", &other]));
+    let listed = said.split("登记号 ").nth(1).unwrap();
+    let listed: String = listed.chars().take_while(char::is_ascii_digit).collect();
+    let ruled = ["--reason", "核对", "--author", "王"];
+    archive.said(
+        &[
+            &["correct", "rule-reuse", &listed, "new-generation"][..],
+            &ruled,
+        ]
+        .concat(),
+    );
+    // Then a reconciliation names it by the hospital's number, its generation apart
+    let days = ["reconcile", "--from", "2026-07-04", "--to", "2026-07-04"];
+    let answer = archive.said(&[&days[..], &["--json"]].concat());
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let cell = &answer["cells"][0];
+    let named = cell["unfinished"].as_array().unwrap();
+    let newest = named.iter().find(|named| named["generation"] == 1).unwrap();
+    assert_eq!(newest["examNo"], "E20260704001");
+    assert!(archive.said(&days).contains("E20260704001#1"));
+    // When it is withdrawn by its plain number, then that is the newest one; the first is named with #0
+    for named in ["350006/E20260704001", "350006/E20260704001#0"] {
+        archive.said(&[&["correct", "withdraw", named][..], &ruled].concat());
+    }
+    let withdraw = ["correct", "withdraw", "350006/E20260704001#2"];
+    let said = failure(&archive.command(&[&withdraw[..], &ruled].concat()));
+    assert!(said.contains("#代"), "{said}");
+}
+
+#[test]
+fn undoing_a_withdrawal_tells_which_studies_have_gone_to_others() {
+    // Given a withdrawn exam whose study another patient's exam has claimed meanwhile
+    let archive = Archive::start();
+    let folder = tempfile::tempdir().unwrap();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    let ruled = ["--reason", "核对", "--author", "王"];
+    let withdraw = ["correct", "withdraw", "350006/E20260704001"];
+    let said = archive.said(&[&withdraw[..], &ruled].concat());
+    let position = said.rsplit(' ').next().unwrap().trim();
+    let other = [
+        ("/examNo", "E2"),
+        ("/patientInfo/sickId", "S-OTHER"),
+        ("/patientInfo/name", "李四"),
+        ("/examInfo/applyNo", "F-OTHER"),
+    ];
+    let other = sample_with(folder.path(), "other.json", &other);
+    text(&archive.contract(&["push", &other]));
+    // When the withdrawal is undone, then the answer names the study and whose it is, and the list has it
+    let said = archive.said(&[&["correct", "undo", position][..], &ruled].concat());
+    assert!(
+        said.contains(STUDY) && said.contains("仍归 350006/E2"),
+        "{said}"
+    );
+    let listed = archive.said(&["findings", "study-conflict"]);
+    assert!(listed.contains(STUDY), "{listed}");
 }
 
 #[test]

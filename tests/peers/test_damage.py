@@ -47,7 +47,7 @@ def flip(path: Path, at: int) -> None:
         file.write(bytes([byte ^ 0x01]))
 
 
-def test_an_image_with_a_flipped_bit_is_not_served(fresh_archive: Callable[..., Archive]) -> None:
+def test_an_image_with_a_flipped_bit_is_not_served_until_it_is_sent_again(fresh_archive: Callable[..., Archive]) -> None:
     sink = free_port()
     archive = fresh_archive(registry=Registry(peers={"SINK": sink}))
     exam = archive.client().pushed(new_exam(images=2))
@@ -75,6 +75,13 @@ def test_an_image_with_a_flipped_bit_is_not_served(fresh_archive: Callable[..., 
     assert set(destination.received) == {whole.SOPInstanceUID}
     assert (final.NumberOfCompletedSuboperations, final.NumberOfFailedSuboperations) == (1, 1)
     assert identifier.FailedSOPInstanceUIDList == damaged.SOPInstanceUID
+
+    # and when the image is sent again, the whole study leaves
+    netdicom.stored(archive.dicom, [raw_of(damaged)])
+    with Destination(sink) as destination:
+        [*_, (final, _)] = move(archive.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(exam)))
+    assert set(destination.received) == {damaged.SOPInstanceUID, whole.SOPInstanceUID}
+    assert final.NumberOfFailedSuboperations == 0
 
 
 def test_in_place_of_lost_packs_nothing_else_is_served(fresh_archive: Callable[..., Archive]) -> None:

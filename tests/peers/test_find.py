@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import build_context
 from pynetdicom.sop_class import (
@@ -158,6 +159,62 @@ def test_patient_root(archive: Archive, two: Two) -> None:
     assert patient.NumberOfPatientRelatedStudies == 1
     [study] = find(archive.dicom, query("STUDY", PatientID=number, StudyInstanceUID=""), model)
     assert study.StudyInstanceUID == study_of(two.first)
+
+
+def answers(archive: Archive, identifier: Dataset, model: str = StudyRootQueryRetrieveInformationModelFind) -> list[tuple[int, Dataset | None]]:
+    """Status and match of every answer, the last too."""
+    with netdicom.associate(archive.dicom, [build_context(model)]) as association:
+        return [(status.Status, match) for status, match in association.send_c_find(identifier, model)]
+
+
+def test_a_uid_that_is_listed_twice_matches_once(archive: Archive, two: Two) -> None:
+    study = study_of(two.first)
+    assert len(find(archive.dicom, query("STUDY", StudyInstanceUID=[study, study]))) == 1
+
+
+def test_a_list_of_numbers(archive: Archive, two: Two) -> None:
+    assert studies(archive, AccessionNumber=[accession_of(two.first), "ZZZ"]) == {study_of(two.first)}
+    assert studies(archive, PatientID=[patient_id_of(two.first), "ZZZ"]) == {study_of(two.first)}
+
+
+def test_an_asterisk_alone_asks_for_everything(archive: Archive, two: Two) -> None:
+    assert studies(archive, PatientName="*", ReferringPhysicianName="*", StudyDate="20190309-20190310") == two.studies
+
+
+def test_keys_that_are_not_supported_are_flagged(archive: Archive, two: Two) -> None:
+    # A sequence key at series level
+    item = Dataset()
+    item.ScheduledProcedureStepID = "NONE"
+    asked = query("SERIES", StudyInstanceUID=study_of(two.first), SeriesInstanceUID="", RequestAttributesSequence=[item])
+    *pending, (last, _) = answers(archive, asked)
+    assert [status for status, _ in pending] == [0xFF01] * 2
+    assert all(len(match.RequestAttributesSequence) == 0 for _, match in pending)
+    assert last == 0x0000
+    # A key of another level at patient level
+    model = PatientRootQueryRetrieveInformationModelFind
+    number = patient_id_of(two.first)
+    [(status, _), _] = answers(archive, query("PATIENT", PatientID=number, StudyDescription=""), model)
+    assert status == 0xFF01
+    [(status, _), _] = answers(archive, query("PATIENT", PatientID=number, PatientName=""), model)
+    assert status == 0xFF00
+
+
+def test_a_key_longer_than_its_vr_allows_is_refused(archive: Archive) -> None:
+    asked = query("STUDY", StudyInstanceUID="", StudyDescription="*a" * 40)
+    assert [status for status, _ in answers(archive, asked)] == [0xA900]
+
+
+def test_what_a_scanned_form_lacks_is_found_by_the_slices(archive: Archive) -> None:
+    # Given a scanned form that comes first, and says nothing of day and patient's name
+    exam = archive.client().pushed(new_exam(images=2, day=DAY))
+    [form] = ct_slices(exam, 1, series_number=0)
+    form.StudyDate = form.PatientName = ""
+    netdicom.stored(archive.dicom, [raw_of(form)])
+    netdicom.stored(archive.dicom, [raw_of(one) for one in ct_slices(exam, 1, name="Qiu^Hong=邱^虹")])
+    # When the study is asked for by them, then it is found
+    study = {study_of(exam)}
+    assert studies(archive, AccessionNumber=accession_of(exam), StudyDate="20190309") == study
+    assert studies(archive, PatientName="邱^虹") == study
 
 
 def test_unknown_keys_come_back_empty(archive: Archive, two: Two) -> None:

@@ -230,10 +230,8 @@ fn withdrawn(row: &ExamRow) -> Failure {
         "此检查已撤回，内容不可调阅 (this exam is withdrawn)",
     )
     .about(row.key.hospital.as_str(), row.key.exam_no.as_str());
-    failure.result = Some(json!({
-        "hospitalCode": row.key.hospital,
-        "examNo": row.key.exam_no,
-        "withdrawn": row.withdrawn,
-    }));
+    let mut result = exam_row::names(&row.key);
+    result.insert("withdrawn".to_owned(), json!(row.withdrawn.by()));
+    failure.result = Some(Value::Object(result));
     failure
 }

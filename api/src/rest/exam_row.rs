@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use yingku_core::dictionaries::{EXAM_CLASS, canonical_class};
 use yingku_core::exam::{ExamRow, ReportState};
-use yingku_core::ids::{Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, Position, StudyKey, StudyUid};
 use yingku_core::instance::ImageCounts;
 use yingku_core::reconcile::{ImageState, StudyState, images_of};
 use yingku_core::registry::Registry;
@@ -80,9 +80,8 @@ impl Rows<'_> {
                 "moved": true,
             }));
         }
-        let mut out = fields(json!({
-            "hospitalCode": row.key.hospital,
-            "examNo": row.key.exam_no,
+        let mut out = names(&row.key);
+        out.extend(fields(json!({
             "version": row.version,
             "examTime": row.exam_time,
             "examClass": row.class,
@@ -96,11 +95,8 @@ impl Rows<'_> {
             "flags": row.flags,
             "firstReceived": local_time(row.first_time_ms, &self.zone),
             "lastReceived": local_time(row.time_ms, &self.zone),
-        }));
-        if row.key.generation > 0 {
-            out.insert("generation".to_owned(), row.key.generation.into());
-        }
-        if let Some(by) = row.withdrawn {
+        })));
+        if let Some(by) = row.withdrawn.by() {
             out.insert("withdrawn".to_owned(), json!(by));
         }
         Ok(out)
@@ -119,7 +115,20 @@ impl Rows<'_> {
     }
 }
 
-fn fields(value: Value) -> Map<String, Value> {
+/// Hospital and number, and the generation of numbers where it is not the first.
+pub fn names(key: &ExamKey) -> Map<String, Value> {
+    let mut names = fields(json!({ "hospitalCode": key.hospital, "examNo": key.exam_no }));
+    if key.generation > 0 {
+        names.insert("generation".to_owned(), key.generation.into());
+    }
+    names
+}
+
+pub fn generation() -> Value {
+    schema::integer("流水号代次，首代不出现 (generation of numbers)")
+}
+
+pub fn fields(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),
@@ -162,11 +171,7 @@ pub fn row_schema() -> Value {
     schema::object(&[
         ("hospitalCode", true, text(32, "医院代码")),
         ("examNo", true, text(32, "检查唯一流水号")),
-        (
-            "generation",
-            false,
-            schema::integer("流水号代次，首代不出现 (generation of numbers)"),
-        ),
+        ("generation", false, generation()),
         ("version", true, schema::integer("版本号")),
         ("applyNo", false, text(64, "申请单号")),
         ("sickId", false, text(64, "院内患者id")),

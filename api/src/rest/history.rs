@@ -8,7 +8,7 @@ use yingku_core::ids::{ExamKey, ExamNo, HospitalCode};
 use yingku_storage::archive::AuditEntry;
 
 use super::detail::no_exam;
-use super::exam_row::{Rows, report_name, row_schema};
+use super::exam_row::{Rows, generation, names, report_name, row_schema};
 use super::params::{Params, incomplete, text};
 use super::{content, schema};
 use crate::call::{Call, blocking, local_time};
@@ -38,6 +38,7 @@ pub fn result_schema() -> Value {
     schema::object(&[
         ("hospitalCode", true, schema::text(32, "医院代码")),
         ("examNo", true, schema::text(32, "检查唯一流水号")),
+        ("generation", false, generation()),
         ("state", true, row_schema()),
         (
             "versions",
@@ -67,7 +68,7 @@ pub fn result_schema() -> Value {
                 (
                     "correction",
                     false,
-                    json!({ "type": "object", "description": "更正：action, author, reason, undone" }),
+                    json!({ "type": "object", "description": "更正：action, author, reason, undone 撤销的位置, lifted 解除撤回的推送" }),
                 ),
             ])),
         ),
@@ -161,14 +162,11 @@ fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
     {
         versions.push(describe(call, &lines, index, line)?);
     }
-    let result = json!({
-        "hospitalCode": key.hospital,
-        "examNo": key.exam_no,
-        "state": state,
-        "versions": versions,
-    });
+    let mut result = names(&key);
+    result.insert("state".to_owned(), state);
+    result.insert("versions".to_owned(), Value::Array(versions));
     Ok(Answer::new("成功 (done)")
-        .with_result(result)
+        .with_result(Value::Object(result))
         .with_page(Page {
             page_no: asked.page_no,
             page_size: PAGE_SIZE,
@@ -188,7 +186,7 @@ fn describe(
         "position": line.position.0,
         "time": local_time(line.time_ms, &call.zone()),
         "step": line.step,
-        "stepName": step_name(line.step),
+        "stepName": step_name(line),
         "version": line.row.version,
         "examStatus": line.row.status.to_string(),
         "reportState": line.row.report,
@@ -236,18 +234,20 @@ fn describe(
                 "reason": made.reason,
                 "actor": correction.actor,
                 "undone": correction.undone.map(|position| position.0),
+                "lifted": correction.lifted.map(|position| position.0),
             }),
         );
     }
     Ok(out)
 }
 
-fn step_name(step: ExamStep) -> &'static str {
-    match step {
+fn step_name(line: &ExamHistory) -> &'static str {
+    match line.step {
         ExamStep::Registered => "首次归档",
         ExamStep::Changed => "新版本",
         ExamStep::Late => "迟到的状态",
         ExamStep::Withdrawn => "撤回",
+        ExamStep::Restored if line.content.is_some() => "新版本，撤回解除",
         ExamStep::Restored => "恢复",
         ExamStep::Corrected => "更正",
         ExamStep::Doubted => "患者信息核对",

@@ -6,12 +6,13 @@ use yingku_core::contract::fields::EXAM_PUSH;
 use yingku_core::contract::push::{Parsed, PushContext, Unchecked};
 use yingku_core::contract::{Refused, ValidationPolicy};
 use yingku_core::event::Event;
-use yingku_core::exam::ExamFlag;
+use yingku_core::exam::{ExamFlag, WithdrawnBy};
 use yingku_core::ids::HospitalCode;
 use yingku_core::outcome::{Outcome, PushOutcome, PushStep};
 use yingku_core::registry::Registry;
 use yingku_storage::archive::Submission;
 
+use super::exam_row::{fields, generation, names};
 use super::params::text;
 use super::schema;
 use crate::call::{Call, Caller, allow, blocking};
@@ -31,6 +32,7 @@ pub fn result_schema() -> Value {
     schema::object(&[
         ("hospitalCode", true, schema::text(32, "医院代码")),
         ("examNo", true, schema::text(32, "检查唯一流水号")),
+        ("generation", false, generation()),
         (
             "version",
             true,
@@ -57,7 +59,14 @@ pub fn result_schema() -> Value {
         (
             "hidden",
             true,
-            schema::boolean("检查已被平台撤回，内容保留但不可见 (withdrawn by an operator)"),
+            schema::boolean("检查已撤回，内容保留但不可见 (withdrawn: kept, not shown)"),
+        ),
+        (
+            "lifted",
+            false,
+            schema::integer(
+                "随本次新内容解除的撤回，其更正号 (the withdrawal that new content ended)",
+            ),
         ),
         ("warnings", true, schema::array(schema::fault())),
     ])
@@ -156,11 +165,15 @@ pub fn message(outcome: &PushOutcome, warnings: usize) -> String {
             "成功，报告已确认，此状态迟到，仅记入历史，版本 {version} (late status, kept in the history as version {version})"
         ),
     };
+    if let Some(withdrawal) = outcome.lifted {
+        text.push_str(&format!(
+            "；此前的撤回（更正号 {withdrawal}）随新内容解除，检查恢复可见 (new content has ended the withdrawal {withdrawal}: the exam is shown again)"
+        ));
+    }
+    if outcome.contested {
+        text.push_str("；检查UID已被其他医院或患者登记，影像暂归先登记者，已列入冲突清单 (the study UID is claimed by another hospital or patient: listed as a conflict)");
+    }
     for (flag, words) in [
-        (
-            ExamFlag::StudyConflict,
-            "；检查UID已被其他医院或患者登记，影像暂归先登记者，已列入冲突清单 (the study UID is claimed by another hospital or patient: listed as a conflict)",
-        ),
         (
             ExamFlag::IdentityDoubt,
             "；患者信息与影像不一致，已列入核对清单 (identity differs from the images: listed)",
@@ -188,10 +201,14 @@ pub fn message(outcome: &PushOutcome, warnings: usize) -> String {
             "；{adopted} 幅暂存影像已归入 ({adopted} held instances adopted)"
         ));
     }
-    if outcome.hidden {
-        text.push_str(
-            "；此检查已撤回，撤销撤回之前不可见 (withdrawn: not shown until that is undone)",
-        );
+    match outcome.hidden {
+        Some(WithdrawnBy::App) => text.push_str(
+            "；此检查已撤回，现不可见，推送新内容或撤销撤回后恢复 (withdrawn, not shown: new content or an undo shows it again)",
+        ),
+        Some(WithdrawnBy::Operator) => text.push_str(
+            "；此检查已由平台撤回，撤销撤回之前不可见 (withdrawn by an operator: not shown until that is undone)",
+        ),
+        None => {}
     }
     if warnings > 0 {
         text.push_str(&format!(
@@ -202,14 +219,17 @@ pub fn message(outcome: &PushOutcome, warnings: usize) -> String {
 }
 
 pub fn result(outcome: &PushOutcome, warnings: &[Value]) -> Value {
-    json!({
-        "hospitalCode": outcome.exam.hospital,
-        "examNo": outcome.exam.exam_no,
+    let mut result = names(&outcome.exam);
+    result.extend(fields(json!({
         "version": outcome.version,
         "step": outcome.step,
         "flags": outcome.flags,
         "adopted": outcome.adopted,
-        "hidden": outcome.hidden,
+        "hidden": outcome.hidden.is_some(),
         "warnings": warnings,
-    })
+    })));
+    if let Some(withdrawal) = outcome.lifted {
+        result.insert("lifted".to_owned(), withdrawal.0.into());
+    }
+    Value::Object(result)
 }

@@ -365,10 +365,10 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
     };
     let found = page
         .into_iter()
-        .map(|row| match row.withdrawn {
+        .map(|row| match row.withdrawn.is_some() {
             // Withdrawn exams are named, their patients are not.
-            Some(_) => encode.brief(row).map(Value::Object),
-            None => encode.whole(row),
+            true => encode.brief(row).map(Value::Object),
+            false => encode.whole(row),
         })
         .collect::<Result<Vec<Value>, Failure>>()?;
     Ok(

@@ -39,7 +39,7 @@ pub fn result_schema() -> Value {
             true,
             schema::array(json!({
                 "type": "object",
-                "description": "hospitalCode, hospitalName, examDate, examClass; declared 应上传, registered 已登记, confirmed 已确认且有申请单, images {complete, partly, missing, noneDeclared, linked}, refused 拒收实例, held 暂存实例, deficit 缺口, unnamed 其中无名缺口, detailDiffers 与 uploadDetail 所报不符的检查, unfinished 未完成或不符的检查及原因",
+                "description": "hospitalCode, hospitalName, examDate, examClass, test 测试医院，不计入 totals; declared 应上传, registered 已登记, confirmed 已确认且有申请单, images {complete, partly, missing, noneDeclared, linked}, refused 拒收实例, held 暂存实例, deficit 缺口, unnamed 其中无名缺口, detailDiffers 与 uploadDetail 所报不符的检查, unfinished 未完成或不符的检查及原因",
             })),
         ),
         ("totals", true, json!({ "type": "object" })),

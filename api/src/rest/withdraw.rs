@@ -7,6 +7,7 @@ use yingku_core::ids::ExamKey;
 use yingku_core::outcome::{ErrorKind, Outcome};
 use yingku_storage::archive::Submission;
 
+use super::exam_row::{fields, generation, names};
 use super::params::{Params, incomplete, text};
 use super::schema;
 use crate::call::{Call, local_time};
@@ -31,6 +32,7 @@ pub fn result_schema() -> Value {
     schema::object(&[
         ("hospitalCode", true, schema::text(32, "医院代码")),
         ("examNo", true, schema::text(32, "检查唯一流水号")),
+        ("generation", false, generation()),
         (
             "correction",
             true,
@@ -65,6 +67,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             generation: 0,
         },
     };
+    let names = names(&exam);
     let decided = call
         .archive()
         .submit(Submission {
@@ -88,14 +91,13 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             ..failure
         });
     }
-    let result = json!({
-        "hospitalCode": hospital,
-        "examNo": exam_no,
+    let mut result = names;
+    result.extend(fields(json!({
         "correction": decided.position.0,
         "time": local_time(decided.time_ms, &call.zone()),
-    });
+    })));
     Ok(
         Answer::new("成功，检查已撤回，历史保留 (withdrawn; its history is kept)")
-            .with_result(result),
+            .with_result(Value::Object(result)),
     )
 }

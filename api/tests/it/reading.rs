@@ -302,6 +302,43 @@ async fn a_withdrawn_exam_is_hidden_at_once_and_its_history_kept() {
 }
 
 #[tokio::test]
+async fn new_content_ends_the_apps_withdrawal_and_the_same_again_does_not() {
+    // Given an exam that its app has withdrawn
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let mut body = sample_key();
+    body["reason"] = json!("登记错误");
+    body["author"] = json!("张医生");
+    let withdrawn = both
+        .house
+        .post("/v1/exam/withdraw", &both.pacs, body.to_string());
+    let withdrawal = withdrawn.await.result()["correction"].clone();
+    // When the same is pushed again, then it stays hidden, and the answer says what would show it
+    let same = both.house.post("/v1/exam/push", &both.pacs, SAMPLE).await;
+    assert_eq!(same.result()["hidden"], true);
+    assert!(
+        same.message().contains("推送新内容或撤销撤回后恢复"),
+        "{}",
+        same.message()
+    );
+    // When new content comes, then it is shown, the answer says so, and so does the history
+    let changed = push_with(&[("/patientInfo/age", json!("47岁"))]);
+    let changed = both.house.post("/v1/exam/push", &both.pacs, changed).await;
+    assert_eq!(changed.result()["hidden"], false);
+    assert_eq!(changed.result()["lifted"], withdrawal);
+    assert!(
+        changed.message().contains("随新内容解除"),
+        "{}",
+        changed.message()
+    );
+    let history = both.read("/v1/exam/history", sample_key()).await;
+    let versions = history.result()["versions"].as_array().unwrap();
+    let steps: Vec<&Value> = versions.iter().map(|line| &line["step"]).collect();
+    assert_eq!(steps, ["registered", "withdrawn", "restored"]);
+    assert!(versions[1]["correction"]["lifted"].is_u64());
+}
+
+#[tokio::test]
 async fn validate_names_everything_and_records_nothing() {
     let both = house().await;
     let end = both.house.archive.log().end().unwrap();

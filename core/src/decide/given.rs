@@ -1,12 +1,20 @@
 //! What queries answer of a study that an operator ruled on, kept in step with that exam and the claims.
 
+use std::collections::BTreeSet;
+
 use crate::ids::{StudyKey, StudyUid};
 use crate::instance::Given;
 use crate::state::{State, StateError, Work};
 
-/// The last step of every record: whatever it changed went through the study's claims, an exam's new numbers too.
+/// The last step of every record: whatever it changed of whose a study is went through its claims, an exam's new numbers
+/// too, and what it learnt of the scan is in the study's row.
 pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), StateError> {
-    let studies: Vec<StudyUid> = work.changes.claims.keys().cloned().collect();
+    let given = work.changes.studies.iter().filter(|(_, study)| {
+        let row = study.after.as_ref();
+        row.is_some_and(|row| row.given.is_some())
+    });
+    let mut studies: BTreeSet<StudyUid> = given.map(|(key, _)| key.study.clone()).collect();
+    studies.extend(work.changes.claims.keys().cloned());
     for uid in studies {
         let claims = work.claims(&uid)?;
         if claims.holders.is_empty() {

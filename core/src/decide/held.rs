@@ -15,15 +15,13 @@ pub(super) fn hold<S: State>(
     group: &SeriesGroup,
     reason: HoldReason,
 ) -> Result<(), StateError> {
+    let mut held = work.held(&group.study_uid)?;
+    let number = held.next_group;
     let mut fresh = Vec::new();
     for instance in &group.instances {
-        let held = HeldInstance {
-            study: group.study_uid.clone(),
-            sop_instance: instance.image.sop_instance.clone(),
-            digest: instance.digest,
-        };
-        if !work.holds(&held)? {
-            work.put_held_instance(held, true);
+        let known = HeldInstance::of(&group.study_uid, instance);
+        if work.held_in(&known)?.is_none() {
+            work.put_held_instance(known, Some(number));
             fresh.push(instance.clone());
         }
     }
@@ -41,12 +39,11 @@ pub(super) fn hold<S: State>(
             ..group.clone()
         },
     };
-    let mut held = work.held(&group.study_uid)?;
     let at = HeldGroupKey {
         study: group.study_uid.clone(),
-        number: held.next_group,
+        number,
     };
-    held.next_group = held.next_group.saturating_add(1);
+    held.next_group = number.saturating_add(1);
     held.instances = held.instances.saturating_add(row.count());
     work.put_held_group(at, Some(row));
     work.put_held(group.study_uid.clone(), held);
@@ -139,12 +136,7 @@ fn let_go<S: State>(
 ) -> Result<(), StateError> {
     end_hold(work, context, group);
     for instance in &group.group.instances {
-        let held = HeldInstance {
-            study: at.study.clone(),
-            sop_instance: instance.image.sop_instance.clone(),
-            digest: instance.digest,
-        };
-        work.put_held_instance(held, false);
+        work.put_held_instance(HeldInstance::of(&at.study, instance), None);
     }
     let mut held = work.held(&at.study)?;
     held.instances = held.instances.saturating_sub(group.count());

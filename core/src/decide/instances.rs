@@ -7,7 +7,7 @@ use super::known::{Found, Known};
 use super::{Context, held, past, settle_finding};
 use crate::exam::ExamRow;
 use crate::finding::{FindingKey, FindingKind, FindingRow};
-use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey};
+use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey, StudyUid};
 use crate::instance::doubt;
 use crate::instance::{
     CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, HoldReason, InstanceKey, InstancesStored,
@@ -100,6 +100,7 @@ pub(super) fn show<S: State>(
         return Ok(());
     };
     let mut writer = SeriesWriter::open(work, &row, series)?;
+    let mut fresh = false;
     for instance in &group.instances {
         let uid = &instance.image.sop_instance;
         let further = match known.find(work, uid, &instance.digest)? {
@@ -108,6 +109,7 @@ pub(super) fn show<S: State>(
             Found::Nothing => false,
         };
         known.add(uid, instance.digest);
+        fresh = true;
         if further {
             further_version(work, context, key, uid)?;
         }
@@ -123,6 +125,9 @@ pub(super) fn show<S: State>(
         writer.push(work, entry);
     }
     writer.close(work, &mut row);
+    if fresh {
+        row.learn(&group.patient, &group.study);
+    }
     if row.is_listed() && !listed {
         list(work, &row)?;
     }
@@ -152,6 +157,7 @@ fn new_study(key: &StudyKey, context: Context<'_>, group: &SeriesGroup) -> Study
         last_time_ms: context.time_ms,
         patient: group.patient.clone(),
         study: group.study.clone(),
+        other_persons: Vec::new(),
         given: None,
         series: Vec::new(),
         bytes: 0,
@@ -188,12 +194,9 @@ pub(super) fn for_each_chunk<S: State>(
     row: &StudyRow,
     mut visit: impl FnMut(ChunkKey, Chunk),
 ) -> Result<(), StateError> {
-    for (index, series) in row.series.iter().enumerate() {
-        for chunk in 0..series.chunks {
-            let at = chunk_key(&row.key, index, chunk);
-            if let Some(found) = work.chunk(&at)? {
-                visit(at, found);
-            }
+    for at in ChunkKey::all_of(row) {
+        if let Some(found) = work.chunk(&at)? {
+            visit(at, found);
         }
     }
     Ok(())
@@ -336,6 +339,19 @@ fn further_version_of(study: &StudyKey, uid: &SopInstanceUid) -> FindingKey {
         hospital: study.hospital.clone(),
         subject: format!("{study}/{uid}"),
     }
+}
+
+/// Whether the study of a listed further version is gone.
+pub(super) fn is_gone<S: State>(
+    work: &Work<'_, S>,
+    listed: &FindingKey,
+) -> Result<bool, StateError> {
+    // Subject: hospital/study/SOP instance; UIDs hold no slash.
+    let Some(Ok(study)) = listed.subject.rsplit('/').nth(1).map(StudyUid::new) else {
+        return Ok(false);
+    };
+    let hospital = listed.hospital.clone();
+    Ok(work.study(&StudyKey { hospital, study })?.is_none())
 }
 
 /// Instances of a study to hide or show, and those that changed.
@@ -482,6 +498,13 @@ pub(super) fn rehome<S: State>(
             }
         }
     }
+    if let Some(before) = work.study(&target)? {
+        let mut moved = before.clone();
+        for person in &row.other_persons {
+            moved.name_person(person);
+        }
+        work.put_study(Some(before), Some(moved));
+    }
     remove_study(work, from)?;
     let mut claims = work.claims(&from.study)?;
     claims.holders.retain(|holder| *holder != from.hospital);
@@ -515,7 +538,9 @@ pub(super) fn doubts<S: State>(
             continue;
         }
         if let Some(study) = work.study(&key)? {
-            differing.extend(doubt::differences(exam, &study.patient));
+            for person in study.persons() {
+                differing.extend(doubt::differences(exam, person));
+            }
         }
     }
     let key = FindingKey {
@@ -541,7 +566,7 @@ pub(super) fn doubts<S: State>(
     Ok(doubtful)
 }
 
-/// Marks the exams of a study whose first images have just come.
+/// Marks the exams of a study to which images have just come.
 fn doubt_of_study<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,

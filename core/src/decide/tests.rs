@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::{Context, decide};
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
 use crate::event::{Event, SignUsed, TestDataPurged};
-use crate::exam::{ExamFlag, ExamRow, ReportState, WithdrawnBy};
+use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
     AeTitle, ExamKey, ExamNo, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey,
@@ -38,9 +38,12 @@ struct House {
     places: HashMap<InstanceKey, Place>,
     held: HashMap<StudyUid, HeldStudy>,
     held_groups: HashMap<HeldGroupKey, HeldGroup>,
-    held_instances: HashSet<HeldInstance>,
+    held_instances: HashMap<HeldInstance, u32>,
     /// Rows of instances that the rules have read.
     read: Cell<usize>,
+    declarations: HashMap<DayKey, DeclarationRow>,
+    /// Lines that records have written in exams' histories.
+    history: Vec<ExamHistory>,
     findings: HashMap<FindingKey, FindingRow>,
     corrections: HashMap<Position, CorrectionRow>,
     refused_pushes: HashMap<Position, Vec<u8>>,
@@ -72,14 +75,14 @@ impl State for House {
         self.read.set(self.read.get() + 1);
         Ok(self.held_groups.get(at).cloned())
     }
-    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
-        Ok(self.held_instances.contains(instance))
+    fn held_in(&self, instance: &HeldInstance) -> Read<u32> {
+        Ok(self.held_instances.get(instance).copied())
     }
     fn place(&self, at: &InstanceKey) -> Read<Place> {
         Ok(self.places.get(at).copied())
     }
-    fn declaration(&self, _: &DayKey) -> Read<DeclarationRow> {
-        Ok(None)
+    fn declaration(&self, day: &DayKey) -> Read<DeclarationRow> {
+        Ok(self.declarations.get(day).cloned())
     }
     fn finding(&self, key: &FindingKey) -> Read<FindingRow> {
         Ok(self.findings.get(key).cloned())
@@ -151,13 +154,9 @@ impl House {
             held.map(|(k, v)| (k, (v.instances > 0).then_some(v))),
         );
         merge(&mut self.held_groups, changes.held_groups);
-        for (instance, held) in changes.held_instances {
-            if held {
-                self.held_instances.insert(instance);
-            } else {
-                self.held_instances.remove(&instance);
-            }
-        }
+        merge(&mut self.held_instances, changes.held_instances);
+        self.declarations.extend(changes.declarations);
+        self.history.extend(changes.history);
         merge(&mut self.findings, changes.findings);
         merge(
             &mut self.corrections,
@@ -177,6 +176,10 @@ impl House {
     }
 
     fn correct(&mut self, action: CorrectionAction) -> (Outcome, Position) {
+        self.correct_as("operator:o", action)
+    }
+
+    fn correct_as(&mut self, actor: &str, action: CorrectionAction) -> (Outcome, Position) {
         let position = Position(self.next);
         let (reason, author) = ("示例".to_owned(), "tester".to_owned());
         let made = CorrectionMade {
@@ -184,10 +187,7 @@ impl House {
             reason,
             author,
         };
-        (
-            self.take("operator:o", Event::CorrectionMade(made)),
-            position,
-        )
+        (self.take(actor, Event::CorrectionMade(made)), position)
     }
 
     fn undo(&mut self, correction: Position) -> Outcome {
@@ -352,6 +352,13 @@ impl<'a> Images<'a> {
     }
 }
 
+fn purge(exams: Vec<ExamKey>) -> Event {
+    Event::TestDataPurged(TestDataPurged {
+        exams,
+        ..TestDataPurged::default()
+    })
+}
+
 fn step(outcome: &Outcome) -> PushStep {
     match outcome {
         Outcome::Push(push) => push.step,
@@ -367,6 +374,7 @@ fn rule(outcome: &Outcome) -> &str {
 }
 
 mod corrections;
+mod declarations;
 mod images;
 mod pushes;
 
@@ -401,10 +409,7 @@ fn a_purge_takes_test_exams_with_their_images_and_lists_and_no_others() {
     assert_eq!(house.listed(FindingKind::IdentityDoubt), 1);
     // When both are named for the purge
     let exams = vec![key("350007", "T1", 0), key("350006", "E1", 0)];
-    house.take(
-        "operator:o",
-        Event::TestDataPurged(TestDataPurged { exams }),
-    );
+    house.take("operator:o", purge(exams));
     // Then only the test exam is gone
     assert!(!house.exams.contains_key(&key("350007", "T1", 0)));
     assert_eq!((house.shown("350007", "1.2.7"), house.chunks.len()), (0, 1));

@@ -59,6 +59,13 @@ impl Chunk {
         })
     }
 
+    /// The instance with these bytes.
+    pub fn take(self, sop_instance: &SopInstanceUid, digest: &[u8; 16]) -> Option<ChunkEntry> {
+        self.entries.into_iter().find(|entry| {
+            entry.stored.digest == *digest && entry.image().sop_instance == *sop_instance
+        })
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let entries = &self.entries;
         let mut out = Writer(Vec::with_capacity(64 + entries.len() * 32));

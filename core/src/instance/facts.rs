@@ -36,6 +36,30 @@ pub struct PatientFacts {
     pub sex: String,
 }
 
+impl PatientFacts {
+    /// Takes what is empty from another instance.
+    pub fn fill(&mut self, from: &Self) {
+        fill(&mut self.name, &from.name);
+        fill(&mut self.id, &from.id);
+        fill(&mut self.birth_date, &from.birth_date);
+        fill(&mut self.sex, &from.sex);
+    }
+
+    /// Whether what it says of the person is what the other says: name, birth date and sex, as far as it has them.
+    pub fn is_said_by(&self, other: &Self) -> bool {
+        let same = |mine: &str, others: &str| mine.is_empty() || mine == others;
+        same(&self.name, &other.name)
+            && same(&self.birth_date, &other.birth_date)
+            && same(&self.sex, &other.sex)
+    }
+}
+
+fn fill(value: &mut String, from: &str) {
+    if value.is_empty() {
+        from.clone_into(value);
+    }
+}
+
 /// Study level (PS3.4 table C.6-2).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct StudyFacts {
@@ -58,6 +82,18 @@ pub struct StudyFacts {
 }
 
 impl StudyFacts {
+    /// Takes what is empty from another instance.
+    pub fn fill(&mut self, from: &Self) {
+        fill(&mut self.date, &from.date);
+        fill(&mut self.time, &from.time);
+        fill(&mut self.accession_no, &from.accession_no);
+        fill(&mut self.id, &from.id);
+        fill(&mut self.description, &from.description);
+        fill(&mut self.referring_physician, &from.referring_physician);
+        fill(&mut self.patient_age, &from.patient_age);
+        fill(&mut self.institution, &from.institution);
+    }
+
     /// Study Date, if it is one.
     pub fn day(&self) -> Option<LocalDate> {
         let number = self.date.trim().parse().ok()?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::SeriesGroup;
+use super::facts::{SeriesGroup, StoredInstance};
 use crate::ids::{AeTitle, HospitalCode, PackId, Position, SopInstanceUid, StudyUid};
 
 /// Why stored instances are kept aside.
@@ -93,4 +93,19 @@ pub struct HeldInstance {
     pub study: StudyUid,
     pub sop_instance: SopInstanceUid,
     pub digest: [u8; 16],
+}
+
+impl HeldInstance {
+    pub fn of(study: &StudyUid, instance: &StoredInstance) -> Self {
+        Self {
+            study: study.clone(),
+            sop_instance: instance.image.sop_instance.clone(),
+            digest: instance.digest,
+        }
+    }
+
+    /// Whether it is this one.
+    pub fn is(&self, instance: &StoredInstance) -> bool {
+        self.digest == instance.digest && self.sop_instance == instance.image.sop_instance
+    }
 }

@@ -86,7 +86,7 @@ fn differs(
                 return Some("PatientID");
             }
             let declared = claim.accession_no.as_deref()?;
-            (accession(declared) != accession(accession_no)).then_some("AccessionNumber")
+            (!same_accession(declared, accession_no)).then_some("AccessionNumber")
         }
     }
 }
@@ -108,9 +108,13 @@ fn normalised(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn accession(text: &str) -> String {
-    let cut: String = text.trim().chars().take(ACCESSION_CHARACTERS).collect();
-    normalised(&cut).into_owned()
+/// A number may have been cut with its leading zeros or after they were dropped.
+fn same_accession(declared: &str, image: &str) -> bool {
+    fn cut(text: &str) -> String {
+        text.trim().chars().take(ACCESSION_CHARACTERS).collect()
+    }
+    normalised(&cut(declared)) == normalised(&cut(image))
+        || cut(&normalised(declared)) == cut(&normalised(image))
 }
 
 #[cfg(test)]
@@ -229,5 +233,19 @@ mod tests {
         first.released = true;
         let claims = vec![first, claim("350007", "E9", "P7", "CT9", 2)];
         assert_eq!(check("normalised", claims, "CT9", "A0001"), is("350007"));
+    }
+
+    #[test]
+    fn an_accession_number_is_cut_before_or_after_its_zeros_are_dropped() {
+        for (declared, image, same) in [
+            ("00A123456789012345", "A123456789012345", true),
+            ("00A123456789012345", "00A1234567890123", true),
+            ("A1234567890123456789", "A123456789012345", true),
+            ("00A123456789012345", "A123456789012346", false),
+            ("0012", "12", true),
+            ("12", "13", false),
+        ] {
+            assert_eq!(same_accession(declared, image), same, "{declared} {image}");
+        }
     }
 }

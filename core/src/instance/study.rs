@@ -14,6 +14,9 @@ pub const SERIES_LIMIT: usize = 10_000;
 /// their UIDs, so that one more costs the same in a study of any size.
 pub const LOOKED_THROUGH_CHUNKS: u32 = 4;
 
+/// Persons that the images of one study name at most, beside the one that is answered.
+pub const OTHER_PERSONS_LIMIT: usize = 64;
+
 /// Exams that may claim one study UID; a further push is taken, its claim is not (it is flagged as a conflict).
 pub const CLAIM_LIMIT: usize = 256;
 
@@ -89,9 +92,11 @@ pub struct StudyRow {
     pub first_position: Position,
     pub first_time_ms: i64,
     pub last_time_ms: i64,
-    /// As the first instance has them.
+    /// Each attribute as the first instance has it that has it at all: a scanned apply form lacks most of them.
     pub patient: PatientFacts,
     pub study: StudyFacts,
+    /// Whom later instances name otherwise (R8), without their PatientIDs.
+    pub other_persons: Vec<PatientFacts>,
     /// What is answered in their place.
     pub given: Option<Given>,
     pub series: Vec<SeriesRow>,
@@ -187,6 +192,30 @@ impl std::iter::Sum for ImageCounts {
 }
 
 impl StudyRow {
+    /// Takes in what further images say of patient and study.
+    pub fn learn(&mut self, patient: &PatientFacts, study: &StudyFacts) {
+        self.patient.fill(patient);
+        self.study.fill(study);
+        self.name_person(patient);
+    }
+
+    /// Notes whom images name, if nobody was named so before.
+    pub fn name_person(&mut self, patient: &PatientFacts) {
+        if !self.persons().any(|known| patient.is_said_by(known))
+            && self.other_persons.len() < OTHER_PERSONS_LIMIT
+        {
+            self.other_persons.push(PatientFacts {
+                id: String::new(),
+                ..patient.clone()
+            });
+        }
+    }
+
+    /// Everyone whom the images name.
+    pub fn persons(&self) -> impl Iterator<Item = &PatientFacts> {
+        std::iter::once(&self.patient).chain(&self.other_persons)
+    }
+
     /// Patient and study attributes as queries answer and match them.
     pub fn answered(&self) -> (&PatientFacts, &StudyFacts) {
         match &self.given {

@@ -21,6 +21,20 @@ pub fn joined_name(group: &str) -> String {
     folded_name(group).replace(' ', "")
 }
 
+/// Digits of a date: `YYYYMMDD`.
+pub const DATE_DIGITS: usize = 8;
+
+/// The first `length` digits of a date or time, filled up where there are fewer: `2026.03.04` is `20260304`. Empty where
+/// there is none.
+pub fn digits(text: &str, length: usize, fill: char) -> String {
+    let digits = text.chars().filter(char::is_ascii_digit);
+    let mut digits: String = digits.take(length).collect();
+    while digits.len() < length && !digits.is_empty() {
+        digits.push(fill);
+    }
+    digits
+}
+
 /// DICOM wildcard matching (PS3.4 §C.2.2.2.4): `*` any run of characters, `?` any one.
 /// Costs at most the product of the two lengths.
 pub fn wildcard_matches(pattern: &str, text: &str) -> bool {

@@ -6,7 +6,7 @@ use super::element::{Encoding, ITEM_END, Kind, SEQUENCE_END, UNDEFINED, parse_he
 use super::walk::Walker;
 use super::{DATA_SET_LIMIT, ScanError};
 
-/// Calls `each` with every element at the root that is no sequence.
+/// Calls `each` with every element at the root; a sequence, whatever it holds, has no value there.
 pub fn read_root<'a>(
     bytes: &'a [u8],
     encoding: Encoding,
@@ -35,8 +35,11 @@ pub fn read_root<'a>(
         let end = header.size.saturating_add(value);
         let bytes = rest.get(header.size..end).ok_or(truncated)?;
         if is_undefined {
-            if open == 0 && header.kind == Kind::Unknown {
-                encoding_here.explicit = false;
+            if open == 0 {
+                each(header.tag, &[]);
+                if header.kind == Kind::Unknown {
+                    encoding_here.explicit = false;
+                }
             }
             open += 1;
         } else if matches!(header.tag, ITEM_END | SEQUENCE_END) {
@@ -44,7 +47,9 @@ pub fn read_root<'a>(
             if open == 0 {
                 encoding_here = encoding;
             }
-        } else if open == 0 && header.kind != Kind::Sequence {
+        } else if open == 0 && header.kind == Kind::Sequence {
+            each(header.tag, &[]);
+        } else if open == 0 {
             each(header.tag, bytes);
         }
         rest = rest.get(end..).unwrap_or_default();

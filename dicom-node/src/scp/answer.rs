@@ -178,8 +178,8 @@ fn unique_keys(level: Level) -> &'static [Tag] {
     }
 }
 
-/// Keys that no level of ours knows: an answer says so (0xFF01).
-pub fn has_unsupported(level: Level, keys: impl Iterator<Item = Tag>, found: Found<'_>) -> bool {
+/// Keys that the level asked for does not know: an answer says so (0xFF01).
+pub fn has_unsupported(keys: impl Iterator<Item = Tag>, found: Found<'_>) -> bool {
     let mut keys = keys;
     keys.any(|tag| {
         !matches!(
@@ -189,6 +189,5 @@ pub fn has_unsupported(level: Level, keys: impl Iterator<Item = Tag>, found: Fou
                 | tags::INSTANCE_AVAILABILITY
                 | tags::TIMEZONE_OFFSET_FROM_UTC
         ) && found.value(tag).is_none()
-            && level != Level::Patient
     })
 }

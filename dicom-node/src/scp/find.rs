@@ -231,7 +231,7 @@ impl Search<'_> {
             return Walk::Stop;
         }
         let level = self.query.level;
-        let unsupported = has_unsupported(level, self.query.keys.tags(), found);
+        let unsupported = has_unsupported(self.query.keys.tags(), found);
         let data_set = found.answer(level, self.query.keys.tags(), &self.ae_title);
         let status = if unsupported {
             Status::PENDING_UNSUPPORTED_KEYS

@@ -1,31 +1,58 @@
-//! Attribute matching (PS3.4 §C.2.2.2): single value, list of UIDs, wildcard, range; names in any of their groups.
+//! Attribute matching (PS3.4 §C.2.2.2): single value, list, wildcard, range; names in any of their groups.
+//!
+//! The indexes that lead to studies ([`super::query`]) are asked with [`values`], [`bounds`] and
+//! [`yingku_core::query::joined_name`]: what [`meets`] takes, an index must lead to.
 
 use dicom_core::VR;
-use yingku_core::query::{folded_name, wildcard_matches};
+use yingku_core::query::{DATE_DIGITS, digits, folded_name, wildcard_matches};
 
-/// Whether a value meets a key. An empty key matches everything (universal matching).
+/// `HHMMSS` and six digits of a second.
+const TIME_DIGITS: usize = 12;
+/// Characters of one value of a key at most: what the longest of the VRs allow (LO, and PN for each of its three groups;
+/// PS3.5 §6.2). Numbers in images are longer than SH allows now and then, and must be found.
+const VALUE_CHARACTERS: usize = 64;
+/// Characters of a key at most, all its values together. Every study that an index leads to is compared with it.
+const KEY_CHARACTERS: usize = 2_048;
+
+/// Whether a value meets a key. A key that asks for everything is met by every value, an empty one too.
 pub fn meets(vr: VR, key: &str, value: &str) -> bool {
-    let key = key.trim();
-    if key.is_empty() {
-        return true;
+    is_universal(vr, key) || values(key).any(|key| value_meets(vr, key, value))
+}
+
+/// An empty key, and `*` where wildcards are allowed (PS3.4 §C.2.2.2.3, §C.2.2.2.4).
+pub fn is_universal(vr: VR, key: &str) -> bool {
+    let anything = |value: &str| vr != VR::UI && value.chars().all(|c| c == '*');
+    values(key).next().is_none() || values(key).any(anything)
+}
+
+/// The values of a key, empty ones aside.
+pub fn values(key: &str) -> impl Iterator<Item = &str> {
+    let values = key.split('\\').map(str::trim);
+    values.filter(|value| !value.is_empty())
+}
+
+/// Whether a key is longer than its VR allows. UIDs are not measured: a list of them may be long, and each is looked up.
+pub fn is_too_long(vr: VR, key: &str) -> bool {
+    if vr == VR::UI {
+        return false;
     }
+    let parts = key.split(|c| c == '\\' || c == '=' && vr == VR::PN);
+    let mut lengths = parts.map(|part| part.chars().count());
+    lengths.any(|length| length > VALUE_CHARACTERS) || key.chars().count() > KEY_CHARACTERS
+}
+
+fn value_meets(vr: VR, key: &str, value: &str) -> bool {
     match vr {
-        VR::UI => key.split('\\').any(|uid| uid.trim() == value.trim()),
-        VR::DA => in_range(key, value, 8),
-        VR::TM => in_range(key, &value.replace(':', ""), 6),
-        VR::PN => name_meets(key, value),
-        VR::IS => {
-            let number = |text: &str| text.trim().parse::<i64>().ok();
-            key.split('\\')
-                .any(|key| match (number(key), number(value)) {
-                    (Some(a), Some(b)) => a == b,
-                    _ => wildcard_matches(key.trim(), value.trim()),
-                })
-        }
-        _ => key.split('\\').any(|key| {
-            value
-                .split('\\')
-                .any(|value| text_meets(key.trim(), value.trim()))
+        VR::DA => in_range(key, value, DATE_DIGITS),
+        VR::TM => in_range(key, value, TIME_DIGITS),
+        _ => value.split('\\').map(str::trim).any(|value| match vr {
+            VR::UI => key == value,
+            VR::PN => name_meets(key, value),
+            VR::IS => match (key.parse::<i64>(), value.parse::<i64>()) {
+                (Ok(key), Ok(value)) => key == value,
+                _ => text_meets(key, value),
+            },
+            _ => text_meets(key, value),
         }),
     }
 }
@@ -42,58 +69,27 @@ pub fn is_wildcard(key: &str) -> bool {
     key.contains(['*', '?'])
 }
 
-/// `a-b`, `-b`, `a-` or a single value; `digits` of a value are compared, fewer are filled up.
-fn in_range(key: &str, value: &str, digits: usize) -> bool {
-    let plain = |text: &str, fill: char| {
-        let mut text: String = text
-            .trim()
-            .chars()
-            .filter(|c| c.is_ascii_digit())
-            .take(digits)
-            .collect();
-        while text.len() < digits && !text.is_empty() {
-            text.push(fill);
-        }
-        text
-    };
-    let value = plain(value, '0');
-    if value.is_empty() {
-        return false;
-    }
-    match key.split_once('-') {
-        Some((from, to)) => {
-            let (from, to) = (plain(from, '0'), plain(to, '9'));
-            (from.is_empty() || value >= from) && (to.is_empty() || value <= to)
-        }
-        None => {
-            let key = key.trim().trim_end_matches('*');
-            let asked: String = key
-                .chars()
-                .filter(char::is_ascii_digit)
-                .take(digits)
-                .collect();
-            !asked.is_empty() && value.starts_with(&asked)
-        }
-    }
+fn in_range(key: &str, value: &str, length: usize) -> bool {
+    let value = digits(value, length, '0');
+    bounds(key, length).is_some_and(|(from, to)| {
+        !value.is_empty() && value >= from && (to.is_empty() || value <= to)
+    })
 }
 
-/// First and last day of a date key, `YYYYMMDD`; empty where it is open.
-pub fn date_bounds(key: &str) -> (String, String) {
-    let digits = |text: &str| {
-        text.trim()
-            .chars()
-            .filter(char::is_ascii_digit)
-            .take(8)
-            .collect()
+/// First and last value that a date or time key asks for, as [`digits`]; empty where it is open, `None` where it asks for
+/// none. The key is `a-b`, `-b`, `a-` or a single value.
+///
+/// A value that is not given to the last digit stands for all of its span (PS3.5 §6.2: the components left out are not
+/// known, not zero), at both ends: `10-11` ends with 11:59:59, and `2026` is the year.
+pub fn bounds(key: &str, length: usize) -> Option<(String, String)> {
+    let (from, to) = match key.split_once('-') {
+        Some((from, to)) => (digits(from, length, '0'), digits(to, length, '9')),
+        None => (digits(key, length, '0'), digits(key, length, '9')),
     };
-    match key.split_once('-') {
-        Some((from, to)) => (digits(from), digits(to)),
-        None => (digits(key), digits(key)),
-    }
+    (key.contains('-') || !from.is_empty()).then_some((from, to))
 }
 
-/// A name meets a key if one of its component groups does; a key with groups asks for each of them.
-/// Case aside, and component separators aside: 张小东 finds 张^小东.
+/// A name meets a key if one of its component groups does; a key with groups asks for each of them. Case aside.
 fn name_meets(key: &str, name: &str) -> bool {
     let groups: Vec<String> = name
         .split('=')
@@ -103,11 +99,14 @@ fn name_meets(key: &str, name: &str) -> bool {
     key.split('=')
         .map(folded_name)
         .filter(|key| !key.is_empty())
-        .all(|key| {
-            groups
-                .iter()
-                .any(|group| text_meets(&key, group) || text_meets(&joined(&key), &joined(group)))
-        })
+        .all(|key| groups.iter().any(|group| group_meets(&key, group)))
+}
+
+/// Components are compared one by one where the key has several: `LI^AN` is not `Lian`. A key without separators asks for
+/// the whole name: `lian` finds both. In Chinese the name is the same however it is divided: 张^小东 finds 张小东.
+fn group_meets(key: &str, group: &str) -> bool {
+    let is_divided = key.contains(' ') && key.is_ascii();
+    text_meets(key, group) || !is_divided && text_meets(&joined(key), &joined(group))
 }
 
 fn joined(name: &str) -> String {
@@ -148,8 +147,54 @@ mod tests {
             (VR::CS, "CT\\MR", "MR\\SR", true),
             (VR::CS, "US", "MR\\SR", false),
             (VR::IS, "7", "007", true),
+            // `*` alone asks for everything, what is empty too
+            (VR::PN, "*", "", true),
+            (VR::LO, "*", "", true),
+            (VR::DA, "*", "", true),
+            (VR::LO, "?*", "", false),
+            (VR::LO, "\\", "anything", true),
+            (VR::UI, "*", "1.2", false),
+            // Lists
+            (VR::LO, "P1*\\ZZZ", "P10", true),
+            (VR::LO, "P1\\ZZZ", "P10", false),
+            (VR::DA, "20260101\\20260704", "20260704", true),
+            (VR::PN, "李*\\张*", "张^小东", true),
+            (VR::UI, "1.2", "1.1\\1.2", true),
+            // Dates and times that are not given to the last digit stand for all of their span
+            (VR::DA, "202612", "20261231", true),
+            (VR::DA, "20261101-202612", "20261231", true),
+            (VR::DA, "20260304", "2026.03.04", true),
+            (VR::TM, "10-11", "115959.9", true),
+            (VR::TM, "10-11", "120000", false),
+            (VR::TM, "-105432", "105432.9", true),
+            (VR::TM, "105432.5", "105432.500", true),
+            (VR::TM, "105432.5", "105432.6", false),
+            // Components stay apart where the key has several
+            (VR::PN, "LI^AN", "Lian", false),
+            (VR::PN, "LI^AN", "li^an", true),
+            (VR::PN, "LI^A*", "Lian", false),
+            (VR::PN, "lian", "LI^AN", true),
+            (VR::PN, "li*", "LI^AN", true),
+            (VR::PN, "张^小东", "张小东", true),
         ] {
             assert_eq!(meets(vr, key, value), matches, "{vr:?} {key} {value}");
+        }
+    }
+
+    #[test]
+    fn a_key_longer_than_its_vr_allows_is_refused() {
+        let long = |count| "a".repeat(count);
+        for (vr, key, too_long) in [
+            (VR::LO, long(64), false),
+            (VR::LO, long(65), true),
+            (VR::LO, "*a".repeat(120_000), true),
+            (VR::LO, [long(64), long(64)].join("\\"), false),
+            (VR::LO, vec![long(8); 300].join("\\"), true),
+            (VR::PN, [long(64), long(64), long(64)].join("="), false),
+            (VR::PN, long(65), true),
+            (VR::UI, vec!["1.2.3".to_owned(); 5_000].join("\\"), false),
+        ] {
+            assert_eq!(is_too_long(vr, &key), too_long, "{vr:?} {}", key.len());
         }
     }
 }

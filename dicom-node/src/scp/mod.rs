@@ -4,6 +4,8 @@ mod access;
 mod answer;
 mod find;
 mod get;
+#[cfg(test)]
+mod index_tests;
 mod instances;
 mod matching;
 mod moving;

@@ -4,14 +4,14 @@ use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use yingku_core::ids::StudyUid;
 use yingku_core::instance::StudyRow;
-use yingku_core::query::joined_name;
+use yingku_core::query::{DATE_DIGITS, joined_name};
 use yingku_core::registry::Scope;
 use yingku_storage::views::studies::StudySelector;
 
 use super::access::Denied;
 use super::answer::study_value;
-use super::matching::{date_bounds, is_wildcard, meets};
-use crate::dataset::{Identifier, vr_of};
+use super::matching::{bounds, is_too_long, is_universal, is_wildcard, meets, values};
+use crate::dataset::{Identifier, keyword_of, vr_of};
 use crate::status::Status;
 
 /// Query/Retrieve Level (0008,0052).
@@ -64,53 +64,68 @@ impl Query {
         if level >= Level::Series && keys.list(tags::STUDY_INSTANCE_UID).is_empty() {
             return Err(wrong("levels SERIES and IMAGE need StudyInstanceUID"));
         }
+        let too_long = |tag: &Tag| {
+            let key = keys.get(*tag).unwrap_or_default();
+            is_too_long(vr_of(*tag), key)
+        };
+        if let Some(tag) = keys.tags().find(too_long) {
+            let keyword = keyword_of(tag);
+            return Err(wrong(&format!(
+                "key {keyword} is longer than its VR allows"
+            )));
+        }
         Ok(Self { level, keys })
     }
 
     /// The index that narrows the search most.
     pub fn selector(&self) -> StudySelector {
-        let single = |tag| {
-            let value = self.keys.get(tag).unwrap_or_default().trim();
-            (!value.is_empty() && !is_wildcard(value)).then(|| value.to_owned())
-        };
-        let uids = self.keys.list(tags::STUDY_INSTANCE_UID);
-        if !uids.is_empty() {
+        if let Some(uids) = self.asked(tags::STUDY_INSTANCE_UID) {
             // What is no UID names no study.
-            return StudySelector::Uids(
-                uids.into_iter()
-                    .filter_map(|uid| StudyUid::new(uid).ok())
-                    .collect(),
-            );
+            let uids = values(uids).filter_map(|uid| StudyUid::new(uid).ok());
+            return StudySelector::Uids(uids.collect());
         }
-        if let Some(number) = single(tags::ACCESSION_NUMBER) {
-            return StudySelector::Accession(number);
+        if let Some(numbers) = self.numbers(tags::ACCESSION_NUMBER) {
+            return StudySelector::Accessions(numbers);
         }
-        if let Some(number) = single(tags::PATIENT_ID) {
-            return StudySelector::PatientId(number);
+        if let Some(numbers) = self.numbers(tags::PATIENT_ID) {
+            return StudySelector::PatientIds(numbers);
         }
-        if let Some(prefix) = self.name_prefix() {
-            return StudySelector::NamePrefix(prefix);
+        if let Some(prefixes) = self.name_prefixes() {
+            return StudySelector::NamePrefixes(prefixes);
         }
-        let dates = self.keys.get(tags::STUDY_DATE).unwrap_or_default();
-        if !dates.is_empty() && !is_wildcard(dates) {
-            let (from, to) = date_bounds(dates);
-            return StudySelector::Dates { from, to };
+        if let Some(dates) = self.asked(tags::STUDY_DATE) {
+            let ranges = values(dates).filter_map(|date| bounds(date, DATE_DIGITS));
+            return StudySelector::Dates(ranges.collect());
         }
         StudySelector::All
     }
 
-    /// The beginning of the joined name that every match has, if the key gives one.
-    fn name_prefix(&self) -> Option<String> {
-        let key = self.keys.get(tags::PATIENT_NAME)?;
-        let group = key
-            .split('=')
-            .map(joined_name)
-            .find(|group| !group.is_empty())?;
-        let prefix: String = group
-            .chars()
-            .take_while(|c| !matches!(c, '*' | '?'))
-            .collect();
-        (!prefix.is_empty()).then_some(prefix)
+    /// A key that does not ask for everything.
+    fn asked(&self, tag: Tag) -> Option<&str> {
+        let key = self.keys.get(tag)?;
+        (!is_universal(vr_of(tag), key)).then_some(key)
+    }
+
+    /// The values of a key without wildcards.
+    fn numbers(&self, tag: Tag) -> Option<Vec<String>> {
+        let key = self.asked(tag).filter(|key| !is_wildcard(key))?;
+        Some(values(key).map(str::to_owned).collect())
+    }
+
+    /// For each value of the key the beginning of the joined name that its matches have, if each gives one.
+    fn name_prefixes(&self) -> Option<Vec<String>> {
+        let beginning = |group: &str| {
+            let group = joined_name(group);
+            let wild = group.find(['*', '?']).unwrap_or(group.len());
+            group.get(..wild).unwrap_or_default().to_owned()
+        };
+        let prefix = |value: &str| {
+            let mut groups = value.split('=').map(beginning);
+            groups.find(|prefix| !prefix.is_empty())
+        };
+        values(self.asked(tags::PATIENT_NAME)?)
+            .map(prefix)
+            .collect()
     }
 
     /// Whether a study meets the keys of the patient and study levels, and lies within the caller's hospitals.

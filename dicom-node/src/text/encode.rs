@@ -4,13 +4,10 @@ use encoding_rs::{EncoderResult, Encoding, GBK};
 
 use super::repertoire::{Repertoire, Term};
 
-/// `None` where a character is not in the set.
+/// `None` where a character is not in the set. A text is written in the first repertoire if that has all of it, else with
+/// the escape sequences of ISO 2022 IR 58 if that is among the terms.
 pub fn encode(text: &str, first: Repertoire, terms: &str) -> Option<Vec<u8>> {
-    let chinese = terms.split('\\').any(|term| {
-        let term = Term::parse(term);
-        term.extended && term.repertoire == Repertoire::Upper(GBK)
-    });
-    match first {
+    let without_escapes = match first {
         Repertoire::Utf8 => Some(text.as_bytes().to_vec()),
         Repertoire::Latin1 => text
             .chars()
@@ -19,8 +16,16 @@ pub fn encode(text: &str, first: Repertoire, terms: &str) -> Option<Vec<u8>> {
         Repertoire::Gb18030 | Repertoire::Gbk | Repertoire::Table(_) => {
             encoded(first.encoding()?, text)
         }
-        _ if chinese => gb2312_with_escapes(text),
         Repertoire::Default | Repertoire::Katakana | Repertoire::Upper(_) => None,
+    };
+    let chinese = terms.split('\\').any(|term| {
+        let term = Term::parse(term);
+        term.extended && term.repertoire == Repertoire::Upper(GBK)
+    });
+    let escapes = chinese && !first.is_whole();
+    match without_escapes {
+        None if escapes => gb2312_with_escapes(text),
+        written => written,
     }
 }
 

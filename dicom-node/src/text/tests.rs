@@ -80,6 +80,9 @@ fn what_is_encoded_reads_back() {
         ("ISO_IR 192", "张^小东 Ünal"),
         ("\\ISO 2022 IR 58", "Zhang^XiaoDong=张^小东"),
         ("ISO_IR 100", "Müller^Jürgen"),
+        ("ISO 2022 IR 100\\ISO 2022 IR 58", "Müller^Jürgen"),
+        ("ISO 2022 IR 100\\ISO 2022 IR 58", "Zhang^XiaoDong=张^小东"),
+        ("ISO 2022 IR 144\\ISO 2022 IR 58", "Zhang^XiaoDong=张^小东"),
         ("ISO_IR 144", "Люкceмбypг"),
     ];
     for (terms, text) in cases {

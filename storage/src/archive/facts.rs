@@ -30,8 +30,16 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How long a reader waits for facts that the log does not take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Facts of stored instances that lie in one pack.
+pub(super) struct Stored {
+    pub(super) pack: PackId,
+    /// Whether they were stored because the copies that are known can no longer be read.
+    pub(super) anew: bool,
+    pub(super) group: SeriesGroup,
+}
+
 enum Message {
-    Stored(PackId, Box<SeriesGroup>),
+    Stored(Box<Stored>),
     /// Everything sent before is in the log, or why not.
     Flush(oneshot::Sender<Result<(), Arc<str>>>),
 }
@@ -53,9 +61,9 @@ impl FactsQueue {
     }
 
     /// Takes the facts of a stored instance.
-    pub(super) async fn stored(&self, pack: PackId, group: SeriesGroup) -> Result<(), SubmitError> {
+    pub(super) async fn stored(&self, stored: Stored) -> Result<(), SubmitError> {
         self.sender
-            .send(Message::Stored(pack, Box::new(group)))
+            .send(Message::Stored(Box::new(stored)))
             .await
             .map_err(|_| SubmitError::Pending)
     }
@@ -78,21 +86,23 @@ impl FactsQueue {
 #[derive(Default)]
 struct Record {
     stored: Option<InstancesStored>,
+    anew: bool,
     instances: usize,
     bytes: usize,
 }
 
 impl Record {
-    fn takes(&self, pack: PackId) -> bool {
+    fn takes(&self, more: &Stored) -> bool {
         self.instances < RECORD_INSTANCES
             && self.bytes < RECORD_BYTES
             && self
                 .stored
                 .as_ref()
-                .is_none_or(|stored| stored.pack == pack)
+                .is_none_or(|stored| stored.pack == more.pack && self.anew == more.anew)
     }
 
-    fn add(&mut self, pack: PackId, group: SeriesGroup) {
+    fn add(&mut self, Stored { pack, anew, group }: Stored) {
+        self.anew = anew;
         self.instances += group.instances.len();
         let stored = self.stored.get_or_insert_with(|| InstancesStored {
             facts_version: FACTS_VERSION,
@@ -165,7 +175,7 @@ fn take(
 ) {
     match message {
         Message::Flush(done) => flushes.push(done),
-        Message::Stored(pack, group) if record.takes(pack) => record.add(pack, *group),
+        Message::Stored(stored) if record.takes(&stored) => record.add(*stored),
         other => *carried = Some(other),
     }
 }
@@ -185,7 +195,10 @@ async fn write(
     let submission = Submission {
         hospital: None,
         actor: actor.to_owned(),
-        event: Event::InstancesStored(stored),
+        event: match record.anew {
+            true => Event::InstancesReplaced(stored),
+            false => Event::InstancesStored(stored),
+        },
     };
     let (_, bytes) = encode(&submission).map_err(|error| {
         tracing::error!(%pack, %error, "facts cannot be encoded; they stay in their pack");

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use yingku_core::dictionaries::canonical_class;
-use yingku_core::ids::{AeTitle, HospitalCode, StudyKey, StudyUid};
+use yingku_core::ids::{AeTitle, HospitalCode, PackId, StudyKey};
 use yingku_core::instance::facts::FACTS_VERSION;
 use yingku_core::instance::{
     HeldInstance, InstanceFacts, Match, SeriesGroup, StoredInstance, match_instance,
@@ -11,6 +11,7 @@ use yingku_core::outcome::ErrorKind;
 use yingku_core::refusal::{RefusalReason, RefusedInstances};
 use yingku_core::registry::Scope;
 
+use super::facts::Stored;
 use super::{Archive, SubmitError};
 use crate::log::LogError;
 use crate::packs::{LeasedWriter, NewInstance, PackError, Placed};
@@ -71,6 +72,15 @@ impl IntakeError {
             Self::Facts(_) => ErrorKind::Internal,
         }
     }
+}
+
+/// What there is of an instance that comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    Sound,
+    /// A copy that can no longer be read.
+    Damaged,
 }
 
 /// An instance that was received whole.
@@ -208,7 +218,7 @@ impl Archive {
     }
 
     /// Stores an instance: durable when this resolves to `Ok`. One that is there already, byte for byte, is not
-    /// stored again.
+    /// stored again, unless what is there can no longer be read.
     pub async fn store(&self, incoming: Incoming) -> Result<(), IntakeError> {
         let Incoming {
             admission,
@@ -219,10 +229,11 @@ impl Archive {
             crc,
         } = incoming;
         let group = group_of(&admission, sender, facts, &digest);
-        if self.has(&admission, &group)? {
-            return Ok(());
-        }
-        let facts = encode_facts(&group)?;
+        let anew = match self.known(&admission, &group, &digest).await? {
+            Known::Sound => return Ok(()),
+            known => known == Known::Damaged,
+        };
+        let facts = encode_facts(&group, anew)?;
         let placed = self
             .inner
             .packs
@@ -233,7 +244,7 @@ impl Archive {
                 crc,
             })
             .await?;
-        self.placed(group, placed).await
+        self.placed(group, placed, anew).await
     }
 
     /// Begins an instance that is too large to be held in memory. Waits while too many of them are on their way.
@@ -253,36 +264,85 @@ impl Archive {
         })
     }
 
-    async fn placed(&self, mut group: SeriesGroup, placed: Placed) -> Result<(), IntakeError> {
+    async fn placed(
+        &self,
+        mut group: SeriesGroup,
+        placed: Placed,
+        anew: bool,
+    ) -> Result<(), IntakeError> {
         for instance in &mut group.instances {
             instance.offset = placed.offset;
             instance.length = placed.length;
         }
         // Durable from here on: should the queue be gone, the next start finds the facts in the pack.
-        if self.inner.facts.stored(placed.pack, group).await.is_err() {
+        let pack = placed.pack;
+        let stored = Stored { pack, anew, group };
+        if self.inner.facts.stored(stored).await.is_err() {
             tracing::warn!(pack = %placed.pack, "facts of a stored instance wait in their pack");
         }
         Ok(())
     }
 
-    /// Whether the same bytes are shown in the study, or held of it, already.
-    fn has(&self, admission: &Admission, group: &SeriesGroup) -> Result<bool, ViewsError> {
+    /// Whether the same bytes are shown in the study, or held of it, already. A copy that is known is read: who sends an
+    /// image again may do it because it cannot be fetched.
+    async fn known(
+        &self,
+        admission: &Admission,
+        group: &SeriesGroup,
+        digest: &[u8; 32],
+    ) -> Result<Known, IntakeError> {
         let views = self.views();
-        let key = StudyKey {
-            hospital: group.hospital.clone(),
-            study: group.study_uid.clone(),
-        };
+        let mut known = Known::Sound;
         for instance in &group.instances {
             let sop_instance = &instance.image.sop_instance;
-            let has = match admission {
-                Admission::Shown(_) => views.has_instance(&key, sop_instance, &instance.digest)?,
-                Admission::Held(_) => views.is_held(&held_instance(&key.study, instance))?,
+            let study = &group.study_uid;
+            let place = match admission {
+                Admission::Shown(hospital) => {
+                    let key = StudyKey {
+                        hospital: hospital.clone(),
+                        study: study.clone(),
+                    };
+                    let entry = views.instance(&key, sop_instance, &instance.digest)?;
+                    entry.map(|entry| (entry.pack, entry.stored.offset))
+                }
+                Admission::Held(_) => views.held_place(&HeldInstance::of(study, instance))?,
             };
-            if !has {
-                return Ok(false);
+            let Some((pack, offset)) = place else {
+                return Ok(Known::Nothing);
+            };
+            if let Err(error) = self.check_copy(pack, offset, *digest).await {
+                tracing::error!(%study, instance = %sop_instance, %error, "an instance that came again is stored anew: its copy cannot be read");
+                known = Known::Damaged;
             }
         }
-        Ok(true)
+        Ok(known)
+    }
+
+    /// Reads a record through.
+    async fn check_copy(
+        &self,
+        pack: PackId,
+        offset: u64,
+        digest: [u8; 32],
+    ) -> Result<(), PackError> {
+        let packs = self.inner.packs.clone();
+        let check = move || {
+            let reader = packs.reader(pack, offset)?;
+            if reader.info().digest != digest {
+                return Err(PackError::Damaged {
+                    pack,
+                    offset,
+                    reason: "it holds another instance than the log says",
+                });
+            }
+            reader.verify()
+        };
+        let checked = tokio::task::spawn_blocking(check).await;
+        match checked.unwrap_or(Err(PackError::Closed)) {
+            // Whether another node can read it, that node knows.
+            Err(PackError::Missing { .. }) if pack.node() != self.inner.node => Ok(()),
+            checked => checked,
+        }
     }
 
     /// Hands refused instances to reconciliation, many at once.
@@ -328,16 +388,17 @@ impl StreamedIncoming {
         digest: [u8; 32],
     ) -> Result<(), IntakeError> {
         let group = group_of(admission, sender, facts, &digest);
-        if self.archive.has(admission, &group)? {
-            return Ok(());
-        }
-        let facts = encode_facts(&group)?;
+        let anew = match self.archive.known(admission, &group, &digest).await? {
+            Known::Sound => return Ok(()),
+            known => known == Known::Damaged,
+        };
+        let facts = encode_facts(&group, anew)?;
         let placed = self.writer.finish(facts.into(), digest).await?;
-        self.archive.placed(group, placed).await
+        self.archive.placed(group, placed, anew).await
     }
 }
 
-fn group_of(
+pub(super) fn group_of(
     admission: &Admission,
     sender: AeTitle,
     facts: InstanceFacts,
@@ -360,28 +421,28 @@ fn group_of(
     }
 }
 
-pub(super) fn held_instance(study: &StudyUid, instance: &StoredInstance) -> HeldInstance {
-    HeldInstance {
-        study: study.clone(),
-        sop_instance: instance.image.sop_instance.clone(),
-        digest: instance.digest,
-    }
-}
-
 fn short(digest: &[u8; 32]) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(digest.first_chunk::<16>().unwrap_or(&[0; 16]));
     short
 }
 
+/// Stands behind the facts of an instance that was stored anew.
+const ANEW: &[u8] = &[1];
+
 /// What a pack keeps beside the bytes: the group that the instance makes alone, without its place.
-fn encode_facts(group: &SeriesGroup) -> Result<Vec<u8>, IntakeError> {
-    postcard::to_stdvec(&(FACTS_VERSION, group)).map_err(IntakeError::Facts)
+pub(super) fn encode_facts(group: &SeriesGroup, anew: bool) -> Result<Vec<u8>, IntakeError> {
+    let mut bytes = postcard::to_stdvec(&(FACTS_VERSION, group)).map_err(IntakeError::Facts)?;
+    if anew {
+        bytes.extend_from_slice(ANEW);
+    }
+    Ok(bytes)
 }
 
-/// The group of a record that recovery found in a pack; `None` if this release does not know its version.
-pub(super) fn decode_facts(bytes: &[u8], place: Placed) -> Option<SeriesGroup> {
-    let (version, mut group): (u16, SeriesGroup) = postcard::from_bytes(bytes).ok()?;
+/// The facts of a record that recovery found in a pack; `None` if this release does not know their version.
+pub(super) fn decode_facts(bytes: &[u8], place: Placed) -> Option<Stored> {
+    let ((version, mut group), rest): ((u16, SeriesGroup), _) =
+        postcard::take_from_bytes(bytes).ok()?;
     if version != FACTS_VERSION {
         return None;
     }
@@ -389,7 +450,11 @@ pub(super) fn decode_facts(bytes: &[u8], place: Placed) -> Option<SeriesGroup> {
         instance.offset = place.offset;
         instance.length = place.length;
     }
-    Some(group)
+    Some(Stored {
+        pack: place.pack,
+        anew: rest == ANEW,
+        group,
+    })
 }
 
 /// `YYYYMMDD` as the contract writes dates; empty if it is none.

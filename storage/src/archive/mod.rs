@@ -11,6 +11,8 @@ mod identity;
 mod intake;
 mod open;
 pub(crate) mod replay;
+#[cfg(test)]
+mod resent_tests;
 mod sign;
 
 use std::collections::HashMap;

@@ -1,19 +1,19 @@
 //! Opening an archive: log, views, packs, and what the last run left unfinished.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use yingku_core::event::{Event, RULES_VERSION, RulesActivated};
 use yingku_core::ids::{PackId, SopInstanceUid, StudyKey};
-use yingku_core::instance::SeriesGroup;
+use yingku_core::instance::HeldInstance;
 
 use super::audit::Audit;
-use super::facts::FactsQueue;
+use super::facts::{FactsQueue, Stored};
 use super::follower::{Follower, open_views};
 use super::identity::{self, IdentityError};
-use super::intake::{decode_facts, held_instance};
+use super::intake::decode_facts;
 use super::{Archive, ErrorDigest, ErrorDigestError, Inner, Submission, SubmitError};
 use crate::keys::ClusterKey;
 use crate::log::{EmbeddedLog, EmbeddedLogOptions, EventLog, LogOpenError};
@@ -222,13 +222,13 @@ impl Archive {
                     offset: record.offset,
                     length: record.data_len,
                 };
-                let Some(group) = decode_facts(&record.facts, place) else {
+                let Some(stored) = decode_facts(&record.facts, place) else {
                     tracing::error!(%pack, offset = record.offset, "facts of another release: start the release that wrote them once, so that they come into the log");
                     whole = false;
                     continue;
                 };
-                if !studies.has(self, &group)? {
-                    self.inner.facts.stored(pack, group).await?;
+                if !studies.have(self, &stored)? {
+                    self.inner.facts.stored(stored).await?;
                     missing += 1;
                 }
             }
@@ -244,32 +244,39 @@ impl Archive {
     }
 }
 
-/// Instances that the views show of the studies that a pack names: one look for each study, however many records it
-/// has in the pack.
+/// Instances that the views show of the studies that a pack names, and where they lie: one look for each study, however
+/// many records it has in the pack.
 #[derive(Default)]
-struct KnownStudies(HashMap<StudyKey, HashSet<(SopInstanceUid, [u8; 16])>>);
+struct KnownStudies(HashMap<StudyKey, ShownInstances>);
+
+type ShownInstances = HashMap<(SopInstanceUid, [u8; 16]), (PackId, u64)>;
 
 impl KnownStudies {
-    /// Whether the views have every instance of the group, shown or held.
-    fn has(&mut self, archive: &Archive, group: &SeriesGroup) -> Result<bool, ViewsError> {
+    /// Whether the views have every instance of the group, shown or held; if it was stored anew, in its new place.
+    fn have(&mut self, archive: &Archive, stored: &Stored) -> Result<bool, ViewsError> {
+        let group = &stored.group;
         let key = StudyKey {
             hospital: group.hospital.clone(),
             study: group.study_uid.clone(),
         };
+        let views = archive.views();
         let shown = match self.0.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let shown = shown_instances(&archive.views(), place.key())?;
+                let shown = shown_instances(&views, place.key())?;
                 place.insert(shown)
             }
         };
         for instance in &group.instances {
             let identity = (instance.image.sop_instance.clone(), instance.digest);
-            if !shown.contains(&identity)
-                && !archive
-                    .views()
-                    .is_held(&held_instance(&group.study_uid, instance))?
-            {
+            let held = HeldInstance::of(&group.study_uid, instance);
+            let is_known = match (shown.get(&identity), stored.anew) {
+                (Some(place), true) => *place == (stored.pack, instance.offset),
+                (Some(_), false) => true,
+                (None, true) => views.held_place(&held)? == Some((stored.pack, instance.offset)),
+                (None, false) => views.is_held(&held)?,
+            };
+            if !is_known {
                 return Ok(false);
             }
         }
@@ -277,15 +284,16 @@ impl KnownStudies {
     }
 }
 
-fn shown_instances(
-    views: &Views,
-    key: &StudyKey,
-) -> Result<HashSet<(SopInstanceUid, [u8; 16])>, ViewsError> {
-    let mut known = HashSet::new();
+fn shown_instances(views: &Views, key: &StudyKey) -> Result<ShownInstances, ViewsError> {
+    let mut known = HashMap::new();
     if let Some(study) = views.study(key)? {
         for series in 0..study.series.len() {
             for entry in views.all_instances(&study, series)? {
-                known.insert((entry.image().sop_instance.clone(), entry.stored.digest));
+                let place = (entry.pack, entry.stored.offset);
+                known.insert(
+                    (entry.stored.image.sop_instance, entry.stored.digest),
+                    place,
+                );
             }
         }
     }

@@ -188,15 +188,19 @@ impl<'a> BatchState<'a> {
                 None => self.delete(View::HeldGroups, keys::held_group(&at)),
             }
         }
-        for (instance, held) in changes.held_instances {
-            if held {
-                self.put_empty(View::HeldInstances, keys::held_instance(&instance));
-            } else {
-                self.delete(View::HeldInstances, keys::held_instance(&instance));
+        for (instance, group) in changes.held_instances {
+            let key = keys::held_instance(&instance);
+            match group {
+                Some(group) => self.put(View::HeldInstances, key, &group)?,
+                None => self.delete(View::HeldInstances, key),
             }
         }
         for (day, row) in changes.declarations {
-            self.put(View::Declarations, keys::declaration(&day), &row)?;
+            if row == DeclarationRow::default() {
+                self.delete(View::Declarations, keys::declaration(&day));
+            } else {
+                self.put(View::Declarations, keys::declaration(&day), &row)?;
+            }
         }
         for (key, row) in changes.findings {
             match row {
@@ -319,7 +323,7 @@ impl<'a> BatchState<'a> {
                 self.put(View::Studies, keys::study(&row.key), row)?;
             }
             (Some(before), Some(row)) => {
-                // What a study is found by comes with its first instance, unless an operator gives it to another exam.
+                // Mostly what a study is found by comes with its first instance.
                 if before.answered() != row.answered() {
                     for key in keys::study_index(before) {
                         self.delete(View::StudyIndex, key);
@@ -394,9 +398,8 @@ impl State for BatchState<'_> {
         self.read(View::HeldGroups, keys::held_group(at))
     }
 
-    fn holds(&self, instance: &HeldInstance) -> Result<bool, StateError> {
-        let key = keys::held_instance(instance);
-        Ok(self.look(View::HeldInstances, &key, |_| Ok(()))?.is_some())
+    fn held_in(&self, instance: &HeldInstance) -> Result<Option<u32>, StateError> {
+        self.read(View::HeldInstances, keys::held_instance(instance))
     }
 
     fn place(&self, at: &InstanceKey) -> Result<Option<Place>, StateError> {

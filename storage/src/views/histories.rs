@@ -188,11 +188,15 @@ impl Generator {
         let groups = (0..self.random.gen_range(1..4))
             .map(|_| self.group())
             .collect();
-        Event::InstancesStored(InstancesStored {
+        let stored = InstancesStored {
             facts_version: 1,
             pack: PackId::new(0, 1),
             groups,
-        })
+        };
+        match self.random.gen_bool(0.1) {
+            true => Event::InstancesReplaced(stored),
+            false => Event::InstancesStored(stored),
+        }
     }
 
     fn group(&mut self) -> SeriesGroup {

@@ -7,6 +7,7 @@ use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position, StudyKey, StudyUid};
 use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
+use yingku_core::query::{DATE_DIGITS, digits, joined_name};
 use yingku_core::state::ChunkKey;
 use yingku_core::statistics::DayKey;
 
@@ -36,7 +37,7 @@ pub enum View {
     Held,
     /// study UID, number → held group
     HeldGroups,
-    /// study UID, SOP Instance UID, digest → nothing
+    /// study UID, SOP Instance UID, digest → number of its held group
     HeldInstances,
     /// hospital, date, class → declarations
     Declarations,
@@ -318,29 +319,32 @@ pub enum StudyAttribute {
     Name = b'n',
 }
 
+/// A line for each value, as a key is compared with it (`yingku_dicom_node`'s matching): blanks around it aside, names
+/// joined, dates as eight digits.
 pub fn study_index(row: &StudyRow) -> Vec<Vec<u8>> {
-    let mut keys = Vec::with_capacity(6);
-    let mut add = |attribute: StudyAttribute, value: &str| {
-        if !value.is_empty() {
-            keys.push(
-                Key::default()
-                    .byte(attribute as u8)
-                    .text(value)
-                    .text(row.key.hospital.as_str())
-                    .text(row.key.study.as_str())
-                    .done(),
-            );
-        }
-    };
     let (patient, study) = row.answered();
-    add(StudyAttribute::Accession, &study.accession_no);
-    add(StudyAttribute::PatientId, &patient.id);
-    add(StudyAttribute::Date, &study.date);
-    for group in patient.name.split('=') {
-        add(
-            StudyAttribute::Name,
-            &yingku_core::query::joined_name(group),
-        );
+    let values = |text: &str| -> Vec<String> {
+        text.split('\\')
+            .map(|value| value.trim().to_owned())
+            .collect()
+    };
+    let names = patient.name.split(['=', '\\']).map(joined_name).collect();
+    let date = digits(&study.date, DATE_DIGITS, '0');
+    let mut keys = Vec::with_capacity(6);
+    for (attribute, values) in [
+        (StudyAttribute::Accession, values(&study.accession_no)),
+        (StudyAttribute::PatientId, values(&patient.id)),
+        (StudyAttribute::Date, vec![date]),
+        (StudyAttribute::Name, names),
+    ] {
+        for value in values.iter().filter(|value| !value.is_empty()) {
+            let key = Key::default()
+                .byte(attribute as u8)
+                .text(value)
+                .text(row.key.hospital.as_str())
+                .text(row.key.study.as_str());
+            keys.push(key.done());
+        }
     }
     keys
 }

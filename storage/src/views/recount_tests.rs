@@ -294,10 +294,7 @@ async fn a_walk_over_studies_ends_at_the_row_after_nobody_waits_for_it() {
     // Given views with more than a few studies
     let log = log_of(&Generator::history(1, LENGTH)).await;
     let (_folder, views, registry) = replay(&log, 1_000);
-    let dates = StudySelector::Dates {
-        from: String::new(),
-        to: String::new(),
-    };
+    let dates = StudySelector::Dates(vec![(String::new(), String::new())]);
     for selector in [StudySelector::All, dates] {
         // When the one who waits is gone at the third row
         let asked = std::cell::Cell::new(0);

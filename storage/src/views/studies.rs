@@ -1,9 +1,11 @@
 //! Studies as readers find them: only what a claim covers, only instances that nobody hid.
 
-use yingku_core::ids::{SopInstanceUid, StudyKey, StudyUid};
+use std::collections::{BTreeSet, HashSet};
+
+use yingku_core::ids::{PackId, SopInstanceUid, StudyKey, StudyUid};
 use yingku_core::instance::{
-    Chunk, ChunkEntry, HeldInstance, HeldStudy, InstanceKey, Match, Place, StudyClaims, StudyRow,
-    match_instance,
+    Chunk, ChunkEntry, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Match,
+    StudyClaims, StudyRow, match_instance,
 };
 use yingku_core::registry::{Registry, Scope};
 use yingku_core::state::ChunkKey;
@@ -15,16 +17,37 @@ use super::{View, Views, ViewsError, Walk};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StudySelector {
     Uids(Vec<StudyUid>),
-    Accession(String),
-    PatientId(String),
-    /// Joined name ([`yingku_core::query::joined_name`]) or its beginning.
-    NamePrefix(String),
-    /// `YYYYMMDD`, both included; empty: open.
-    Dates {
-        from: String,
-        to: String,
-    },
+    /// Any of these AccessionNumbers.
+    Accessions(Vec<String>),
+    /// Any of these PatientIDs.
+    PatientIds(Vec<String>),
+    /// Joined names ([`yingku_core::query::joined_name`]) or their beginnings.
+    NamePrefixes(Vec<String>),
+    /// Ranges of days, `YYYYMMDD`, both included; empty: open.
+    Dates(Vec<(String, String)>),
     All,
+}
+
+/// Lines of the index that lead to studies.
+struct Lines<'a> {
+    prefix: Vec<u8>,
+    /// Where to begin, if not with the first of them.
+    start: Vec<u8>,
+    /// The last value; empty: no end.
+    to: &'a str,
+    /// Whether a study has several of them: each group of a name has its own.
+    repeats: bool,
+}
+
+impl Lines<'_> {
+    fn with(attribute: StudyAttribute, value: &str) -> Self {
+        Self {
+            prefix: keys::studies_with(attribute, value),
+            start: Vec::new(),
+            to: "",
+            repeats: false,
+        }
+    }
 }
 
 impl Views {
@@ -42,38 +65,59 @@ impl Views {
         Ok(self.get_raw(View::HeldInstances, &key)?.is_some())
     }
 
-    /// Whether the study holds the instance with the same bytes. Chunks are searched for the digest before one is
-    /// decoded: nearly always it is in none.
-    pub fn has_instance(
+    /// Where the record of a held instance with the same bytes lies.
+    pub fn held_place(&self, instance: &HeldInstance) -> Result<Option<(PackId, u64)>, ViewsError> {
+        let key = keys::held_instance(instance);
+        let Some(number) = self.get(View::HeldInstances, &key)? else {
+            return Ok(None);
+        };
+        let at = HeldGroupKey {
+            study: instance.study.clone(),
+            number,
+        };
+        let held: Option<HeldGroup> = self.get(View::HeldGroups, &keys::held_group(&at))?;
+        Ok(held.and_then(|held| {
+            let mut stored = held.group.instances.iter();
+            let stored = stored.find(|stored| instance.is(stored))?;
+            Some((held.pack, stored.offset))
+        }))
+    }
+
+    /// The instance of the study with the same bytes. Chunks are searched for the digest before one is decoded: nearly
+    /// always it is in none.
+    pub fn instance(
         &self,
         study: &StudyKey,
         sop_instance: &SopInstanceUid,
         digest: &[u8; 16],
-    ) -> Result<bool, ViewsError> {
+    ) -> Result<Option<ChunkEntry>, ViewsError> {
         let first = InstanceKey::first(study, sop_instance);
         if let Some(place) = self.get(View::Places, &keys::place(&first))? {
             let version = InstanceKey {
                 version: Some(*digest),
                 ..first
             };
-            let chunk = self.chunk(&ChunkKey::of(study, place))?;
-            return Ok(chunk.is_some_and(|chunk| chunk.holds(sop_instance, digest))
-                || self
-                    .get_raw(View::Places, &keys::place(&version))?
-                    .is_some());
+            let further = self.get(View::Places, &keys::place(&version))?;
+            for place in std::iter::once(place).chain(further) {
+                let chunk = self.chunk(&ChunkKey::of(study, place))?;
+                if let Some(entry) = chunk.and_then(|chunk| chunk.take(sop_instance, digest)) {
+                    return Ok(Some(entry));
+                }
+            }
+            return Ok(None);
         }
         let row = self.study(study)?.filter(|row| !row.is_listed());
-        for at in row.iter().flat_map(chunks_of) {
+        for at in row.iter().flat_map(ChunkKey::all_of) {
             let Some(bytes) = self.get_raw(View::Chunks, &keys::chunk(&at))? else {
                 continue;
             };
             if memchr::memmem::find(&bytes, digest).is_some()
-                && decode_chunk(&bytes)?.holds(sop_instance, digest)
+                && let Some(entry) = decode_chunk(&bytes)?.take(sop_instance, digest)
             {
-                return Ok(true);
+                return Ok(Some(entry));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The row, whether or not readers may see it.
@@ -104,35 +148,9 @@ impl Views {
         unheard: &dyn Fn() -> bool,
         visit: &mut dyn FnMut(StudyRow) -> Walk,
     ) -> Result<(), ViewsError> {
-        let index = |attribute,
-                     prefix: Vec<u8>,
-                     start: Vec<u8>,
-                     to: Option<&str>,
-                     visit: &mut dyn FnMut(StudyRow) -> Walk| {
-            let mut seen = std::collections::HashSet::new();
-            self.scan(View::StudyIndex, &prefix, &start, |key, _| {
-                if unheard() {
-                    return Ok(Walk::Stop);
-                }
-                let Some((value, study)) = keys::study_of_index(key) else {
-                    return Ok(Walk::On);
-                };
-                if to.is_some_and(|to| !to.is_empty() && value > to) {
-                    return Ok(Walk::Stop);
-                }
-                // A name has up to three groups, each with its own line.
-                if attribute == StudyAttribute::Name && !seen.insert(study.clone()) {
-                    return Ok(Walk::On);
-                }
-                Ok(match self.visible_study(registry, &study)? {
-                    Some(row) => visit(row),
-                    None => Walk::On,
-                })
-            })
-        };
         match selector {
             StudySelector::Uids(uids) => {
-                for uid in uids {
+                for uid in uids.iter().collect::<BTreeSet<_>>() {
                     let holders = self.claims(uid)?.map(|claims| claims.holders);
                     for hospital in holders.unwrap_or_default() {
                         let key = StudyKey {
@@ -151,22 +169,33 @@ impl Views {
                 }
                 Ok(())
             }
-            StudySelector::Accession(number) => {
-                let prefix = keys::studies_with(StudyAttribute::Accession, number);
-                index(StudyAttribute::Accession, prefix, Vec::new(), None, visit)
+            StudySelector::Accessions(numbers) => {
+                let lines = numbers.iter();
+                let lines = lines.map(|number| Lines::with(StudyAttribute::Accession, number));
+                self.visit_indexed(registry, lines.collect(), unheard, visit)
             }
-            StudySelector::PatientId(number) => {
-                let prefix = keys::studies_with(StudyAttribute::PatientId, number);
-                index(StudyAttribute::PatientId, prefix, Vec::new(), None, visit)
+            StudySelector::PatientIds(numbers) => {
+                let lines = numbers.iter();
+                let lines = lines.map(|number| Lines::with(StudyAttribute::PatientId, number));
+                self.visit_indexed(registry, lines.collect(), unheard, visit)
             }
-            StudySelector::NamePrefix(name) => {
-                let prefix = keys::studies_from(StudyAttribute::Name, name);
-                index(StudyAttribute::Name, prefix, Vec::new(), None, visit)
+            StudySelector::NamePrefixes(names) => {
+                let lines = names.iter().map(|name| Lines {
+                    prefix: keys::studies_from(StudyAttribute::Name, name),
+                    start: Vec::new(),
+                    to: "",
+                    repeats: true,
+                });
+                self.visit_indexed(registry, lines.collect(), unheard, visit)
             }
-            StudySelector::Dates { from, to } => {
-                let prefix = keys::studies_from(StudyAttribute::Date, "");
-                let start = keys::studies_from(StudyAttribute::Date, from);
-                index(StudyAttribute::Date, prefix, start, Some(to), visit)
+            StudySelector::Dates(ranges) => {
+                let lines = ranges.iter().map(|(from, to)| Lines {
+                    prefix: keys::studies_from(StudyAttribute::Date, ""),
+                    start: keys::studies_from(StudyAttribute::Date, from),
+                    to,
+                    repeats: false,
+                });
+                self.visit_indexed(registry, lines.collect(), unheard, visit)
             }
             StudySelector::All => self.scan(View::Studies, &[], &[], |_, value| {
                 if unheard() {
@@ -180,6 +209,43 @@ impl Views {
                 Ok(visit(row))
             }),
         }
+    }
+
+    fn visit_indexed(
+        &self,
+        registry: &Registry,
+        lines: Vec<Lines<'_>>,
+        unheard: &dyn Fn() -> bool,
+        visit: &mut dyn FnMut(StudyRow) -> Walk,
+    ) -> Result<(), ViewsError> {
+        let repeats = lines.len() > 1 || lines.iter().any(|lines| lines.repeats);
+        let mut seen = HashSet::new();
+        let mut walk = Walk::On;
+        for lines in lines {
+            self.scan(View::StudyIndex, &lines.prefix, &lines.start, |key, _| {
+                if unheard() {
+                    walk = Walk::Stop;
+                    return Ok(walk);
+                }
+                let Some((value, study)) = keys::study_of_index(key) else {
+                    return Ok(Walk::On);
+                };
+                if !lines.to.is_empty() && value > lines.to {
+                    return Ok(Walk::Stop);
+                }
+                if repeats && !seen.insert(study.clone()) {
+                    return Ok(Walk::On);
+                }
+                if let Some(row) = self.visible_study(registry, &study)? {
+                    walk = visit(row);
+                }
+                Ok(walk)
+            })?;
+            if walk == Walk::Stop {
+                break;
+            }
+        }
+        Ok(())
     }
 
     pub fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, ViewsError> {
@@ -226,21 +292,6 @@ impl Views {
             Ok(Walk::On)
         })
     }
-}
-
-fn chunks_of(row: &StudyRow) -> impl Iterator<Item = ChunkKey> {
-    row.series
-        .iter()
-        .zip(0u32..)
-        .flat_map(move |(series, index)| {
-            (0..series.chunks).map(move |chunk| {
-                let place = Place {
-                    series: index,
-                    chunk,
-                };
-                ChunkKey::of(&row.key, place)
-            })
-        })
 }
 
 pub(super) fn decode_chunk(bytes: &[u8]) -> Result<Chunk, ViewsError> {

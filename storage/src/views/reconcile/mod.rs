@@ -1,8 +1,8 @@
 //! Reconciliation: gathers what the views hold of a range of days and lets `core::reconcile` add it up.
 //!
 //! A past position is answered as it was answered then: by the exams' histories, by the counts of studies that were
-//! kept, by lists with what has been settled since. Only names are of today: hospitals, and classes by the alias table
-//! as it is, so that all days compare.
+//! kept, by lists with what has been settled since. Only names are of today: hospitals and whether they are in trial, and
+//! classes by the alias table as it is, so that all days compare.
 
 mod declared;
 mod detail;
@@ -76,14 +76,11 @@ pub fn reconcile(
     }
     gathering.held(question.hospitals)?;
     gathering.held_then(question.hospitals)?;
-    let name_of = |code: &str| {
-        HospitalCode::new(code)
-            .ok()
-            .and_then(|code| registry.hospitals.get(&code))
-            .map(|hospital| hospital.name.clone())
-            .unwrap_or_default()
+    let hospital_of = |code: &str| {
+        let code = HospitalCode::new(code).ok()?;
+        registry.hospitals.get(&code)
     };
-    let (cells, totals) = gathering.book.finish(name_of);
+    let (cells, totals) = gathering.book.finish(hospital_of);
     Ok(Reconciliation {
         from: gathering.from,
         to: gathering.to,

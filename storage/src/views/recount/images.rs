@@ -147,8 +147,8 @@ impl Recount {
             .iter()
             .filter(|study| self.owns(number, &study.uid))
             .any(|study| {
-                let first = self.here(number, &study.uid).next();
-                first.is_some_and(|image| image.patient_name != now.name)
+                let mut images = self.here(number, &study.uid);
+                images.any(|image| image.patient_name != now.name)
             })
     }
 
