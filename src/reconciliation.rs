@@ -211,7 +211,7 @@ mod tests {
             from: "2026-07-04".to_owned(),
             to: "2026-07-04".to_owned(),
             as_of: None,
-            as_of_ms: None,
+            as_of_time: None,
             cells,
             totals,
         };

@@ -136,6 +136,11 @@ pub struct TestDataPurged {
     /// Lines about these exams and their images; of suspected reuse the refused push goes too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<FindingKey>,
+    /// Why, and who ruled it; empty in records of releases that did not ask.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub author: String,
 }
 
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.

@@ -1,15 +1,13 @@
 //! Rulings of a person about exams and images.
 
-use yingku_core::correction::{CorrectionAction, CorrectionMade, REASON_LIMIT, ReuseRuling};
+use yingku_core::correction::{CorrectionAction, CorrectionMade, ReuseRuling};
 use yingku_core::event::Event;
 use yingku_core::ids::Position;
 use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
 
+use super::Ruling;
 use crate::control::Output;
-
-/// Longest name of a person, in bytes: with its prefix it is the record's actor (255 bytes).
-const AUTHOR_LIMIT_BYTES: usize = 200;
 
 pub async fn correct(
     archive: &Archive,
@@ -17,15 +15,7 @@ pub async fn correct(
     latest_generation: bool,
     output: &Output,
 ) -> anyhow::Result<bool> {
-    let author = made.author.trim();
-    anyhow::ensure!(
-        !author.is_empty() && author.len() <= AUTHOR_LIMIT_BYTES,
-        "--author: 1 至 {AUTHOR_LIMIT_BYTES} 字节 (bytes)"
-    );
-    anyhow::ensure!(
-        !made.reason.trim().is_empty() && made.reason.chars().count() <= REASON_LIMIT,
-        "--reason: 1 至 {REASON_LIMIT} 字 (characters)"
-    );
+    let actor = Ruling::new(&made.reason, &made.author)?.actor();
     // The rules refuse to undo these two, and say what to do instead.
     let can_be_undone = !matches!(
         made.action,
@@ -42,7 +32,7 @@ pub async fn correct(
     let action = made.action.clone();
     let submission = Submission {
         hospital: None,
-        actor: format!("operator:{author}"),
+        actor,
         event: Event::CorrectionMade(made),
     };
     let decided = archive.submit(submission).await?;

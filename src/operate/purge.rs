@@ -9,7 +9,7 @@ use yingku_core::statistics::DayKey;
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::views::Walk;
 
-use super::ACTOR;
+use super::{Ruling, ensure_registered};
 use crate::control::Output;
 
 /// Exams, declared days or listed lines of one record: their keys take at most some 300 KB of the log's 1 MiB.
@@ -22,12 +22,11 @@ const LAST_DAY: &str = "9999-12-31";
 pub async fn purge(
     archive: &Archive,
     hospital: HospitalCode,
+    ruling: Ruling,
     output: &Output,
 ) -> anyhow::Result<bool> {
-    anyhow::ensure!(
-        archive.registry().hospitals.contains_key(&hospital),
-        "没有登记医院 {hospital} (is not registered)"
-    );
+    let ruling = Ruling::new(&ruling.reason, &ruling.author)?;
+    ensure_registered(archive, &hospital)?;
     archive.settle().await?;
     let views = archive.views();
     let mut exams = Vec::new();
@@ -56,6 +55,8 @@ pub async fn purge(
             exams: exams.to_vec(),
             declarations: declarations.to_vec(),
             findings: findings.to_vec(),
+            reason: ruling.reason.clone(),
+            author: ruling.author.clone(),
         })
     };
     // The lists come last: a line goes if its exam or study has gone.
@@ -75,7 +76,7 @@ pub async fn purge(
     for event in records {
         let submission = Submission {
             hospital: Some(hospital.clone()),
-            actor: ACTOR.to_owned(),
+            actor: ruling.actor(),
             event,
         };
         if let Outcome::Refused(refusal) = archive.submit(submission).await?.outcome {

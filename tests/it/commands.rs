@@ -275,6 +275,112 @@ fn a_registry_that_is_imported_again_changes_what_differs_only() {
 }
 
 #[test]
+fn new_entries_are_added_and_contradictions_are_refused_with_both_names() {
+    let archive = Archive::start();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let import = |toml: &str| {
+        std::fs::write(file.path(), toml).unwrap();
+        archive.command(&["registry", "import", path(file.path())])
+    };
+    let hospital = "[[hospital]]\ncode = \"350099\"\nname = \"新\"\n";
+    let said = text(&import(hospital));
+    assert!(said.contains("(added): hospital 350099"), "{said}");
+    // the demo's county has this prefix
+    let said = failure(&import(&format!("{hospital}prefix = \"7173\"\n")));
+    assert!(said.contains("350099") && said.contains("350006"), "{said}");
+    let app = "[[app]]\nid = \"stray\"\nlicense = \"x\"\norg = \"999\"\nrights = [\"read\"]\nhospitals = [\"*\"]\n";
+    let said = failure(&import(app));
+    assert!(said.contains("stray") && said.contains("999"), "{said}");
+}
+
+#[test]
+fn names_that_nobody_registered_are_refused() {
+    let archive = Archive::start();
+    let days = ["--from", "2026-07-04", "--to", "2026-07-04"];
+    let commands: [&[&str]; 5] = [
+        &["app", "errors", "nobody"],
+        &["app", "errors", "ae:NOBODY"],
+        &["app", "key", "nobody"],
+        &["findings", "--hospital", "999999"],
+        &[&["reconcile", "--hospital", "999999"][..], &days].concat(),
+    ];
+    for command in commands {
+        let said = failure(&archive.command(command));
+        assert!(said.contains("没有登记"), "{command:?} {said}");
+    }
+    // one that is there and was never refused is no mistake
+    archive.said(&["app", "errors", "demo-reader"]);
+}
+
+#[test]
+fn commands_say_what_form_of_a_date_they_take() {
+    let archive = Archive::start();
+    for (from, to, as_of, words) in [
+        (
+            "2026-07-05",
+            "2026-07-04",
+            None,
+            "--from 2026-07-05 在 --to 2026-07-04 之后",
+        ),
+        ("5/7/2026", "2026-07-04", None, "--from 应为 YYYY-MM-DD"),
+        (
+            "2026-07-04",
+            "2026-07-04",
+            Some("2026-07-04"),
+            "--as-of 应为",
+        ),
+    ] {
+        let mut command = vec!["reconcile", "--from", from, "--to", to];
+        command.extend(as_of.iter().flat_map(|time| ["--as-of", *time]));
+        let said = failure(&archive.command(&command));
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_purge_asks_who_and_why_and_keeps_it() {
+    let archive = Archive::start();
+    let purge = ["purge-test-data", "350006"];
+    let asked = archive.command(&purge);
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&asked.stderr).contains("--reason"));
+    let demo = std::fs::read_to_string(repository().join("deploy/demo/registry.toml")).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), demo.replacen("\"live\"", "\"test\"", 1)).unwrap();
+    archive.said(&["registry", "import", path(file.path())]);
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    let ruled = ["--reason", "上线", "--author", "王"];
+    let said = archive.said(&[&purge[..], &ruled].concat());
+    assert!(said.contains(": 1"), "{said}");
+    let log = log(&archive);
+    let purged = log
+        .iter()
+        .find(|it| it["event"]["title"] == "test-data-purged")
+        .unwrap();
+    assert_eq!(purged["actor"], "operator:王");
+    assert!(purged.to_string().contains("上线"), "{purged}");
+}
+
+#[test]
+fn a_rebuild_without_a_server_leaves_one_set_of_views() {
+    let mut archive = Archive::start();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    assert!(archive.stop().success());
+    for _ in 0..5 {
+        archive.said(&["rebuild"]);
+        let views = archive.data().join("views").read_dir().unwrap();
+        assert_eq!(views.count(), 2, "the views in use, and their name");
+    }
+}
+
+#[test]
+fn contested_studies_are_called_by_their_uid() {
+    let archive = Archive::start();
+    let said = archive.said(&["findings", "study-conflict"]);
+    assert!(said.contains("检查UID冲突"), "{said}");
+}
+
+#[test]
 fn a_second_server_is_refused_with_words() {
     let archive = Archive::start();
     let data = archive.data();

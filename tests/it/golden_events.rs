@@ -1,7 +1,8 @@
 //! Bytes of every event kind and version, as a release wrote them, must decode for ever.
 //!
 //! `YINGKU_WRITE_GOLDEN=1 cargo test --release --test it golden` writes the files that are missing. One that is there
-//! is never written again: a body that changes gets a new version and a file of its own.
+//! is never written again: a body that changes gets a new version and a file of its own, and one that gains optional
+//! fields a further file of its version (`12-v1-ruled`).
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -169,13 +170,19 @@ fn samples() -> Vec<Event> {
 
 /// Bodies that have got a field since their golden file was written.
 fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
-    let purged = json!({
+    let declared = json!({
         "exams": [],
         "declarations": [{ "hospital": "350006", "date": "2026-07-04", "class": "CT" }],
         "findings": [{ "kind": "numberReuse", "hospital": "350006", "subject": "E1/00ff" }],
     });
-    let purged = Event::decode_body(12, 1, purged.to_string().as_bytes()).unwrap();
-    vec![("-declarations", purged)]
+    let exam = json!({ "hospital": "350006", "exam_no": "E1", "generation": 1 });
+    let ruled = json!({ "exams": [exam], "reason": "上线前清理", "author": "王医生" });
+    let purged =
+        |body: serde_json::Value| Event::decode_body(12, 1, body.to_string().as_bytes()).unwrap();
+    vec![
+        ("-declarations", purged(declared)),
+        ("-ruled", purged(ruled)),
+    ]
 }
 
 fn registry_changes() -> Value {

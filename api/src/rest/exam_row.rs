@@ -86,7 +86,6 @@ impl Rows<'_> {
             "examTime": row.exam_time,
             "examClass": row.class,
             "examClassCode": class.code,
-            "examClassName": EXAM_CLASS.name(&class.code),
             "examStatus": row.status.to_string(),
             "reportState": row.report,
             "reportStateName": report_name(row.report),
@@ -96,6 +95,9 @@ impl Rows<'_> {
             "firstReceived": local_time(row.first_time_ms, &self.zone),
             "lastReceived": local_time(row.time_ms, &self.zone),
         })));
+        if let Some(name) = EXAM_CLASS.name(&class.code) {
+            out.insert("examClassName".to_owned(), name.into());
+        }
         if let Some(by) = row.withdrawn.by() {
             out.insert("withdrawn".to_owned(), json!(by));
         }
@@ -185,6 +187,7 @@ pub fn row_schema() -> Value {
         ("examTime", true, text(19, "检查时间")),
         ("examClass", true, text(32, "检查类别，原文")),
         ("examClassCode", true, text(32, "检查类别，字典代码")),
+        ("examClassName", false, text(64, "检查类别，字典名称")),
         (
             "examStatus",
             true,
@@ -198,6 +201,7 @@ pub fn row_schema() -> Value {
                 "none, preliminary, returned 已撤回, confirmed, revised 已修订",
             ),
         ),
+        ("reportStateName", true, text(16, "报告状态，中文")),
         (
             "imageState",
             true,
@@ -211,8 +215,16 @@ pub fn row_schema() -> Value {
             true,
             schema::array(schema::object(&[
                 ("studyUID", true, text(128, "Study 唯一号")),
-                ("accessionNo", false, text(64, "AccessionNumber")),
-                ("declared", false, schema::integer("声明的图像数")),
+                (
+                    "accessionNo",
+                    true,
+                    schema::or_null(text(64, "AccessionNumber；未声明为 null")),
+                ),
+                (
+                    "declared",
+                    true,
+                    schema::or_null(schema::integer("声明的图像数；未声明为 null")),
+                ),
                 (
                     "received",
                     true,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use yingku_core::contract::changes::compare_json;
-use yingku_core::correction::CorrectionMade;
+use yingku_core::correction::{CorrectionMade, REASON_LIMIT};
 use yingku_core::exam::{ExamHistory, ExamStep};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode};
 use yingku_storage::archive::AuditEntry;
@@ -54,9 +54,27 @@ pub fn result_schema() -> Value {
                         "registered, changed, late, withdrawn, restored, corrected, doubted",
                     ),
                 ),
+                ("stepName", true, schema::text(16, "步骤，中文")),
                 ("version", true, schema::integer("版本号")),
                 ("examStatus", true, schema::text(2, "检查状态")),
+                (
+                    "lateStatus",
+                    false,
+                    schema::text(2, "迟到的检查状态 (the status that came late)"),
+                ),
                 ("reportState", true, schema::text(16, "报告状态")),
+                ("reportStateName", true, schema::text(16, "报告状态，中文")),
+                ("flags", true, schema::array(schema::text(32, "标记"))),
+                (
+                    "studies",
+                    true,
+                    schema::array(schema::text(128, "Study 唯一号")),
+                ),
+                (
+                    "moved",
+                    true,
+                    schema::array(schema::text(128, "由管理员归入的 Study 唯一号")),
+                ),
                 (
                     "changes",
                     false,
@@ -68,7 +86,28 @@ pub fn result_schema() -> Value {
                 (
                     "correction",
                     false,
-                    json!({ "type": "object", "description": "更正：action, author, reason, undone 撤销的位置, lifted 解除撤回的推送" }),
+                    schema::object(&[
+                        (
+                            "action",
+                            true,
+                            json!({ "type": "object", "description": "更正内容，action 为种类" }),
+                        ),
+                        ("author", true, schema::text(256, "裁定人")),
+                        ("reason", true, schema::text(REASON_LIMIT, "理由")),
+                        ("actor", true, schema::text(256, "记录者")),
+                        (
+                            "undone",
+                            true,
+                            schema::or_null(schema::integer("撤销它的更正号；未撤销为 null")),
+                        ),
+                        (
+                            "lifted",
+                            true,
+                            schema::or_null(schema::integer(
+                                "解除此撤回的推送的日志位置；未解除为 null",
+                            )),
+                        ),
+                    ]),
                 ),
             ])),
         ),
@@ -135,7 +174,7 @@ fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
         .transpose()?;
     let lines = views.history(&key, as_of)?;
     let Some(last) = lines.last() else {
-        return Err(no_exam());
+        return Err(no_exam("examNo"));
     };
     let registry = archive.registry();
     let rows = Rows {

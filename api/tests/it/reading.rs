@@ -379,6 +379,61 @@ async fn validate_names_everything_and_records_nothing() {
 }
 
 #[tokio::test]
+async fn a_dry_run_says_what_would_be_listed_and_gives_no_number() {
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let path = "/v1/exam/validate";
+    // Given a push of another person with another study under the same number
+    let reuse = push_with(&[
+        ("/patientInfo/sickId", json!("OTHER")),
+        ("/patientInfo/name", json!("李四")),
+        ("/imageList/0/studyUID", json!("1.2.99")),
+    ]);
+    // When it is validated
+    let answer = both.house.post(path, &both.pacs, reuse).await;
+    // Then it would be refused and listed, and is not listed under any number
+    assert_eq!(answer.result()["faults"][0]["rule"], "number-reuse");
+    let said = answer.message();
+    assert!(said.contains("推送时将被拒绝"), "{said}");
+    assert!(
+        !said.contains("已登记") && !said.contains("登记号"),
+        "{said}"
+    );
+    // And one that claims another patient's study would be listed
+    let uid = sample()["imageList"][0]["studyUID"].clone();
+    let conflict = push_with(&[
+        ("/examNo", json!("E-OTHER")),
+        ("/patientInfo/sickId", json!("OTHER")),
+        ("/imageList/0/studyUID", uid),
+    ]);
+    let answer = both.house.post(path, &both.pacs, conflict).await;
+    let would = answer.result()["would"].as_str().unwrap();
+    assert!(would.contains("并列入冲突清单"), "{would}");
+    assert!(
+        !would.contains("已列入") && !would.contains("已归档"),
+        "{would}"
+    );
+}
+
+#[tokio::test]
+async fn times_of_a_reconciliation_are_written_as_the_contract_says() {
+    let both = house().await;
+    let row = json!([{"hospitalCode": "350006", "examDate": "2026-07-04", "examClass": "CT", "accordCount": 3}]);
+    let declare = "/v1/exam/uploadStatistics";
+    let declared = both.house.post(declare, &both.pacs, row.to_string()).await;
+    assert_eq!(declared.status(), 0);
+    let question = json!({"from": "2026-07-04", "to": "2026-07-04", "asOf": "2199-07-05 08:00:00"});
+    let answer = both.read("/v1/statistics/reconcile", question).await;
+    assert_eq!(answer.result()["asOfTime"], "2199-07-05 08:00:00");
+    let declared = answer.result()["cells"][0]["declaredTime"]
+        .as_str()
+        .unwrap();
+    assert!(yingku_core::time::LocalDateTime::parse(declared).is_ok());
+    assert_eq!(declared.len(), 19);
+    assert!(!answer.json.to_string().contains("Ms\""), "{}", answer.json);
+}
+
+#[tokio::test]
 async fn what_was_declared_and_pushed_is_reconciled() {
     let both = house().await;
     both.push(SAMPLE.to_owned()).await;

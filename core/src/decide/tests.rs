@@ -10,11 +10,11 @@ use super::{Context, decide};
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
 use crate::event::{Event, SignUsed, TestDataPurged};
-use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, ReportState, WithdrawnBy};
+use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
-    AeTitle, ExamKey, ExamNo, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey,
-    StudyUid, Uid,
+    AeTitle, ExamKey, ExamNo, FormKey, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid,
+    StudyKey, StudyUid, Uid,
 };
 use crate::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageFacts, InstanceKey,
@@ -32,6 +32,7 @@ type Read<T> = Result<Option<T>, StateError>;
 struct House {
     registry: Registry,
     exams: HashMap<ExamKey, ExamRow>,
+    forms: HashMap<FormKey, FormRow>,
     claims: HashMap<StudyUid, StudyClaims>,
     studies: HashMap<StudyKey, StudyRow>,
     chunks: HashMap<ChunkKey, Chunk>,
@@ -57,6 +58,9 @@ impl State for House {
     }
     fn exam(&self, key: &ExamKey) -> Read<ExamRow> {
         Ok(self.exams.get(key).cloned())
+    }
+    fn form(&self, key: &FormKey) -> Read<FormRow> {
+        Ok(self.forms.get(key).cloned())
     }
     fn claims(&self, study: &StudyUid) -> Read<StudyClaims> {
         Ok(self.claims.get(study).cloned())
@@ -155,6 +159,7 @@ impl House {
         );
         merge(&mut self.held_groups, changes.held_groups);
         merge(&mut self.held_instances, changes.held_instances);
+        self.forms.extend(changes.forms);
         self.declarations.extend(changes.declarations);
         self.history.extend(changes.history);
         merge(&mut self.findings, changes.findings);
@@ -257,7 +262,7 @@ impl Push {
             "examNo": exam_no,
             "patientInfo": {"sickId": format!("S-{person}"), "name": person},
             "examInfo": {
-                "applyNo": "F1",
+                "applyNo": format!("F-{person}"),
                 "patientID": format!("C-{exam_no}"),
                 "examStatus": status.to_string(),
                 "examTime": "2026-07-04 08:00:00",

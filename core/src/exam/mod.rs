@@ -218,6 +218,16 @@ impl std::fmt::Debug for ExamRow {
     }
 }
 
+/// Exams that name one apply form; the eldest of them go for later ones.
+pub const FORM_EXAMS_LIMIT: usize = 64;
+
+/// Exams that were pushed with an apply form's number, in order of their pushes (R14: a form may have several exams).
+/// One that names another form since, or is gone, counts no more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormRow {
+    pub exams: Vec<ExamKey>,
+}
+
 /// What a record did to an exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

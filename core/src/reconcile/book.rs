@@ -12,6 +12,7 @@ use crate::ids::{AeTitle, StudyUid};
 use crate::instance::HoldReason;
 use crate::refusal::RefusalReason;
 use crate::registry::{Hospital, HospitalMode};
+use crate::time::{LocalDateTime, Zone};
 
 /// Hospital, date and class of a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Marks {
 /// Cells in the making.
 #[derive(Default)]
 pub struct Book {
+    /// Of the times that cells tell.
+    zone: Zone,
     drafts: BTreeMap<(String, String, String), Draft>,
 }
 
@@ -59,6 +62,13 @@ fn more(count: &mut u32, by: u32) {
 }
 
 impl Book {
+    pub fn in_zone(zone: Zone) -> Self {
+        Self {
+            zone,
+            drafts: BTreeMap::new(),
+        }
+    }
+
     fn at(&mut self, place: &Place) -> &mut Draft {
         let key = (
             place.hospital.clone(),
@@ -220,7 +230,7 @@ impl Book {
             .drafts
             .into_iter()
             .map(|((hospital, date, class), draft)| {
-                let cell = draft.cell(hospital_of(&hospital), hospital, date, class);
+                let cell = draft.cell(&self.zone, hospital_of(&hospital), hospital, date, class);
                 if !cell.test {
                     totals.add(&cell.counts);
                 }
@@ -263,6 +273,7 @@ impl Draft {
 
     fn cell(
         self,
+        zone: &Zone,
         registered: Option<&Hospital>,
         hospital: String,
         date: String,
@@ -308,7 +319,9 @@ impl Draft {
             class,
             class_known: self.class_known,
             test: registered.is_some_and(|hospital| hospital.mode == HospitalMode::Test),
-            declared_ms: self.declared_ms,
+            declared_time: self
+                .declared_ms
+                .and_then(|ms| LocalDateTime::from_unix_ms(ms, zone)),
             counts,
             refusals,
             holds,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{AeTitle, Position};
 use crate::instance::HoldReason;
 use crate::refusal::RefusalReason;
+use crate::time::LocalDateTime;
 
 pub use book::{Book, Marks, Place};
 pub use detail::differences;
@@ -36,9 +37,9 @@ pub struct Reconciliation {
     /// Records before this position are counted; absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Position>,
-    /// The moment asked for, unix milliseconds.
+    /// The moment asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub as_of_ms: Option<i64>,
+    pub as_of_time: Option<LocalDateTime>,
     /// By hospital, date, class.
     pub cells: Vec<Cell>,
     pub totals: Counts,
@@ -61,9 +62,9 @@ pub struct Cell {
     /// The hospital is in mode `test`: the cell is in no total.
     #[serde(default)]
     pub test: bool,
-    /// When the declarations that count came, unix milliseconds; of several the earliest.
+    /// When the declarations that count came; of several the earliest.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub declared_ms: Option<i64>,
+    pub declared_time: Option<LocalDateTime>,
     #[serde(flatten)]
     pub counts: Counts,
     pub refusals: Vec<RefusedFrom>,

@@ -188,7 +188,8 @@ impl Scp {
             source: format!("ae:{}", peer.calling),
             hospital: hospital.to_owned(),
             example: example.to_owned(),
-            path: "C-STORE".to_owned(),
+            operation: "C-STORE".to_owned(),
+            path: String::new(),
             rule: rule.to_owned(),
             reason: reason.to_owned(),
         };

@@ -13,7 +13,9 @@ use yingku_core::event::{Event, RegistryChanged};
 use yingku_core::ids::{
     AeTitle, HospitalCode, PackId, SeriesUid, SopInstanceUid, StudyKey, StudyUid, Uid,
 };
-use yingku_core::instance::{ImageFacts, InstanceFacts, PatientFacts, SeriesFacts, StudyFacts};
+use yingku_core::instance::{
+    HeldInstance, ImageFacts, InstanceFacts, PatientFacts, SeriesFacts, StudyFacts,
+};
 use yingku_core::registry::RegistryChange;
 
 use super::intake::{encode_facts, group_of};

@@ -7,9 +7,9 @@ use rocksdb::WriteBatch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use yingku_core::correction::CorrectionRow;
-use yingku_core::exam::ExamRow;
+use yingku_core::exam::{ExamRow, FormRow};
 use yingku_core::finding::{FindingKey, FindingRow};
-use yingku_core::ids::{ExamKey, PackId, Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
 use yingku_core::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Place, StudyClaims,
     StudyRow,
@@ -145,6 +145,9 @@ impl<'a> BatchState<'a> {
                 keys::history(&line.row.key, line.position),
                 &line,
             )?;
+        }
+        for (form, row) in changes.forms {
+            self.put(View::Forms, keys::form(&form), &row)?;
         }
         for (study, claims) in changes.claims {
             if claims.claims.is_empty() && claims.holders.is_empty() {
@@ -376,6 +379,10 @@ impl State for BatchState<'_> {
 
     fn exam(&self, key: &ExamKey) -> Result<Option<ExamRow>, StateError> {
         self.read(View::Exams, keys::exam(key))
+    }
+
+    fn form(&self, key: &FormKey) -> Result<Option<FormRow>, StateError> {
+        self.read(View::Forms, keys::form(key))
     }
 
     fn claims(&self, study: &StudyUid) -> Result<Option<StudyClaims>, StateError> {

@@ -1,6 +1,7 @@
 //! A push, in log order: a new exam, a new version, a repeat, a late status, or a suspected reuse of the number (R6).
 
 mod content;
+mod form;
 mod reuse;
 mod row;
 
@@ -13,8 +14,8 @@ use crate::registry::{Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
 
 pub(super) use content::Content;
+use reuse::{Reused, reuses_number, suspect};
 pub(super) use reuse::{is_free, restore, ruled};
-use reuse::{reuses_number, suspect};
 use row::{row_of, status_number};
 
 pub(super) fn pushed<S: State>(
@@ -31,6 +32,9 @@ pub(super) fn pushed<S: State>(
     }
     let (key, existing) = find(work, hospital, &content)?;
     let Some(existing) = existing else {
+        if let Some(other) = form::reused(work, hospital, &content)? {
+            return suspect(work, context, Reused::Form(&other), &content, body);
+        }
         return register(work, context, hospital, key, content);
     };
     // What was tested is pushed again when the hospital goes live, and counts from then on.
@@ -40,7 +44,12 @@ pub(super) fn pushed<S: State>(
         return Ok(Outcome::Push(push_outcome(&existing, PushStep::Repeated)));
     }
     if reuses_number(&existing, &content) {
-        return suspect(work, context, &existing, &content, body);
+        return suspect(work, context, Reused::Exam(&existing), &content, body);
+    }
+    if content.summary.apply_no != existing.apply_no
+        && let Some(other) = form::reused(work, hospital, &content)?
+    {
+        return suspect(work, context, Reused::Form(&other), &content, body);
     }
     next_version(work, context, hospital, existing, content)
 }
@@ -179,6 +188,7 @@ fn commit<S: State>(
         correction::lift(work, context, correction)?;
         step = ExamStep::Restored;
     }
+    form::enter(work, before.as_ref(), &row)?;
     let outcome = Outcome::Push(PushOutcome {
         adopted,
         lifted,

@@ -1,7 +1,7 @@
 //! Suspected reuse of a number (R6): what is refused and listed, and what an operator says of it.
 
 use super::super::{Context, DecideError, claims, settle_finding};
-use super::{Content, next_version, register, unknown_hospital};
+use super::{Content, form, next_version, register, unknown_hospital};
 use crate::contract::push::ExamPushedBody;
 use crate::correction::{Before, ReuseRuling};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
@@ -21,14 +21,22 @@ pub(super) fn reuses_number(existing: &ExamRow, content: &Content) -> bool {
         && !is_begun
 }
 
+/// What a push seems to use again, and the other person's exam that has it.
+#[derive(Clone, Copy)]
+pub(super) enum Reused<'a> {
+    Exam(&'a ExamRow),
+    Form(&'a ExamRow),
+}
+
 pub(super) fn suspect<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
-    existing: &ExamRow,
+    reused: Reused<'_>,
     content: &Content,
     body: &ExamPushedBody<'_>,
 ) -> Result<Outcome, DecideError> {
-    let key = reuse_finding(&existing.key.hospital, &existing.key.exam_no, &body.digest);
+    let (Reused::Exam(existing) | Reused::Form(existing)) = reused;
+    let key = reuse_finding(&content.hospital, &content.exam_no, &body.digest);
     // Vendors send again what was refused: the same push is listed once.
     let listed = match work.finding(&key)? {
         Some(row) => row.position,
@@ -43,19 +51,23 @@ pub(super) fn suspect<S: State>(
                 since: context.position,
                 time_ms: context.time_ms,
                 exams: vec![existing.key.to_string()],
-                detail: differences(existing, content),
+                detail: differences(reused, content),
             };
             work.put_finding(key, Some(row));
             context.position
         }
     };
+    let (path, number) = match reused {
+        Reused::Exam(_) => ("examNo", "流水号"),
+        Reused::Form(_) => ("examInfo.applyNo", "申请单号"),
+    };
     Ok(Outcome::Refused(Refusal::new(
         ErrorKind::Conflict,
         "number-reuse",
-        "examNo",
+        path,
         format!(
-            "examNo 已属于另一患者（sickId、姓名均不同），{}，疑似流水号重复使用，已登记待平台确认，登记号 {listed} \
-             (examNo belongs to another patient and no study UID is the same: suspected reuse, listed for the operator as {listed})",
+            "{path} 已属于另一患者（sickId、姓名均不同），{}，疑似{number}重复使用，已登记待平台确认，登记号 {listed} \
+             ({path} belongs to another patient and no study UID is the same: suspected reuse, listed for the operator as {listed})",
             studies_differ(existing, content)
         ),
     )))
@@ -71,8 +83,9 @@ fn studies_differ(existing: &ExamRow, content: &Content) -> &'static str {
 }
 
 /// What differs, without values.
-fn differences(existing: &ExamRow, content: &Content) -> Vec<String> {
+fn differences(reused: Reused<'_>, content: &Content) -> Vec<String> {
     let mut names = vec!["sickId".to_owned(), "name".to_owned()];
+    let (Reused::Exam(existing) | Reused::Form(existing)) = reused;
     if !existing.studies.is_empty() || !content.studies.is_empty() {
         names.push("studyUID".to_owned());
     }
@@ -161,7 +174,8 @@ pub(crate) fn ruled<S: State>(
     }
     let mut key = content.key(hospital.generation);
     // An earlier ruling may have opened the generation already.
-    if ruling == ReuseRuling::NewGeneration && work.exam(&key)?.is_some() {
+    let is_used = work.exam(&key)?.is_some() || form::reused(work, hospital, &content)?.is_some();
+    if ruling == ReuseRuling::NewGeneration && is_used {
         let mut next = hospital.clone();
         next.generation = next.generation.saturating_add(1);
         key.generation = next.generation;

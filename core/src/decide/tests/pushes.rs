@@ -297,3 +297,69 @@ fn a_report_that_was_taken_back_stays_so_when_a_late_50_comes() {
     assert_eq!(step(&house.push(&e1(60))), PushStep::Changed);
     assert_eq!(house.row("350006", "E1").report, ReportState::Preliminary);
 }
+
+/// Exam E1 of one person, and E2 of another with the first one's apply form.
+fn reused_form() -> (House, Push, Position) {
+    let mut house = House::new();
+    house.push(&e1(70).with("/examInfo/applyNo", "F1"));
+    let other = Push::new("350006", "E2", "李四", 70, "1.2.2").with("/examInfo/applyNo", "F1");
+    let refused = Position(house.next);
+    let Outcome::Refused(refusal) = house.push(&other) else {
+        panic!("taken")
+    };
+    assert_eq!(refusal.rule, "number-reuse");
+    assert_eq!(refusal.path, "examInfo.applyNo");
+    assert!(!house.exams.contains_key(&key("350006", "E2", 0)));
+    (house, other, refused)
+}
+
+#[test]
+fn an_apply_form_that_is_used_for_another_person_is_listed_and_ruled_on() {
+    // As a correction: it was this person's form
+    let (mut house, other, refused) = reused_form();
+    assert_eq!(house.listed(FindingKind::NumberReuse), 1);
+    let ruling = ReuseRuling::Correction;
+    house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    assert_eq!(house.row("350006", "E2").name, "李四");
+    assert_eq!(step(&house.push(&other.status(65))), PushStep::Changed);
+    // As a new generation: the hospital's numbers start anew
+    let (mut house, other, refused) = reused_form();
+    let ruling = ReuseRuling::NewGeneration;
+    house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    assert_eq!(house.registry.hospitals[&code("350006")].generation, 1);
+    assert_eq!(step(&house.push(&other)), PushStep::Repeated);
+    assert_eq!(house.exams[&key("350006", "E2", 1)].name, "李四");
+    assert_eq!(step(&house.push(&e1(65))), PushStep::Changed);
+}
+
+#[test]
+fn an_exam_that_comes_to_name_anothers_form_is_refused() {
+    let mut house = House::new();
+    house.push(&e1(70));
+    let other = Push::new("350006", "E2", "李四", 70, "1.2.2");
+    house.push(&other);
+    let taken = other.with("/examInfo/applyNo", "F-王一");
+    assert_eq!(rule(&house.push(&taken)), "number-reuse");
+}
+
+#[test]
+fn a_form_is_shared_by_one_persons_exams_and_free_again_when_they_are_withdrawn() {
+    let form = |exam_no, person| {
+        let study = format!("1.2.{exam_no}").replace('E', "");
+        Push::new("350006", exam_no, person, 70, &study).with("/examInfo/applyNo", "F1")
+    };
+    let mut house = House::new();
+    for exam in ["E1", "E2"] {
+        assert_eq!(step(&house.push(&form(exam, "王一"))), PushStep::Registered);
+    }
+    for exam in ["E1", "E2"] {
+        assert_eq!(rule(&house.push(&form("E3", "李四"))), "number-reuse");
+        let exam = key("350006", exam, 0);
+        house.correct(CorrectionAction::WithdrawExam { exam });
+    }
+    assert_eq!(step(&house.push(&form("E3", "李四"))), PushStep::Registered);
+    // A placeholder is nobody's form
+    let none = |exam_no, person| form(exam_no, person).with("/examInfo/applyNo", "无");
+    house.push(&none("E5", "王一"));
+    assert_eq!(step(&house.push(&none("E6", "李四"))), PushStep::Registered);
+}

@@ -51,15 +51,16 @@ pub fn reconcile(
     question: Question<'_>,
 ) -> Result<Reconciliation, ViewsError> {
     check_days(question)?;
+    let zone = Zone::named(&registry.settings.time_zone).unwrap_or_default();
     let mut gathering = Gathering {
         views,
         registry,
-        zone: Zone::named(&registry.settings.time_zone).unwrap_or_default(),
         from: question.from.to_string(),
         to: question.to.to_string(),
         as_of: question.as_of,
         classes: HashMap::new(),
-        book: Book::default(),
+        book: Book::in_zone(zone.clone()),
+        zone,
     };
     for hospital in question.hospitals {
         let mut named = gathering.declarations(hospital)?;
@@ -85,7 +86,9 @@ pub fn reconcile(
         from: gathering.from,
         to: gathering.to,
         as_of: question.as_of,
-        as_of_ms: question.as_of_ms,
+        as_of_time: question
+            .as_of_ms
+            .and_then(|ms| LocalDateTime::from_unix_ms(ms, &gathering.zone)),
         cells,
         totals,
     })
