@@ -66,6 +66,10 @@ def sealed_by_a_restart(archive: Archive) -> None:
     archive.start()
 
 
+def local_bytes(archive: Archive) -> int:
+    return sum(path.stat().st_size for path in (archive.data / "packs").glob("*.open"))
+
+
 def assert_moves(archive: Archive, sink: int, folder: Path, exam: dict, slices: list[Dataset]) -> None:
     with dcmtk.StoreScp(sink, folder) as destination:
         ran = dcmtk.movescu(archive.dicom, "SINK", "STUDY", f"StudyInstanceUID={study_of(exam)}")
@@ -139,6 +143,11 @@ def test_while_s3_is_away_images_are_taken_and_afterwards_they_go(
     # What lies there only fails, each image by itself, and the archive goes on
     ran = dcmtk.movescu(archive.dicom, "SINK", "STUDY", f"StudyInstanceUID={study_of(before)}")
     assert ran.code != 0 or "Failed" in ran.output, ran.output
+    # Sent again meanwhile, they are not stored a second time
+    kept = standing(archive)["localBytes"], local_bytes(archive)
+    ran = dcmtk.dcmsend(archive.dicom, tmp_path / "early")
+    assert ran.code == 0, ran.output
+    assert (standing(archive)["localBytes"], local_bytes(archive)) == kept
     # A start without it is possible
     assert archive.stop() == 0
     archive.start()

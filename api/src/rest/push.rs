@@ -184,7 +184,6 @@ fn message(outcome: &PushOutcome, warnings: usize) -> String {
     if let Some(by) = outcome.hidden {
         text.push_str(hidden(by));
     }
-    }
     if warnings > 0 {
         text.push_str(&format!(
             "；{warnings} 处提醒见 result.warnings ({warnings} warnings)"
