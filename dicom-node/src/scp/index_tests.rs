@@ -203,10 +203,10 @@ impl House {
         keys.put(tags::QUERY_RETRIEVE_LEVEL, "STUDY");
         for (tag, from) in [
             (tags::STUDY_INSTANCE_UID, UID_KEYS.as_slice()),
-            (tags::ACCESSION_NUMBER, &NUMBER_KEYS),
-            (tags::PATIENT_ID, &NUMBER_KEYS),
-            (tags::PATIENT_NAME, &NAME_KEYS),
-            (tags::STUDY_DATE, &DATE_KEYS),
+            (tags::ACCESSION_NUMBER, NUMBER_KEYS.as_slice()),
+            (tags::PATIENT_ID, NUMBER_KEYS.as_slice()),
+            (tags::PATIENT_NAME, NAME_KEYS.as_slice()),
+            (tags::STUDY_DATE, DATE_KEYS.as_slice()),
         ] {
             // Few keys at a time, so that each index is the one that leads.
             if self.random.gen_bool(0.3) {
