@@ -49,6 +49,11 @@ install-deps: install-build-deps
 	@deploy/install-deps.sh kafka
 	@deploy/install-deps.sh python "$(VENV)"
 
+# The real servers that tests start themselves.
+.PHONY: install-servers
+install-servers:
+	@deploy/dev/s3.sh install
+
 # --- build, run, demo ---------------------------------------------------------------------------
 
 .PHONY: build run demo
@@ -67,11 +72,11 @@ demo: build
 test: install-deps lint test-rust test-peers
 	@echo "make test: everything passed"
 
-test-rust: install-build-deps
+test-rust: install-build-deps install-servers
 	@deploy/install-deps.sh kafka
 	cargo test --release --locked --workspace
 
-test-peers: install-deps build
+test-peers: install-deps install-servers build
 	$(PYTHON) -m pytest -c tests/pytest.ini tests/peers $(PYTEST_ARGS)
 
 torture: install-deps build

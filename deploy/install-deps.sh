@@ -4,6 +4,7 @@
 #   install-deps.sh build          compilers and libraries that the build needs; checks the Rust toolchain
 #   install-deps.sh peers          the DICOM peers that the tests talk to
 #   install-deps.sh kafka          what runs the Kafka broker of development and tests
+#   install-deps.sh go             what builds the S3 server of development and tests
 #   install-deps.sh python VENV    a virtual environment with the pinned test packages
 #
 # Nothing is touched when nothing is missing, so every make target may call it.
@@ -16,6 +17,8 @@ build_packages=(ca-certificates g++ make clang libclang-dev cmake pkg-config lib
 peer_packages=(dcmtk orthanc dicom3tools python3 python3-venv)
 # The broker itself comes from Maven Central (deploy/dev/kafka.sh).
 kafka_packages=(default-jre-headless maven)
+
+go_packages=(golang-go)
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -65,6 +68,16 @@ check_rust() {
   fi
 }
 
+# Any Go since 1.21 fetches by itself the one that a program asks for.
+has_go() { [[ "$(go env GOVERSION 2>/dev/null)" =~ ^go1\.(2[1-9]|[3-9][0-9]) ]]; }
+
+install_go() {
+  PATH="$PATH:/usr/local/go/bin"
+  has_go && return 0
+  install_packages "${go_packages[@]}"
+  has_go || fail "no Go 1.21 or newer: install one from https://go.dev/dl, then run make again"
+}
+
 make_venv() {
   local venv="$1" pins=tests/requirements.txt
   if [[ -x "$venv/bin/python" ]] && cmp -s "$pins" "$venv/requirements.installed"; then
@@ -81,6 +94,7 @@ case "${1:-}" in
   build) install_packages "${build_packages[@]}"; check_rust ;;
   peers) install_packages "${peer_packages[@]}" ;;
   kafka) install_kafka_runtime ;;
+  go) install_go ;;
   python) make_venv "${2:?the directory of the virtual environment}" ;;
-  *) fail "usage: install-deps.sh build | peers | kafka | python VENV" ;;
+  *) fail "usage: install-deps.sh build | peers | kafka | go | python VENV" ;;
 esac

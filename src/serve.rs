@@ -43,6 +43,9 @@ pub struct Serve {
     /// 事件日志所在，覆盖配置 (overrides log.place)：embedded 或 kafka://主机:端口/主题
     #[arg(long, value_name = "位置")]
     log: Option<String>,
+    /// 封存影像包的去处，覆盖配置 (overrides objects.location)：s3://桶/前缀?endpoint=http://主机:端口
+    #[arg(long, value_name = "位置")]
+    objects: Option<String>,
 }
 
 pub async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
@@ -53,6 +56,7 @@ pub async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     config.http.listen = arguments.http.unwrap_or(config.http.listen);
     config.dicom.listen = arguments.dicom.unwrap_or(config.dicom.listen);
     config.log.place = arguments.log.unwrap_or(config.log.place);
+    config.objects.location = arguments.objects.or(config.objects.location);
     let archive = tokio::select! {
         opened = open(&config, &arguments.data) => opened?,
         () = signal.cancelled() => return Ok(ExitCode::SUCCESS),

@@ -18,6 +18,14 @@ pub fn ready(api: &Api) -> Response<Body> {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
+    let objects = api.archive.packs().objects_health().map(|objects| {
+        serde_json::json!({
+            "backlogPacks": objects.backlog_packs,
+            "backlogBytes": objects.backlog_bytes,
+            "localBytes": objects.local_bytes,
+            "problem": objects.problem,
+        })
+    });
     let body = serde_json::json!({
         "ready": health.is_ready(),
         "end": health.end.0,
@@ -27,6 +35,8 @@ pub fn ready(api: &Api) -> Response<Body> {
         "logAway": health.log_away,
         "packsLatched": health.packs_latched,
         "full": health.full,
+        // Away or behind is no reason to send work elsewhere: what comes is kept here meanwhile.
+        "objects": objects,
     });
     json_response(http, body.to_string().into_bytes())
 }

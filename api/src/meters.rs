@@ -95,4 +95,11 @@ fn measure(archive: &Archive) {
         }
         Err(error) => tracing::warn!(%error, "packs cannot be counted"),
     }
+    if let Some(objects) = packs.objects_health() {
+        let away = objects.problem.is_some();
+        metrics::gauge!("yingku_objects_problem").set(if away { 1.0 } else { 0.0 });
+        metrics::gauge!("yingku_upload_backlog_packs").set(objects.backlog_packs as f64);
+        metrics::gauge!("yingku_upload_backlog_bytes").set(objects.backlog_bytes as f64);
+        metrics::gauge!("yingku_pack_local_bytes").set(objects.local_bytes as f64);
+    }
 }

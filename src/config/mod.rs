@@ -4,6 +4,7 @@
 //! replay must agree on them.
 
 mod log;
+mod objects;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use yingku_storage::log::EmbeddedLogOptions;
 use yingku_storage::packs::PackOptions;
 
 pub use log::Log;
+pub use objects::Objects;
 
 /// The smallest pack: smaller ones would be files of single instances.
 const SMALLEST_PACK_BYTES: u64 = 1 << 20;
@@ -32,6 +34,7 @@ pub struct Config {
     pub dicom: Dicom,
     pub storage: Storage,
     pub log: Log,
+    pub objects: Objects,
     pub keys: Keys,
     pub registry: Bootstrap,
 }
@@ -172,6 +175,7 @@ impl Config {
             config.dicom.max_associations > 0,
             "dicom.max_associations: 至少 1 (at least 1)"
         );
+        config.objects.check()?;
         Ok(config)
     }
 
@@ -192,6 +196,7 @@ impl Config {
             packs: PackOptions {
                 reserve_bytes: reserve,
                 seal_bytes: self.storage.pack_bytes,
+                objects: self.objects.options(data)?,
                 ..PackOptions::default()
             },
         })
@@ -264,6 +269,15 @@ mod tests {
             "login",
             "username",
             "password_file",
+            "location",
+            "region",
+            "path_style",
+            "checksums",
+            "credentials_file",
+            "connect_timeout_s",
+            "request_timeout_s",
+            "upload_timeout_s",
+            "cache_bytes",
             "cluster_key_file",
             "generate",
             "bootstrap",

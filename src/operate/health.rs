@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use yingku_core::ids::{PackId, Position};
 use yingku_storage::archive::Archive;
-use yingku_storage::packs::VerifyReport;
+use yingku_storage::packs::{ObjectsHealth, VerifyReport};
 
 use crate::control::Output;
 
@@ -20,7 +20,7 @@ pub async fn status(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
         Some(problem) => format!("{name}: {problem}"),
         None => format!("{name}: 正常 (ok)"),
     };
-    let lines = [
+    let mut lines = vec![
         format!(
             "日志 (log): {} 条 (records); 视图至 (views at): {}",
             health.end, health.projected
@@ -46,10 +46,29 @@ pub async fn status(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
             registry.rules
         ),
     ];
+    lines.extend(
+        archive
+            .packs()
+            .objects_health()
+            .map(objects_lines)
+            .into_iter()
+            .flatten(),
+    );
     for line in lines {
         output.line(line).await?;
     }
     Ok(health.is_ready() && health.full.is_none())
+}
+
+fn objects_lines(objects: ObjectsHealth) -> [String; 2] {
+    let state = objects.problem.unwrap_or_else(|| "正常 (ok)".to_owned());
+    [
+        format!("对象存储 (objects): {}: {state}", objects.location),
+        format!(
+            "待上传 (upload backlog): {} 包 (packs), {} 字节 (bytes); 本地 (local): {} 字节 (bytes)",
+            objects.backlog_packs, objects.backlog_bytes, objects.local_bytes
+        ),
+    ]
 }
 
 pub async fn rebuild(archive: &Archive, output: &Output) -> anyhow::Result<bool> {

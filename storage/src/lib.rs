@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod keys;
 pub mod log;
+pub mod objects;
 pub mod packs;
 mod projector;
 pub mod space;

@@ -56,6 +56,9 @@ class Archive:
     log: str = ""
     # Another archive's key, for a second node of it.
     cluster_key: bytes = b""
+    # Further arguments of `serve`, and what is set in its environment.
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
     http: str = ""
     dicom: tuple[str, int] = ("", 0)
@@ -98,7 +101,9 @@ class Archive:
                     "--http", "127.0.0.1:0",
                     "--dicom", "127.0.0.1:0",
                     *(("--log", self.log) if self.log else ()),
+                    *self.arguments,
                 ],
+                env={**os.environ, **self.environment},
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
@@ -158,7 +163,8 @@ class Archive:
     def command(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess:
         """Runs another command of the binary, e.g. `verify`."""
         done = subprocess.run(
-            [binary(), *arguments], capture_output=True, text=True, timeout=120, cwd=self.home
+            [binary(), *arguments], capture_output=True, text=True, timeout=120, cwd=self.home,
+            env={**os.environ, **self.environment},
         )
         if check and done.returncode != 0:
             raise AssertionError(f"yingku {arguments} ended {done.returncode}:\n{done.stdout}\n{done.stderr}")

@@ -32,12 +32,15 @@ pub enum IdentityError {
     Log(#[from] LogError),
 }
 
+/// The archive that a log makes: the same on all nodes that follow it. `None`: it has not begun.
+pub fn of(log: &dyn EventLog) -> Result<Option<Uuid>, LogError> {
+    let first = log.get(Position(0))?;
+    Ok(first.and_then(|first| Envelope::id_of(&first.bytes).map(Uuid::from_bytes)))
+}
+
 /// Compares the packs' directory with the log; one that belongs to none yet is this log's from now on.
 pub fn check(dir: &Path, log: &dyn EventLog) -> Result<(), IdentityError> {
-    let Some(first) = log.get(Position(0))? else {
-        return Ok(());
-    };
-    let Some(ours) = Envelope::id_of(&first.bytes).map(Uuid::from_bytes) else {
+    let Some(ours) = of(log)? else {
         return Ok(());
     };
     let failed = |source| IdentityError::Io {

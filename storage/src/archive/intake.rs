@@ -341,6 +341,8 @@ impl Archive {
         match checked.unwrap_or(Err(PackError::Closed)) {
             // Whether another node can read it, that node knows.
             Err(PackError::Missing { .. }) if pack.node() != self.inner.node => Ok(()),
+            // It was whole when it was uploaded, and comes back with the object store.
+            Err(PackError::Remote { .. }) => Ok(()),
             checked => checked,
         }
     }

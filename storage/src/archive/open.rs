@@ -167,7 +167,15 @@ impl Archive {
         archive.activate_rules().await?;
         // The log of a new archive has begun only now.
         identity::check(&archive.inner.dir.join("packs"), &*archive.inner.log)?;
+        archive.use_objects().await?;
         Ok(archive)
+    }
+
+    async fn use_objects(&self) -> Result<(), OpenError> {
+        let identity = identity::of(&*self.inner.log).map_err(SubmitError::from)?;
+        let identity = identity.ok_or_else(|| OpenError::Stopped("the log is empty".to_owned()))?;
+        let packs = &self.inner.packs;
+        Ok(packs.use_objects(identity, &self.inner.dir).await?)
     }
 
     async fn make_views_anew(&self) -> Result<(), OpenError> {

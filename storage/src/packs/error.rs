@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use yingku_core::ids::PackId;
 
+use crate::objects::{ClaimError, ObjectsError};
 use crate::space::Shortage;
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -36,6 +37,11 @@ pub enum PackError {
     Read {
         pack: PackId,
         source: Arc<io::Error>,
+    },
+    #[error("pack {pack} is in the object store, which does not give it: {source}")]
+    Remote {
+        pack: PackId,
+        source: Arc<ObjectsError>,
     },
     #[error("a new pack could not be created")]
     Create { source: Arc<io::Error> },
@@ -69,4 +75,10 @@ pub enum PackOpenError {
     Io { dir: PathBuf, source: io::Error },
     #[error("reading the unsealed packs in {} failed", dir.display())]
     Recovery { dir: PathBuf, source: PackError },
+    #[error(transparent)]
+    Objects(#[from] ClaimError),
+    #[error(
+        "this archive keeps its packs in {location}, and the settings name no object store: set objects.location"
+    )]
+    ObjectsNotConfigured { location: String },
 }

@@ -4,6 +4,8 @@
 //! It is retired at a size or after an idle time, and sealed once the event log has all of its records
 //! ([`Packs::logged`]): so after a crash the unsealed packs hold everything that the log may lack.
 //!
+//! With an object store ([`Packs::use_objects`], [`remote`]) sealed packs are uploaded, and their files here are copies.
+//!
 //! - [`Packs::append`] stores ordinary instances: one committer, one sync for all that wait.
 //! - [`Packs::lease`] streams one that is too large to be held, [`Packs::try_lease`] one that need not be.
 //! - [`Packs::read`], [`Packs::reader`], [`Packs::records`] give back only what was written, or an error.
@@ -15,6 +17,7 @@ pub mod format;
 mod lease;
 mod record;
 mod recover;
+mod remote;
 mod scan;
 mod sealer;
 mod shared;
@@ -35,11 +38,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{Semaphore, oneshot, watch};
+use uuid::Uuid;
 use yingku_core::ids::PackId;
 
 use self::committer::{Committer, Waiting};
 use self::lease::Pool;
+use self::remote::{Journal, RemoteThread};
 use self::shared::{SEALED, Shared, UNSEALED};
+use crate::objects::ObjectsOptions;
 use crate::space::{FileSystem, FreeSpace, Shortage};
 
 pub use self::disk::{Disk, LocalDisk};
@@ -47,6 +53,7 @@ pub use self::error::{PackError, PackOpenError};
 pub use self::lease::{LeasedWriter, MAX_LEASES};
 pub use self::record::{CHUNK_BYTES, MAX_READ_BYTES, RecordInfo, RecordReader, StoredRecord};
 pub use self::recover::{CutRecord, DamagedRange, Recovered, RecoveredPack};
+pub use self::remote::ObjectsHealth;
 pub use self::verify::{VerifyProgress, VerifyReport};
 
 /// Instances that may wait for the committer. Their bytes are bounded by those who hold them.
@@ -64,6 +71,8 @@ pub struct PackOptions {
     /// Instances are refused when less than this would stay free. More than the log's reserve, so that the log, which
     /// lies on the same disk as a rule, still takes the facts of what was stored.
     pub reserve_bytes: u64,
+    /// Where sealed packs go; `None`: they stay here.
+    pub objects: Option<ObjectsOptions>,
     pub free_space: Arc<dyn FreeSpace>,
     pub disk: Arc<dyn Disk>,
 }
@@ -75,6 +84,7 @@ impl Default for PackOptions {
             seal_bytes: 256 * 1024 * 1024,
             seal_idle: Duration::from_secs(600),
             reserve_bytes: 2 * 1024 * 1024 * 1024,
+            objects: None,
             free_space: Arc::new(FileSystem),
             disk: Arc::new(LocalDisk),
         }
@@ -146,6 +156,7 @@ struct Inner {
     places: Arc<Semaphore>,
     committer: Mutex<Option<JoinHandle<()>>>,
     sealer: Mutex<Option<JoinHandle<()>>>,
+    objects: Mutex<Option<RemoteThread>>,
 }
 
 impl Packs {
@@ -165,7 +176,8 @@ impl Packs {
                 dir: dir.to_owned(),
             }
         })?;
-        let next_number = next_number(dir, &options).map_err(io)?;
+        let journal = Journal::open(dir).map_err(io)?;
+        let next_number = next_number(dir, &options, &journal).map_err(io)?;
         let (sealer_queue, to_seal) = mpsc::channel();
         let shared = Arc::new(Shared::new(
             dir,
@@ -173,6 +185,7 @@ impl Packs {
             options,
             next_number,
             sealer_queue,
+            journal,
         ));
         let recovered = recover::recover(&shared).map_err(|source| PackOpenError::Recovery {
             dir: dir.to_owned(),
@@ -183,6 +196,30 @@ impl Packs {
             inner: Arc::new(inner),
         };
         Ok((packs, recovered))
+    }
+
+    /// Uses the object store of the options from now on, if they name one. `archive` tells whose packs these are, `dir` is
+    /// the archive's directory, which remembers the place.
+    pub async fn use_objects(&self, archive: Uuid, dir: &Path) -> Result<(), PackOpenError> {
+        let shared = &self.inner.shared;
+        if let Some(options) = &shared.options.objects {
+            let thread = remote::start(shared, options, archive, dir).await?;
+            *self.inner.objects.lock() = Some(thread);
+        } else if let Some(location) = crate::objects::remembered(dir)? {
+            let location = location.to_string();
+            return Err(PackOpenError::ObjectsNotConfigured { location });
+        }
+        Ok(())
+    }
+
+    /// Where the object store stands; `None` without one.
+    pub fn objects_health(&self) -> Option<ObjectsHealth> {
+        self.watch_objects().map(|health| health.borrow().clone())
+    }
+
+    /// The same, as it changes.
+    pub fn watch_objects(&self) -> Option<watch::Receiver<ObjectsHealth>> {
+        self.inner.shared.remote.get().map(|remote| remote.watch())
     }
 
     /// Stores an instance; durable when this resolves to `Ok`. Dropped meanwhile, it may or may not be stored.
@@ -237,9 +274,10 @@ impl Packs {
         self.inner.shared.continue_after(pack);
     }
 
-    /// Whether the pack lies here.
+    /// Whether the pack lies here, or was uploaded.
     pub fn has(&self, pack: PackId) -> bool {
-        self.inner.shared.pack(pack).is_ok()
+        let shared = &self.inner.shared;
+        shared.journal.size(pack).is_some() || shared.pack(pack).is_ok()
     }
 
     /// Reads and checks one record of at most [`MAX_READ_BYTES`] of data. Blocks on the disk.
@@ -270,7 +308,7 @@ impl Packs {
         Ok(info)
     }
 
-    /// All packs that lie here, in the order of their ids.
+    /// All packs of this node, here or in the object store, in the order of their ids.
     pub fn list(&self) -> io::Result<Vec<PackInfo>> {
         let shared = &self.inner.shared;
         let mut packs = Vec::new();
@@ -288,7 +326,18 @@ impl Packs {
                 }
             }
         }
-        packs.sort_unstable_by_key(|info| info.pack);
+        packs.extend(
+            shared
+                .journal
+                .packs()
+                .into_iter()
+                .map(|(pack, bytes)| PackInfo {
+                    pack,
+                    sealed: true,
+                    bytes,
+                }),
+        );
+        packs.sort_by_key(|info| info.pack);
         packs.dedup_by_key(|info| info.pack);
         Ok(packs)
     }
@@ -348,6 +397,7 @@ impl Inner {
             places: Arc::new(Semaphore::new(MAX_WAITING)),
             committer: Mutex::new(Some(committer)),
             sealer: Mutex::new(Some(sealer)),
+            objects: Mutex::new(None),
         })
     }
 
@@ -357,6 +407,9 @@ impl Inner {
         self.pool.close(&self.shared);
         self.shared.sealer.lock().take();
         join(&self.sealer, "pack sealer");
+        if let Some(objects) = self.objects.lock().take() {
+            objects.stop();
+        }
     }
 }
 
@@ -385,15 +438,13 @@ fn check_facts(facts: &Bytes) -> Result<(), PackError> {
     Ok(())
 }
 
-/// One more than this node's highest pack.
-fn next_number(dir: &Path, options: &PackOptions) -> io::Result<u64> {
-    let mut next = 0;
+/// One more than this node's highest pack, here or in the object store.
+fn next_number(dir: &Path, options: &PackOptions, journal: &Journal) -> io::Result<u64> {
+    let mut ids: Vec<PackId> = journal.packs().into_iter().map(|(pack, _)| pack).collect();
     for extension in [UNSEALED, SEALED] {
-        for id in shared::ids_in(dir, extension)? {
-            if id.node() == options.node {
-                next = next.max(id.number() + 1);
-            }
-        }
+        ids.extend(shared::ids_in(dir, extension)?);
     }
-    Ok(next)
+    let own = ids.into_iter().filter(|id| id.node() == options.node);
+    let next = own.map(|id| id.number() + 1).max();
+    Ok(next.unwrap_or_default())
 }

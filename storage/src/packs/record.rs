@@ -11,6 +11,7 @@ use yingku_core::ids::PackId;
 
 use super::error::PackError;
 use super::format::{IndexEntry, RECORD_HEADER_BYTES, RecordHeader, TRAILER_BYTES, Trailer};
+use super::remote::RemoteBlocks;
 
 /// Data that is read at once at most; a larger instance is streamed.
 pub const MAX_READ_BYTES: u64 = 64 * 1024 * 1024;
@@ -21,7 +22,9 @@ pub const CHUNK_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct PackFile {
     pub id: PackId,
+    /// Of a pack in the object store: the blocks that came, and holes.
     pub file: File,
+    remote: Option<RemoteBlocks>,
 }
 
 /// A record, read and checked.
@@ -64,6 +67,22 @@ impl std::fmt::Debug for RecordInfo {
 }
 
 impl PackFile {
+    pub fn local(id: PackId, file: File) -> Self {
+        Self {
+            id,
+            file,
+            remote: None,
+        }
+    }
+
+    pub fn remote(id: PackId, file: File, blocks: RemoteBlocks) -> Self {
+        Self {
+            id,
+            file,
+            remote: Some(blocks),
+        }
+    }
+
     /// The header of the record at `offset`.
     fn header(&self, offset: u64) -> Result<([u8; RECORD_HEADER_BYTES], RecordHeader), PackError> {
         let mut bytes = [0; RECORD_HEADER_BYTES];
@@ -88,6 +107,14 @@ impl PackFile {
 
     /// Reads and checks the record at `offset`.
     pub fn read(&self, offset: u64) -> Result<StoredRecord, PackError> {
+        self.read_once(offset).inspect_err(|error| {
+            if matches!(error, PackError::Damaged { .. }) {
+                self.distrust();
+            }
+        })
+    }
+
+    fn read_once(&self, offset: u64) -> Result<StoredRecord, PackError> {
         let (header_bytes, header) = self.header(offset)?;
         if header.data_len > MAX_READ_BYTES {
             return Err(PackError::TooLarge {
@@ -147,6 +174,13 @@ impl PackFile {
     }
 
     pub fn fill(&self, buffer: &mut [u8], offset: u64) -> Result<(), PackError> {
+        if let Some(bytes) = self.provide(offset, buffer.len())? {
+            if bytes.len() != buffer.len() {
+                return Err(self.damaged(offset, "the file ends there"));
+            }
+            buffer.copy_from_slice(&bytes);
+            return Ok(());
+        }
         self.file.read_exact_at(buffer, offset).map_err(|e| {
             if e.kind() == io::ErrorKind::UnexpectedEof {
                 self.damaged(offset, "the file ends there")
@@ -158,6 +192,12 @@ impl PackFile {
 
     /// `length` bytes from `offset`, into memory that is not zeroed before.
     fn read_vec(&self, offset: u64, length: usize) -> Result<Vec<u8>, PackError> {
+        if let Some(bytes) = self.provide(offset, length)? {
+            return match bytes.len() == length {
+                true => Ok(bytes.into()),
+                false => Err(self.damaged(offset, "the file ends there")),
+            };
+        }
         let mut bytes: Vec<u8> = Vec::new();
         bytes
             .try_reserve_exact(length)
@@ -173,6 +213,23 @@ impl PackFile {
         // The allocator may have given more room than asked for.
         bytes.truncate(length);
         Ok(bytes)
+    }
+
+    /// Brings what is to be read into the file, if it comes from elsewhere. `Some`: it had no room there, these are its
+    /// bytes, as many as there are.
+    fn provide(&self, offset: u64, length: usize) -> Result<Option<Bytes>, PackError> {
+        let Some(remote) = &self.remote else {
+            return Ok(None);
+        };
+        let end = offset.saturating_add(length as u64);
+        remote.provide(self.id, &self.file, offset..end)
+    }
+
+    /// What went wrong on the way here does not stay: the next reader asks again.
+    fn distrust(&self) {
+        if let Some(remote) = &self.remote {
+            remote.distrust();
+        }
     }
 
     pub fn damaged(&self, offset: u64, reason: &'static str) -> PackError {
@@ -233,6 +290,7 @@ impl RecordReader {
 
     fn check_crc(&self) -> Result<(), PackError> {
         if self.crc != self.trailer.data_crc {
+            self.pack.distrust();
             let reason = "the checksum of its data is wrong";
             return Err(self.pack.damaged(self.info.offset, reason));
         }

@@ -75,7 +75,7 @@ pub fn recover(shared: &Shared) -> Result<Recovered, PackError> {
             .write(true)
             .open(&path)
             .map_err(failed(id))?;
-        let pack = Arc::new(PackFile { id, file });
+        let pack = Arc::new(PackFile::local(id, file));
         if pack.len()? <= HEADER_BYTES as u64 {
             // A crash while it was made: no record was ever in it.
             fs::remove_file(&path).map_err(failed(id))?;

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, OnceLock, mpsc};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -17,6 +16,7 @@ use super::disk::is_full;
 use super::error::PackError;
 use super::format::{HEADER_BYTES, IndexEntry};
 use super::record::PackFile;
+use super::remote::{Journal, Remote};
 use crate::space::{Reserve, Shortage};
 
 /// Sealed packs that are kept open for reading; opening one costs some microseconds, a descriptor is scarce.
@@ -36,6 +36,10 @@ pub struct Shared {
     pub sealer: Mutex<Option<mpsc::Sender<PackId>>>,
     /// Packs sealed since start.
     pub sealed: watch::Sender<u64>,
+    /// Which packs are in the object store.
+    pub journal: Journal,
+    /// The object store, once it is in use.
+    pub remote: OnceLock<Arc<Remote>>,
     state: Mutex<State>,
     sealed_files: Mutex<SealedFiles>,
 }
@@ -87,6 +91,7 @@ impl Shared {
         options: PackOptions,
         next_number: u64,
         sealer: mpsc::Sender<PackId>,
+        journal: Journal,
     ) -> Self {
         Self {
             dir: dir.to_owned(),
@@ -97,6 +102,8 @@ impl Shared {
             ledger: Mutex::default(),
             sealer: Mutex::new(Some(sealer)),
             sealed: watch::Sender::new(0),
+            journal,
+            remote: OnceLock::new(),
             state: Mutex::default(),
             sealed_files: Mutex::default(),
         }
@@ -111,6 +118,7 @@ impl Shared {
         PackId::new(self.options.node, number)
     }
 
+    /// New packs get higher numbers than this one.
     pub fn continue_after(&self, pack: PackId) {
         self.next_number
             .fetch_max(pack.number() + 1, Ordering::Relaxed);
@@ -121,6 +129,10 @@ impl Shared {
         self.refuse_if_latched()?;
         let admitted = self.reserve.admit(bytes);
         self.state.lock().full = admitted.err();
+        if let (Err(_), Some(remote)) = (&admitted, self.remote.get()) {
+            // It may have copies here that can go.
+            remote.wake();
+        }
         admitted.map_err(PackError::Full)
     }
 
@@ -207,11 +219,23 @@ impl Shared {
         }
     }
 
-    /// The file of a pack, sealed or not.
+    /// The file of a pack, sealed or not, here or in the object store.
     pub fn pack(&self, id: PackId) -> Result<Arc<PackFile>, PackError> {
         if let Some(unsealed) = self.ledger.lock().get(&id) {
             return Ok(Arc::clone(&unsealed.pack));
         }
+        let remote = self.remote.get();
+        match (self.sealed_pack(id), remote) {
+            (Err(PackError::Missing { .. }), Some(remote)) => remote.pack(self, id),
+            (Ok(pack), Some(remote)) => {
+                remote.used(id);
+                Ok(pack)
+            }
+            (found, None) | (found @ Err(_), _) => found,
+        }
+    }
+
+    fn sealed_pack(&self, id: PackId) -> Result<Arc<PackFile>, PackError> {
         let mut sealed = self.sealed_files.lock();
         sealed.uses += 1;
         let now = sealed.uses;
@@ -229,9 +253,14 @@ impl Shared {
                 sealed.files.remove(&oldest);
             }
         }
-        let pack = Arc::new(PackFile { id, file });
+        let pack = Arc::new(PackFile::local(id, file));
         sealed.files.insert(id, (Arc::clone(&pack), now));
         Ok(pack)
+    }
+
+    /// Lets go of a sealed file that was removed, so that its space returns.
+    pub fn close_sealed(&self, id: PackId) {
+        self.sealed_files.lock().files.remove(&id);
     }
 
     /// Ids of all pack files with this extension, in order.
@@ -254,7 +283,7 @@ pub fn ids_in(dir: &Path, extension: &str) -> io::Result<Vec<PackId>> {
 }
 
 /// `0001-00000000002a`, as [`PackId`] prints itself.
-fn id_of(stem: &str) -> Option<PackId> {
+pub fn id_of(stem: &str) -> Option<PackId> {
     let (node, number) = stem.split_once('-')?;
     let id = PackId::new(
         u16::from_str_radix(node, 16).ok()?,

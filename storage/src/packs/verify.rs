@@ -54,6 +54,7 @@ pub fn verify(
     // A pack sealed meanwhile is in the first list or found by its id; one made meanwhile was just checked by its writer.
     let mut ids = list(UNSEALED)?;
     ids.extend(list(SEALED)?);
+    ids.extend(shared.journal.packs().into_iter().map(|(pack, _)| pack));
     ids.sort_unstable();
     ids.dedup();
     let mut report = VerifyReport::default();

@@ -38,7 +38,7 @@ impl OpenPack {
             .map_err(|e| PackError::Create {
                 source: Arc::new(e),
             })?;
-        let pack = Arc::new(PackFile { id, file });
+        let pack = Arc::new(PackFile::local(id, file));
         let disk = &shared.options.disk;
         let header = Header {
             pack: id,

@@ -4,6 +4,7 @@
 mod damage;
 mod faults;
 mod leases;
+mod objects;
 mod storing;
 
 use std::fs::{self, File};

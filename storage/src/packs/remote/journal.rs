@@ -1,0 +1,201 @@
+//! Which packs of this node are in the object store: `uploaded.journal` beside the packs, a line for each, only appended.
+//!
+//! ```text
+//! 0001-00000000002a 268435712 5f3c0a91
+//! ```
+//!
+//! Pack, bytes of the object, CRC-32C of both as they stand there. A line that a crash cut is cut off; a pack without a
+//! line is uploaded again, which changes nothing.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use yingku_core::ids::PackId;
+
+use crate::packs::shared::id_of;
+
+const NAME: &str = "uploaded.journal";
+
+pub struct Journal {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    packs: BTreeMap<PackId, u64>,
+    /// Absent until the object store was used for the first time.
+    file: Option<File>,
+}
+
+impl Journal {
+    /// Reads what is there.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let path = dir.join(NAME);
+        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        let state = match opened {
+            Ok(file) => State::read(file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => State::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            path,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Whether the object store was used before.
+    pub fn existed(&self) -> bool {
+        self.state.lock().file.is_some()
+    }
+
+    /// Makes the file, with packs that were found in the object store; the highest of them.
+    pub fn begin(&self, found: impl Iterator<Item = (PackId, u64)>) -> io::Result<Option<PackId>> {
+        let packs: BTreeMap<PackId, u64> = found.collect();
+        let text: String = packs
+            .iter()
+            .map(|(pack, size)| line(*pack, *size))
+            .collect();
+        let staged = self.path.with_extension("new");
+        let mut file = File::create(&staged)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&staged, &self.path)?;
+        if let Some(dir) = self.path.parent() {
+            File::open(dir)?.sync_all()?;
+        }
+        let highest = packs.last_key_value().map(|(pack, _)| *pack);
+        *self.state.lock() = State {
+            packs,
+            file: Some(file),
+        };
+        Ok(highest)
+    }
+
+    /// Enters an uploaded pack. Durable on return.
+    pub fn enter(&self, pack: PackId, size: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let file = state.file.as_mut();
+        let file = file.ok_or_else(|| io::Error::other("the journal was not begun"))?;
+        file.write_all(line(pack, size).as_bytes())?;
+        file.sync_data()?;
+        state.packs.insert(pack, size);
+        Ok(())
+    }
+
+    /// The object is gone, or another. Until a restart, which finds out again.
+    pub fn withdraw(&self, pack: PackId) {
+        self.state.lock().packs.remove(&pack);
+    }
+
+    /// Bytes of the object; `None` if it is not there.
+    pub fn size(&self, pack: PackId) -> Option<u64> {
+        self.state.lock().packs.get(&pack).copied()
+    }
+
+    pub fn count(&self) -> u64 {
+        self.state.lock().packs.len() as u64
+    }
+
+    pub fn packs(&self) -> Vec<(PackId, u64)> {
+        let state = self.state.lock();
+        state
+            .packs
+            .iter()
+            .map(|(pack, size)| (*pack, *size))
+            .collect()
+    }
+}
+
+impl State {
+    fn read(mut file: File) -> io::Result<Self> {
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let mut packs = BTreeMap::new();
+        let mut whole = 0;
+        for line in text.split_inclusive('\n') {
+            match parsed(line) {
+                Some((pack, size)) => {
+                    packs.insert(pack, size);
+                }
+                None if line.ends_with('\n') => {
+                    tracing::warn!(
+                        "a line of the journal of uploads is damaged; its pack is uploaded again if it is here"
+                    );
+                }
+                None => break,
+            }
+            whole += line.len() as u64;
+        }
+        file.set_len(whole)?;
+        file.seek(SeekFrom::Start(whole))?;
+        Ok(Self {
+            packs,
+            file: Some(file),
+        })
+    }
+}
+
+fn line(pack: PackId, size: u64) -> String {
+    let content = format!("{pack} {size}");
+    let crc = crc32c::crc32c(content.as_bytes());
+    format!("{content} {crc:08x}\n")
+}
+
+fn parsed(text: &str) -> Option<(PackId, u64)> {
+    let mut fields = text.strip_suffix('\n')?.split(' ');
+    let (pack, size) = (id_of(fields.next()?)?, fields.next()?.parse().ok()?);
+    (line(pack, size) == text).then_some((pack, size))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn begun(dir: &Path) -> Journal {
+        let journal = Journal::open(dir).unwrap();
+        journal.begin(std::iter::empty()).unwrap();
+        journal
+    }
+
+    #[test]
+    fn what_was_entered_is_there_after_a_restart_and_a_cut_line_is_not() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let journal = begun(dir.path());
+        for number in 1..=3 {
+            journal
+                .enter(PackId::new(7, number), 1000 + number)
+                .unwrap();
+        }
+        let path = dir.path().join(NAME);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let third = whole.lines().nth(2).unwrap().len() + 1;
+        for cut in 1..=third {
+            std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            let journal = Journal::open(dir.path()).unwrap();
+            assert_eq!(journal.packs().len(), 2, "cut by {cut}");
+            journal.enter(PackId::new(7, 9), 5).unwrap();
+            assert_eq!(Journal::open(dir.path()).unwrap().packs().len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_damaged_line_counts_as_not_uploaded() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let journal = begun(dir.path());
+        journal.enter(PackId::new(7, 1), 1000).unwrap();
+        journal.enter(PackId::new(7, 2), 2000).unwrap();
+        let path = dir.path().join(NAME);
+        let changed = std::fs::read_to_string(&path)
+            .unwrap()
+            .replace(" 1000 ", " 1001 ");
+        std::fs::write(&path, changed).unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(journal.size(PackId::new(7, 1)), None);
+        assert_eq!(journal.size(PackId::new(7, 2)), Some(2000));
+    }
+}

@@ -1,0 +1,271 @@
+//! Sealed packs in the object store.
+//!
+//! - **Up** ([`uploader`], [`upload`]): the node that wrote a pack uploads it, in parts of 32 MiB with checksums; then it
+//!   reads the index back and compares. Only then the pack is in the [`journal`], which is durable. A crash amid an upload
+//!   is taken up where the server has got to; uploads that nobody remembers are aborted.
+//! - **Evicted** ([`cache`]): a local file of the journal is a copy. When local bytes exceed their budget, or space runs
+//!   short, those go that were not read for longest; a file that is not in the journal never goes.
+//! - **Read** ([`blocks`]): a pack that is not here is read in blocks of 8 MiB, kept in a sparse file beside the packs.
+//!   What comes is checked as if it came from the disk: a record with a wrong checksum is never given on.
+//!
+//! All requests run on threads of their own, so that whoever waits for them may be in any thread. While the store is away,
+//! storing goes on as long as there is local space, and reads of evicted packs fail within their time limit.
+
+mod blocks;
+mod cache;
+mod fetch;
+mod journal;
+mod upload;
+mod uploader;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot, watch};
+use uuid::Uuid;
+use yingku_core::ids::PackId;
+
+use super::error::{PackError, PackOpenError};
+use super::record::PackFile;
+use super::shared::{SEALED, Shared, id_of};
+use crate::objects::{self, Bucket, ClaimError, Location, ObjectsOptions};
+
+pub use self::blocks::RemoteBlocks;
+pub use self::journal::Journal;
+
+use self::cache::Cache;
+use self::fetch::Fetcher;
+use self::uploader::Uploader;
+
+/// Threads of the requests: hashing and encrypting one part, and something for readers meanwhile.
+const THREADS: usize = 2;
+
+/// What an operator wants to know of the object store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectsHealth {
+    pub location: String,
+    pub uploaded_packs: u64,
+    /// Sealed packs that are not uploaded yet, and their bytes.
+    pub backlog_packs: u64,
+    pub backlog_bytes: u64,
+    /// Bytes of sealed packs, and of blocks of others, that lie here.
+    pub local_bytes: u64,
+    /// Why the last upload did not succeed; `None` after one that did.
+    pub problem: Option<String>,
+}
+
+/// What uploader and readers share.
+pub struct Remote {
+    bucket: Arc<Bucket>,
+    fetcher: Arc<Fetcher>,
+    cache: Cache,
+    health: watch::Sender<ObjectsHealth>,
+    /// Something is to be uploaded or evicted.
+    wake: Notify,
+}
+
+/// The object store in use; ends with [`RemoteThread::stop`].
+pub struct RemoteThread {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Remote {
+    /// The file of a pack that is not here.
+    pub fn pack(&self, shared: &Shared, id: PackId) -> Result<Arc<PackFile>, PackError> {
+        if let Some(pack) = self.cache.get(id) {
+            return Ok(pack);
+        }
+        let size = match shared.journal.size(id) {
+            Some(size) => size,
+            // Another node's.
+            None => self
+                .fetcher
+                .size(id)?
+                .ok_or(PackError::Missing { pack: id })?,
+        };
+        self.cache.open(shared, &self.fetcher, id, size)
+    }
+
+    /// A local file was read.
+    pub fn used(&self, pack: PackId) {
+        self.cache.used(pack);
+    }
+
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub fn watch(&self) -> watch::Receiver<ObjectsHealth> {
+        self.health.subscribe()
+    }
+}
+
+impl RemoteThread {
+    /// Ends all requests, wherever they are. Blocks.
+    pub fn stop(self) {
+        let _ = self.stop.send(());
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of the object store had panicked");
+        }
+    }
+}
+
+/// Starts to use the object store for the packs of `shared`; `dir` is the archive's.
+///
+/// A place that is known to be this archive's may be away; any other must answer.
+pub async fn start(
+    shared: &Arc<Shared>,
+    options: &ObjectsOptions,
+    archive: Uuid,
+    dir: &Path,
+) -> Result<RemoteThread, PackOpenError> {
+    let location = &options.location;
+    let bucket = Bucket::open(options).map_err(|source| ClaimError::Unusable {
+        location: location.to_string(),
+        source,
+    })?;
+    let claim = Claim {
+        archive,
+        remembered: objects::remembered(dir)?,
+        bucket: Arc::new(bucket),
+    };
+    let io = |source| PackOpenError::Io {
+        dir: shared.dir.clone(),
+        source,
+    };
+    cache::clear(&shared.dir).map_err(io)?;
+    let (handle, thread) = requests_thread().map_err(io)?;
+    match begin(shared, options, claim, &handle, dir).await {
+        Ok(()) => Ok(thread),
+        Err(error) => {
+            thread.stop();
+            Err(error)
+        }
+    }
+}
+
+async fn begin(
+    shared: &Arc<Shared>,
+    options: &ObjectsOptions,
+    claim: Claim,
+    handle: &Handle,
+    dir: &Path,
+) -> Result<(), PackOpenError> {
+    let is_known = claim.is_known(&options.location) && shared.journal.existed();
+    let claiming = {
+        let (claim, shared) = (claim.clone(), Arc::clone(shared));
+        handle.spawn(async move { claim.make(&shared).await })
+    };
+    let unclaimed = match claiming.await.map_err(io::Error::other) {
+        Ok(Ok(())) => {
+            objects::remember(dir, &options.location)?;
+            None
+        }
+        Ok(Err(error)) if error.is_away() && is_known => {
+            tracing::warn!(%error, "the object store is away; what comes is kept here, what was evicted cannot be read");
+            Some(claim.clone())
+        }
+        Ok(Err(error)) => return Err(error.into()),
+        Err(source) => {
+            return Err(PackOpenError::Io {
+                dir: shared.dir.clone(),
+                source,
+            });
+        }
+    };
+    let remote = Arc::new(Remote {
+        fetcher: Arc::new(Fetcher::new(Arc::clone(&claim.bucket), handle.clone())),
+        cache: Cache::new(options.cache_bytes),
+        health: watch::Sender::new(ObjectsHealth {
+            location: options.location.to_string(),
+            uploaded_packs: 0,
+            backlog_packs: 0,
+            backlog_bytes: 0,
+            local_bytes: 0,
+            problem: None,
+        }),
+        wake: Notify::new(),
+        bucket: claim.bucket,
+    });
+    if shared.remote.set(Arc::clone(&remote)).is_err() {
+        tracing::error!("an object store is in use already");
+        return Ok(());
+    }
+    let uploader = Uploader::new(Arc::clone(shared), remote, unclaimed);
+    handle.spawn(uploader.run());
+    Ok(())
+}
+
+/// What is to be found out before anything is uploaded.
+#[derive(Clone)]
+pub struct Claim {
+    archive: Uuid,
+    remembered: Option<Location>,
+    bucket: Arc<Bucket>,
+}
+
+impl Claim {
+    fn is_known(&self, location: &Location) -> bool {
+        self.remembered
+            .as_ref()
+            .is_some_and(|known| known.is_same_place(location))
+    }
+
+    /// The place is this archive's, and the journal has what lies there.
+    async fn make(&self, shared: &Shared) -> Result<(), ClaimError> {
+        let node = shared.options.node;
+        objects::claim(&self.bucket, self.archive, node, self.remembered.as_ref()).await?;
+        if shared.journal.existed() {
+            return Ok(());
+        }
+        // A new archive, or one whose journal is gone: numbers of evicted packs must not be given again.
+        let unusable = |source| ClaimError::Unusable {
+            location: self.bucket.location().to_string(),
+            source,
+        };
+        let found = self.bucket.list(FOLDER).await.map_err(unusable)?;
+        let own = found.into_iter().filter_map(|(name, size)| {
+            let id = id_of(name.strip_suffix(".pack")?)?;
+            (id.node() == node).then_some((id, size))
+        });
+        let highest = shared
+            .journal
+            .begin(own)
+            .map_err(|source| ClaimError::File {
+                file: shared.dir.clone(),
+                source,
+            })?;
+        if let Some(highest) = highest {
+            shared.continue_after(highest);
+        }
+        Ok(())
+    }
+}
+
+/// Folder of the packs in the bucket.
+const FOLDER: &str = "packs";
+
+fn key(pack: PackId) -> String {
+    format!("{FOLDER}/{pack}.{SEALED}")
+}
+
+fn requests_thread() -> io::Result<(Handle, RemoteThread)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("objects")
+        .enable_all()
+        .build()?;
+    let handle = runtime.handle().clone();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let thread = std::thread::Builder::new()
+        .name("objects-runtime".into())
+        .spawn(move || {
+            // Ends when it is told to, or when whoever could tell is gone.
+            let _ = runtime.block_on(stopped);
+        })?;
+    Ok((handle, RemoteThread { stop, thread }))
+}
