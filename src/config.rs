@@ -47,6 +47,7 @@ pub struct Dicom {
     pub listen: String,
     pub ae_title: String,
     pub accept_any_calling_ae: bool,
+    pub accept_private_storage: bool,
     pub max_associations: usize,
     /// DICOM over TLS, at an address of its own.
     pub tls: Option<DicomTls>,
@@ -102,6 +103,7 @@ impl Default for Dicom {
             listen: "0.0.0.0:11112".to_owned(),
             ae_title: "YINGKU".to_owned(),
             accept_any_calling_ae: false,
+            accept_private_storage: true,
             max_associations: 1000,
             tls: None,
         }
@@ -235,6 +237,7 @@ mod tests {
             "max_body_bytes",
             "ae_title",
             "accept_any_calling_ae",
+            "accept_private_storage",
             "max_associations",
             "certificate",
             "key",

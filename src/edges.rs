@@ -4,6 +4,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use yingku_api::ApiConfig;
+use yingku_dicom_node::association::NegotiationPolicy;
 use yingku_dicom_node::pdu::Timeouts;
 use yingku_dicom_node::scp::{self, Doors, ScpSettings};
 use yingku_dicom_node::server::NodeConfig;
@@ -46,6 +47,9 @@ pub fn start(
         }
     });
     let node = NodeConfig {
+        policy: NegotiationPolicy {
+            accept_private_storage: config.dicom.accept_private_storage,
+        },
         max_associations: config.dicom.max_associations,
         ..NodeConfig::default()
     };

@@ -64,10 +64,14 @@ pub fn text(answer: &Reconciliation) -> String {
 }
 
 fn hospital(cell: &Cell) -> String {
-    match (cell.hospital_code.as_str(), cell.hospital_name.as_str()) {
+    let named = match (cell.hospital_code.as_str(), cell.hospital_name.as_str()) {
         ("", _) => "未知医院".to_owned(),
         (code, "") => code.to_owned(),
         (code, name) => format!("{code} {name}"),
+    };
+    match cell.test {
+        true => format!("{named}（测试）"),
+        false => named,
     }
 }
 
@@ -111,6 +115,7 @@ fn remarks(counts: &Counts) -> String {
         ("明细不符", counts.detail_differs),
         ("已撤回", counts.withdrawn),
         ("测试", counts.test_exams),
+        ("测试申报", counts.test_declared),
     ]
     .into_iter()
     .filter(|(_, count)| *count > 0)
@@ -133,6 +138,7 @@ fn names(out: &mut String, cell: &Cell) {
         let why: Vec<&str> = named.why.iter().copied().map(Why::title).collect();
         let subject = match named.exam_no.as_str() {
             "" => format!("检查UID {}", named.study_uid),
+            exam_no if named.generation > 0 => format!("{exam_no}#{}", named.generation),
             exam_no => exam_no.to_owned(),
         };
         let _ = writeln!(out, "  {subject}  {}", why.join("、"));
@@ -160,6 +166,8 @@ fn refusal_title(reason: RefusalReason) -> &'static str {
         RefusalReason::AccessionNumberDiffers => "AccessionNumber不符",
         RefusalReason::Malformed => "DICOM格式错误",
         RefusalReason::HospitalSuspended => "医院已暂停接入",
+        RefusalReason::NotAuthorised => "发送节点无存储权限",
+        RefusalReason::NotStored => "平台未能存储，待重发",
     }
 }
 
@@ -174,9 +182,11 @@ fn hold_title(reason: HoldReason) -> &'static str {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use serde_json::json;
     use yingku_core::dictionaries::ClassCode;
     use yingku_core::ids::AeTitle;
     use yingku_core::reconcile::{Book, Place};
+    use yingku_core::registry::Hospital;
 
     use crate::table::columns_of;
 
@@ -196,12 +206,14 @@ mod tests {
         book.not_registered(&place, "E1");
         let sender = AeTitle::new("PACS").unwrap();
         book.refuse(&place, &sender, RefusalReason::Unregistered, 2);
-        let (cells, totals) = book.finish(|_| "示例医院".to_owned());
+        let hospital = json!({ "code": "350006", "name": "示例医院" });
+        let hospital: Hospital = serde_json::from_value(hospital).unwrap();
+        let (cells, totals) = book.finish(|_| Some(&hospital));
         let answer = Reconciliation {
             from: "2026-07-04".to_owned(),
             to: "2026-07-04".to_owned(),
             as_of: None,
-            as_of_ms: None,
+            as_of_time: None,
             cells,
             totals,
         };

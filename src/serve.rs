@@ -90,7 +90,7 @@ async fn bootstrap(archive: &Archive, config: &Config) -> anyhow::Result<()> {
     let report = registry::import(archive, parsed, &archive.node_actor())
         .await
         .with_context(named)?;
-    tracing::info!(entries = report.changed.len(), file = %file.display(), "the registry was filled");
+    tracing::info!(entries = report.added.len() + report.changed.len(), file = %file.display(), "the registry was filled");
     Ok(())
 }
 

@@ -109,7 +109,9 @@ fn too_large(limit: usize) -> Failure {
     Failure::new(
         ErrorKind::TooLarge,
         "body-size",
-        format!("请求内容过大，最多 {limit} 字节 (the body has more than {limit} bytes)"),
+        format!(
+            "请求内容过大，最多 {limit} 字节；请分批发送，或去掉内嵌的图片和附件 (the body has more than {limit} bytes: send it in parts, or leave embedded pictures out)"
+        ),
     )
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use yingku_core::ids::{AppId, HospitalCode};
-use yingku_core::outcome::ErrorKind;
+use yingku_core::outcome::{ErrorKind, Refusal};
 use yingku_core::registry::{App, Registry, Scope};
-use yingku_core::time::{LocalDateTime, Zone};
+use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 use yingku_storage::archive::Archive;
 
 use crate::auth::attempts::SignAttempts;
@@ -95,6 +95,27 @@ impl Call {
     /// Refuses a hospital that the app has nothing to do with.
     pub fn allow(&self, hospital: &HospitalCode) -> Result<(), Failure> {
         allow(&self.caller()?.app()?.hospitals, hospital)
+    }
+
+    /// Refuses a hospital that nobody registered: an app of all hospitals is let in with any code.
+    pub fn registered(&self, hospital: &HospitalCode) -> Result<(), Failure> {
+        if self.registry.hospitals.contains_key(hospital) {
+            return Ok(());
+        }
+        let message = "医院代码未在平台登记，请核对平台分配的代码 (hospitalCode is not registered: check the code given by the platform)";
+        let refusal = Refusal::new(
+            ErrorKind::NotFound,
+            "hospital-unknown",
+            "hospitalCode",
+            message,
+        );
+        Err(refusal.into())
+    }
+
+    /// The last day that a declaration may be of: clocks of hospitals may be ahead of ours.
+    pub fn tomorrow(&self) -> LocalDate {
+        let today = LocalDateTime::from_unix_ms(now_ms(), &self.zone()).map(LocalDateTime::date);
+        today.and_then(LocalDate::next).unwrap_or(LocalDate::LAST)
     }
 
     pub fn zone(&self) -> Zone {

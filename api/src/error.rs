@@ -223,7 +223,7 @@ impl From<SubmitError> for Failure {
         let (rule, message) = match kind {
             ErrorKind::TooLarge => (
                 "record-size",
-                "内容过大，超过单条记录上限 1 MiB (larger than a record of 1 MiB)",
+                "内容过大，超过单条记录上限 1 MiB；请分批发送，或去掉内嵌的图片和附件 (larger than a record of 1 MiB: send it in parts, or leave embedded pictures out)",
             ),
             ErrorKind::Full => (
                 "full",

@@ -36,7 +36,7 @@ pub fn document(context: &str) -> Value {
         "info": {
             "title": "影库 Yingku 影像归档接口",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "区域影像归档接口。status：0 成功，1 拒绝或失败，500 内部错误，999 其他（令牌、权限）。除 413、429、500、503 外 HTTP 状态均为 200。(Statuses are in the body; only 413, 429, 500 and 503 are HTTP statuses.)",
+            "description": "区域影像归档接口。status：0 成功，1 拒绝或失败，500 内部错误，999 其他（令牌、权限）。除 413、429、500、503 外 HTTP 状态均为 200，登记为 http_status=real 的应用另有 401、403；接口路径下未知的地址也答 200、status 1，其他未知的地址答 404。(Statuses are in the body. HTTP's are 200, 413, 429, 500 and 503, and 401 and 403 for apps registered with http_status real; an unknown address below the interfaces' answers 200 with status 1, any other 404.)",
         },
         "servers": [{ "url": base }],
         "paths": paths,
@@ -96,7 +96,7 @@ fn describe(operation: &Operation) -> Value {
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Refusal" } } },
         })
     };
-    json!({
+    let mut description = json!({
         "operationId": operation.path.rsplit('/').next().unwrap_or_default(),
         "summary": operation.title,
         "description": operation.summary,
@@ -120,5 +120,25 @@ fn describe(operation: &Operation) -> Value {
             "500": refused("内部错误 (internal error)"),
             "503": refused("暂不可用，请重发 (send again)"),
         },
-    })
+    });
+    if let (Access::Token(_), Some(responses)) = (
+        operation.access,
+        description
+            .get_mut("responses")
+            .and_then(Value::as_object_mut),
+    ) {
+        for (http, words) in [
+            (
+                "401",
+                "令牌缺失、有误或过期，仅 http_status=real 的应用 (no valid token; only for apps with http_status real)",
+            ),
+            (
+                "403",
+                "无权限，仅 http_status=real 的应用 (no right; only for apps with http_status real)",
+            ),
+        ] {
+            responses.insert(http.to_owned(), refused(words));
+        }
+    }
+    description
 }

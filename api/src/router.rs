@@ -81,11 +81,26 @@ async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
         "/healthz" if is_read => health::alive(),
         "/readyz" if is_read => health::ready(api),
         "/metrics" if is_read => meters::page(api, address_of(&request)).await,
-        _ => words(
-            StatusCode::NOT_FOUND,
-            "没有此地址，接口列表见 /docs (no such address; see /docs)".to_owned(),
-        ),
+        _ => {
+            // R2: where the interfaces are, usual clients drop the body of a 404.
+            let http = if is_interface(&api.config.context, request.uri().path()) {
+                StatusCode::OK
+            } else {
+                StatusCode::NOT_FOUND
+            };
+            words(
+                http,
+                "没有此地址，接口列表见 /docs (no such address; see /docs)".to_owned(),
+            )
+        }
     }
+}
+
+/// Whether an address lies under the context or under `/v1`, where only interfaces are.
+fn is_interface(context: &str, path: &str) -> bool {
+    let steps = |path: &'_ str| path.split('/').filter(|step| !step.is_empty()).count();
+    let plain = plain_path(context, path);
+    plain.starts_with("/v1/") || steps(&plain) < steps(path)
 }
 
 fn address_of(request: &Request<Body>) -> IpAddr {
@@ -224,11 +239,8 @@ async fn refuse(
                 source: source.clone(),
                 hospital: note.hospital,
                 example: note.example,
-                path: if note.path.is_empty() {
-                    operation.path.to_owned()
-                } else {
-                    note.path
-                },
+                operation: operation.path.to_owned(),
+                path: note.path,
                 rule: note.rule,
                 reason: note.reason,
             };
@@ -335,6 +347,22 @@ mod tests {
             ("openapi", "/openapi.json", "/openapi.json"),
         ] {
             assert_eq!(plain_path(context, path), plain, "{context} {path}");
+        }
+    }
+
+    #[test]
+    fn interfaces_are_under_the_context_and_under_v1() {
+        for (context, path, interface) in [
+            ("openapi", "/openapi/v1/exam/pushh", true),
+            ("openapi", "/openapi/v2/exam/push", true),
+            ("openapi", "//openapi//nowhere", true),
+            ("openapi", "/v1/nowhere", true),
+            ("", "/v1/nowhere", true),
+            ("", "/openapi/nowhere", false),
+            ("openapi", "/nowhere", false),
+            ("openapi", "/favicon.ico", false),
+        ] {
+            assert_eq!(is_interface(context, path), interface, "{context} {path}");
         }
     }
 }

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::contract::push::ExamPushedBody;
 use crate::correction::CorrectionMade;
 use crate::envelope::Envelope;
+use crate::finding::FindingKey;
 use crate::ids::{ExamKey, ExamNo, HospitalCode, Position, StudyUid};
 use crate::instance::InstancesStored;
 use crate::refusal::RefusedInstances;
 use crate::registry::RegistryChange;
+use crate::statistics::DayKey;
 
 /// Version of the rules in [`crate::decide`] that this release writes and knows.
 pub const RULES_VERSION: u32 = 1;
@@ -124,10 +126,21 @@ pub struct RulesActivated {
     pub rules: u32,
 }
 
-/// Exams that were pushed while their hospital was in mode `test`, named one by one so that `decide` needs no scan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What came while its hospital was in mode `test`, named one by one so that `decide` needs no scan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestDataPurged {
     pub exams: Vec<ExamKey>,
+    /// Days and classes of which something was declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declarations: Vec<DayKey>,
+    /// Lines about these exams and their images; of suspected reuse the refused push goes too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingKey>,
+    /// Why, and who ruled it; empty in records of releases that did not ask.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub author: String,
 }
 
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.

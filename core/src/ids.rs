@@ -21,8 +21,12 @@ pub enum IdError {
         limit: usize,
         found: usize,
     },
-    #[error("{what} 含有不允许的字符，请去除 (holds a character that is not allowed)")]
-    Character { what: &'static str },
+    #[error("{what} 含有不允许的字符：{allowed}")]
+    Character {
+        what: &'static str,
+        /// What it may hold, in words.
+        allowed: &'static str,
+    },
 }
 
 impl IdError {
@@ -37,7 +41,7 @@ impl IdError {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $limit:literal, $allowed:expr) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $limit:literal, $allowed:expr, $words:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
@@ -65,7 +69,7 @@ macro_rules! text_id {
                 }
                 let allowed: fn(char) -> bool = $allowed;
                 if !text.chars().all(allowed) {
-                    return Err(IdError::Character { what: $what });
+                    return Err(IdError::Character { what: $what, allowed: $words });
                 }
                 Ok(Self(text.into()))
             }
@@ -104,6 +108,9 @@ impl de::Visitor<'_> for SharedText {
     }
 }
 
+const PRINTABLE: &str = "不能有控制字符 (no control characters)";
+const DIGITS_AND_DOTS: &str = "只能由数字和点组成 (a UID holds only digits and dots)";
+
 fn printable(c: char) -> bool {
     !c.is_control()
 }
@@ -118,39 +125,41 @@ fn ae_character(c: char) -> bool {
 
 text_id!(
     /// 医院代码: the code that the platform gives a hospital (contract §2.3 `hospitalCode`, VC(32)).
-    HospitalCode, "hospitalCode", 32, printable
+    HospitalCode, "hospitalCode", 32, printable, PRINTABLE
 );
 text_id!(
     /// 检查唯一流水号: a hospital's own number of an examination (contract §2.3 `examNo`, VC(32)).
-    ExamNo, "examNo", 32, printable
+    ExamNo, "examNo", 32, printable, PRINTABLE
 );
 text_id!(
     /// 申请单号: a hospital's own number of an apply form (contract §2.3 `applyNo`; R13 allows 64).
-    ApplyNo, "applyNo", 64, printable
+    ApplyNo, "applyNo", 64, printable, PRINTABLE
 );
 text_id!(
     /// The name that the platform gives a client of its interfaces (contract §2.2 `appId`).
-    AppId, "appId", 64, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+    AppId, "appId", 64, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'),
+    "只能有字母、数字和 - _ . (letters, digits, - _ . only)"
 );
 text_id!(
     /// Study Instance UID (0020,000D). The contract allows 128 characters where PS3.5 §9 allows 64.
-    StudyUid, "StudyInstanceUID", 128, uid_character
+    StudyUid, "StudyInstanceUID", 128, uid_character, DIGITS_AND_DOTS
 );
 text_id!(
     /// Series Instance UID (0020,000E).
-    SeriesUid, "SeriesInstanceUID", 128, uid_character
+    SeriesUid, "SeriesInstanceUID", 128, uid_character, DIGITS_AND_DOTS
 );
 text_id!(
     /// SOP Instance UID (0008,0018).
-    SopInstanceUid, "SOPInstanceUID", 128, uid_character
+    SopInstanceUid, "SOPInstanceUID", 128, uid_character, DIGITS_AND_DOTS
 );
 text_id!(
     /// A UID of the standard or of a vendor: SOP class, transfer syntax (PS3.5 §9).
-    Uid, "UID", 64, uid_character
+    Uid, "UID", 64, uid_character, DIGITS_AND_DOTS
 );
 text_id!(
     /// Application Entity title (PS3.5 §6.2, VR AE: at most 16 characters, blanks around it not significant).
-    AeTitle, "AE title", 16, ae_character
+    AeTitle, "AE title", 16, ae_character,
+    "只能有可打印的 ASCII 字符，且无反斜线 (printable ASCII without a backslash)"
 );
 
 /// An examination: a hospital and its own number of the exam (R7).
@@ -170,6 +179,16 @@ impl fmt::Display for ExamKey {
         }
         Ok(())
     }
+}
+
+/// 申请单号: an apply form by its hospital's own number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FormKey {
+    pub hospital: HospitalCode,
+    /// As pushed.
+    pub apply_no: String,
+    /// Of numbers, as [`ExamKey::generation`].
+    pub generation: u16,
 }
 
 /// A study as one hospital holds it: the same UID at two hospitals is two studies (R7).

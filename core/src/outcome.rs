@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::exam::ExamFlag;
+use crate::exam::{ExamFlag, WithdrawnBy};
 use crate::ids::{ExamKey, Position};
 
 /// The one list of ways to fail; every edge turns a kind into its own statuses in one table.
@@ -58,8 +58,12 @@ pub struct PushOutcome {
     pub step: PushStep,
     pub version: u32,
     pub flags: Vec<ExamFlag>,
-    /// Withdrawn by an operator: kept, not shown until that is undone.
-    pub hidden: bool,
+    /// Kept and not shown, and for whom.
+    pub hidden: Option<WithdrawnBy>,
+    /// The app's withdrawal that this push ended, by its correction.
+    pub lifted: Option<Position>,
+    /// Images of a contested study are another patient's until an operator rules (R7).
+    pub contested: bool,
     /// Instances that were held and are shown now.
     pub adopted: u32,
 }

@@ -7,9 +7,9 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::correction::CorrectionRow;
-use crate::exam::{ExamHistory, ExamRow};
+use crate::exam::{ExamHistory, ExamRow, FormRow};
 use crate::finding::{FindingKey, FindingRow, SettledFinding};
-use crate::ids::{ExamKey, PackId, Position, StudyKey, StudyUid};
+use crate::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
 use crate::instance::{
     Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
     Place, StudyClaims, StudyRow,
@@ -29,6 +29,7 @@ type Read<T> = Result<Option<T>, StateError>;
 pub trait State {
     fn registry(&self) -> &Registry;
     fn exam(&self, key: &ExamKey) -> Read<ExamRow>;
+    fn form(&self, key: &FormKey) -> Read<FormRow>;
     fn claims(&self, study: &StudyUid) -> Read<StudyClaims>;
     fn study(&self, key: &StudyKey) -> Read<StudyRow>;
     fn chunk(&self, at: &ChunkKey) -> Read<Chunk>;
@@ -85,6 +86,7 @@ pub struct Changes {
     /// The row before (indexes of it go) and after. Boxed: a map's node has room for eleven of them.
     pub exams: BTreeMap<ExamKey, Box<Replaced<ExamRow>>>,
     pub history: Vec<ExamHistory>,
+    pub forms: BTreeMap<FormKey, FormRow>,
     /// Exams whose history goes too.
     pub purged: BTreeSet<ExamKey>,
     pub claims: BTreeMap<StudyUid, StudyClaims>,
@@ -163,6 +165,17 @@ impl<'a, S: State> Work<'a, S> {
                 place.insert(Box::new(Replaced { before, after }));
             }
         }
+    }
+
+    pub fn form(&self, key: &FormKey) -> Result<FormRow, StateError> {
+        match self.changes.forms.get(key) {
+            Some(row) => Ok(row.clone()),
+            None => Ok(self.state.form(key)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn put_form(&mut self, key: FormKey, row: FormRow) {
+        self.changes.forms.insert(key, row);
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {

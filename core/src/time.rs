@@ -52,6 +52,13 @@ pub struct LocalDateTime {
 }
 
 impl LocalDate {
+    /// The last day taken.
+    pub const LAST: Self = Self {
+        year: YEAR_LAST,
+        month: 12,
+        day: 31,
+    };
+
     pub fn new(year: u16, month: u8, day: u8) -> Result<Self, TimeError> {
         if !(YEAR_FIRST..=YEAR_LAST).contains(&year) || day == 0 || day > days_of(year, month) {
             return Err(TimeError::Calendar);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::{BoxFuture, ready};
 use tokio_util::sync::CancellationToken;
-use yingku_dicom_node::server::{Node, NodeConfig, OpenDoor, PlacesPerAe, Services};
+use yingku_dicom_node::door::{OpenDoor, PlacesPerAe};
+use yingku_dicom_node::server::{Node, NodeConfig, Services};
 use yingku_dicom_node::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal};
 
 struct Discard;

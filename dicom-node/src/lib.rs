@@ -6,6 +6,7 @@
 
 pub mod association;
 pub mod dataset;
+pub mod door;
 pub mod message;
 mod meters;
 pub mod part10;

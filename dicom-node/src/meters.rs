@@ -31,6 +31,7 @@ pub fn not_accepted(error: &AcceptError) {
     let reason = match error {
         AcceptError::Pdu(_) => "broken",
         AcceptError::NoRequest => "no-request",
+        AcceptError::Unusable(_) => "unusable",
         AcceptError::Rejected { .. } => "rejected",
     };
     metrics::counter!("yingku_associations_refused_total", "reason" => reason).increment(1);

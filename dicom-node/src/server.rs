@@ -1,13 +1,11 @@
 //! The listening side: connections become associations, and each association is served by one task.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -16,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::association::{
-    AcceptError, Admission, Association, AssociationError, Caller, Event, Gatekeeper,
-    NegotiationPolicy, Peer, Rejection, accept, reject_overload,
+    AcceptError, Admission, Association, AssociationError, Event, Gatekeeper, NegotiationPolicy,
+    Peer, accept, reject_overload,
 };
 use crate::message::{Command, Operation};
 use crate::meters;
 use crate::pdu::{PduError, Timeouts};
 use crate::status::Status;
-use crate::store::{InstanceStore, serve_store};
+use crate::store::{InstanceStore, StoreRefusal, serve_store};
 use crate::stream::{BoxedStream, TunedTcp};
 use crate::text::Undeclared;
 
@@ -311,6 +309,9 @@ impl Shared {
         if command.is_response {
             return Err(AssociationError::Unexpected("response"));
         }
+        if !self.belongs(association, context, command)? {
+            return self.misplaced(association, context, command).await;
+        }
         match command.operation {
             Operation::Echo => {
                 association
@@ -339,6 +340,43 @@ impl Shared {
             }
         }
     }
+
+    /// Whether the request's service is that of its presentation context, and its SOP class the context's (PS3.7 §9.1).
+    fn belongs(
+        &self,
+        association: &Association,
+        context: u8,
+        command: &Command,
+    ) -> Result<bool, AssociationError> {
+        let agreed = &association.context(context)?.abstract_syntax;
+        let same_class = match (command.operation, command.sop_class.as_deref()) {
+            (Operation::Cancel | Operation::Other(_), _) => true,
+            // Whoever serves the operation says that it is missing.
+            (_, None) => true,
+            (_, Some(class)) => class == &**agreed,
+        };
+        Ok(same_class && self.config.policy.serves(command.operation, agreed))
+    }
+
+    async fn misplaced(
+        &self,
+        association: &mut Association,
+        context: u8,
+        command: &Command,
+    ) -> Result<(), AssociationError> {
+        let refusal = StoreRefusal::new(
+            Status::SOP_CLASS_NOT_SUPPORTED,
+            "SOP class is not that of the presentation context",
+        );
+        if command.operation == Operation::Store {
+            self.services.store.refused(association.peer(), &refusal);
+        }
+        association.discard_data_set().await?;
+        let response = command
+            .response(refusal.status)
+            .with_comment(refusal.comment);
+        association.send(context, &response).await
+    }
 }
 
 async fn end(association: Association, error: AssociationError) {
@@ -346,74 +384,5 @@ async fn end(association: Association, error: AssociationError) {
     tracing::info!(calling = %peer.calling, address = ?peer.address, %error, "association ended");
     if let Some(reason) = error.abort_reason() {
         association.abort(reason).await;
-    }
-}
-
-/// Places for associations, counted for each calling AE: one sender cannot take them all.
-#[derive(Debug)]
-pub struct PlacesPerAe {
-    limit: usize,
-    taken: Arc<Mutex<HashMap<String, usize>>>,
-}
-
-impl PlacesPerAe {
-    pub fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            taken: Arc::default(),
-        }
-    }
-
-    /// A place for `calling`, given back when it is dropped.
-    pub fn take(&self, calling: &str) -> Result<Admission, Rejection> {
-        let mut taken = self.taken.lock();
-        let count = taken.entry(calling.to_owned()).or_default();
-        if *count >= self.limit {
-            return Err(Rejection::LimitExceeded);
-        }
-        *count += 1;
-        Ok(Box::new(Place {
-            calling: calling.to_owned(),
-            taken: Arc::clone(&self.taken),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct Place {
-    calling: String,
-    taken: Arc<Mutex<HashMap<String, usize>>>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock();
-        if let Some(count) = taken.get_mut(&self.calling) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.calling);
-            }
-        }
-    }
-}
-
-/// Lets everybody in who calls the right title, with a limit for each calling AE.
-#[derive(Debug)]
-pub struct OpenDoor {
-    /// Any called title will do if absent.
-    pub called: Option<String>,
-    pub places: PlacesPerAe,
-}
-
-impl Gatekeeper for OpenDoor {
-    fn admit(&self, caller: &Caller) -> Result<Admission, Rejection> {
-        if self
-            .called
-            .as_ref()
-            .is_some_and(|called| *called != caller.called)
-        {
-            return Err(Rejection::CalledAeNotRecognised);
-        }
-        self.places.take(&caller.calling)
     }
 }

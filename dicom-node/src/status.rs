@@ -33,8 +33,8 @@ impl Status {
     pub const MOVE_DESTINATION_UNKNOWN: Self = Self(0xA801);
     /// The data set or identifier disagrees with the SOP class, or with what was pushed (R8).
     pub const MISMATCH: Self = Self(0xA900);
-    /// Sub-operations are over; some failed.
-    pub const SUBOPERATIONS_WITH_FAILURES: Self = Self(0xB000);
+    /// Sub-operations are over; some failed or ended with a warning.
+    pub const SUBOPERATIONS_NOT_ALL_SUCCESSFUL: Self = Self(0xB000);
     /// The data set cannot be understood.
     pub const CANNOT_UNDERSTAND: Self = Self(0xC000);
     /// The study is not registered (R8): of the class of "cannot understand".

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use dicom_dictionary_std::tags;
 use futures::future::BoxFuture;
+use yingku_core::ids::StudyUid;
 use yingku_core::instance::InstanceFacts;
 
 use crate::association::{Association, AssociationError, Peer};
@@ -54,6 +55,10 @@ pub struct Arrived {
 pub struct StoreRefusal {
     pub status: Status,
     pub comment: String,
+    /// The study, where the data set was read so far.
+    pub study: Option<StudyUid>,
+    /// Whoever refused has recorded it already, with what it concerns.
+    pub is_recorded: bool,
 }
 
 impl StoreRefusal {
@@ -61,6 +66,8 @@ impl StoreRefusal {
         Self {
             status,
             comment: comment.into(),
+            study: None,
+            is_recorded: false,
         }
     }
 }
@@ -73,9 +80,9 @@ pub trait InstanceStore: Send + Sync {
         announced: Announced,
     ) -> BoxFuture<'_, Result<Box<dyn InstanceSink>, StoreRefusal>>;
 
-    /// An instance was refused before or by the scan: for the sender's error digest.
-    fn refused(&self, announced: &Announced, refusal: &StoreRefusal) {
-        let _ = (announced, refusal);
+    /// An instance was refused, for whatever reason: for the sender's error digest and reconciliation.
+    fn refused(&self, peer: &Peer, refusal: &StoreRefusal) {
+        let _ = (peer, refusal);
     }
 }
 
@@ -97,22 +104,19 @@ pub async fn serve_store(
     undeclared: Undeclared,
 ) -> Result<(), AssociationError> {
     let outcome = match announced(association, context, request) {
-        Ok(announced) => {
-            let taken = take(association, &announced, store, undeclared).await?;
-            if let Err(refusal) = &taken {
-                tracing::info!(
-                    sender = %announced.peer.calling,
-                    instance = %announced.sop_instance,
-                    status = %refusal.status,
-                    comment = %refusal.comment,
-                    "instance refused"
-                );
-                store.refused(&announced, refusal);
-            }
-            taken
-        }
+        Ok(announced) => take(association, &announced, store, undeclared).await?,
         Err(refusal) => Err(refusal),
     };
+    if let Err(refusal) = &outcome {
+        tracing::info!(
+            sender = %association.peer().calling,
+            instance = request.sop_instance.as_deref().unwrap_or_default(),
+            status = %refusal.status,
+            comment = %refusal.comment,
+            "instance refused"
+        );
+        store.refused(association.peer(), refusal);
+    }
     association.discard_data_set().await?;
     let response = match outcome {
         Ok(()) => request.response(Status::SUCCESS),
@@ -174,7 +178,9 @@ async fn take(
     digest.update(announced.transfer_syntax.as_bytes());
     let mut length = 0u64;
     while let Some(chunk) = association.read_chunk().await? {
-        if let Err(error) = scanner.feed(&chunk) {
+        let (fed, outcome) = feed(scanner, &chunk).await?;
+        scanner = fed;
+        if let Err(error) = outcome {
             return Ok(Err(not_understood(&error)));
         }
         digest.update(&chunk);
@@ -198,6 +204,24 @@ async fn take(
     Ok(sink.finish(arrived).await)
 }
 
+/// Feeds the scanner: with a deflated piece on a thread that may take its time, since little may become much.
+async fn feed(
+    mut scanner: Scanner,
+    chunk: &Bytes,
+) -> Result<(Scanner, Result<(), ScanError>), AssociationError> {
+    if !scanner.is_inflating() {
+        let outcome = scanner.feed(chunk);
+        return Ok((scanner, outcome));
+    }
+    let chunk = chunk.clone();
+    tokio::task::spawn_blocking(move || {
+        let outcome = scanner.feed(&chunk);
+        (scanner, outcome)
+    })
+    .await
+    .map_err(|_| AssociationError::Unexpected("end of the scan"))
+}
+
 fn not_understood(error: &ScanError) -> StoreRefusal {
     StoreRefusal::new(Status::CANNOT_UNDERSTAND, error.to_string())
 }
@@ -218,10 +242,11 @@ fn agrees(announced: &Announced, facts: &InstanceFacts) -> Result<(), StoreRefus
     ];
     for (command, data_set, tag) in pairs {
         if command != data_set {
-            return Err(StoreRefusal::new(
-                Status::MISMATCH,
-                format!("{tag} differs between command and data set"),
-            ));
+            let words = format!("{tag} differs between command and data set");
+            return Err(StoreRefusal {
+                study: Some(facts.study_uid.clone()),
+                ..StoreRefusal::new(Status::MISMATCH, words)
+            });
         }
     }
     Ok(())

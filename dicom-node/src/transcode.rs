@@ -1,10 +1,12 @@
 //! Data sets between Implicit and Explicit VR Little Endian, for peers that take only one of them: the elements' heads
 //! change, their values do not. Anything compressed leaves as it came.
 
-use dicom_core::{Tag, VR};
-use dicom_dictionary_std::uids;
+use std::collections::BTreeMap;
 
-use crate::dataset::vr_of;
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, VirtualVr};
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
+
 use crate::scan::{DEPTH_LIMIT, Encoding, ITEM, ITEM_END, Kind, SEQUENCE_END, UNDEFINED};
 use crate::scan::{has_short_length, parse_header};
 
@@ -17,6 +19,103 @@ pub fn counterpart(transfer_syntax: &str) -> Option<&'static str> {
     }
 }
 
+/// Rewrites a data set from one of the two transfer syntaxes in the other; `None` if it is not sound.
+/// Sequences and items get an undefined length, group lengths go: both would be wrong.
+pub fn rewrite(data: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
+    if counterpart(from) != Some(to) {
+        return None;
+    }
+    let (source, target) = (Encoding::of(from), Encoding::of(to));
+    let signs = if target.explicit {
+        Signs::of(data, source)?
+    } else {
+        Signs::default()
+    };
+    let mut out = Vec::with_capacity(data.len() + data.len() / 64 + 4096);
+    // The data sets that enclose where we are, the root first: which numbers of theirs are signed.
+    let mut signed = vec![signs.of_data_set(0)];
+    let mut items = 0;
+    walk(data, source, |step| match step {
+        Step::Open(tag) => {
+            put_head(&mut out, target, tag, VR::SQ, UNDEFINED);
+            if tag == ITEM {
+                items += 1;
+                let enclosing = signed.last().copied().flatten();
+                signed.push(signs.of_data_set(items).or(enclosing));
+            }
+        }
+        Step::Close(tag) => {
+            let delimiter = if tag == ITEM {
+                signed.pop();
+                ITEM_END
+            } else {
+                SEQUENCE_END
+            };
+            put_head(&mut out, Encoding::IMPLICIT_LITTLE, delimiter, VR::UN, 0);
+        }
+        Step::Element { vr, tag, value } => {
+            if tag.element() == 0 {
+                return;
+            }
+            let is_signed = signed.last().copied().flatten().unwrap_or_default();
+            let vr = vr.unwrap_or_else(|| implicit_vr(tag, is_signed));
+            // The value lies behind a length of 32 bits.
+            put_head(&mut out, target, tag, vr, value.len() as u32);
+            out.extend_from_slice(value);
+        }
+    })?;
+    Some(out)
+}
+
+/// What Pixel Representation (0028,0103) says in each data set: in the root, then in each item in the order in which
+/// they open. It may stand behind what it speaks of.
+#[derive(Default)]
+struct Signs(BTreeMap<usize, bool>);
+
+impl Signs {
+    fn of(data: &[u8], encoding: Encoding) -> Option<Self> {
+        let mut signs = Self::default();
+        let mut enclosing = vec![0];
+        let mut items = 0;
+        walk(data, encoding, |step| match step {
+            Step::Open(ITEM) => {
+                items += 1;
+                enclosing.push(items);
+            }
+            Step::Close(ITEM) => {
+                enclosing.pop();
+            }
+            Step::Element {
+                tag: tags::PIXEL_REPRESENTATION,
+                value: [low, _],
+                ..
+            } => {
+                let here = enclosing.last().copied().unwrap_or_default();
+                signs.0.insert(here, *low == 1);
+            }
+            _ => {}
+        })?;
+        Some(signs)
+    }
+
+    fn of_data_set(&self, number: usize) -> Option<bool> {
+        self.0.get(&number).copied()
+    }
+}
+
+/// What a walk through a data set comes by.
+enum Step<'a> {
+    /// A sequence, or an item.
+    Open(Tag),
+    Close(Tag),
+    Element {
+        tag: Tag,
+        /// Absent where the encoding leaves it to the dictionary.
+        vr: Option<VR>,
+        value: &'a [u8],
+    },
+}
+
 /// A sequence or an item that is open.
 struct Open {
     tag: Tag,
@@ -26,24 +125,18 @@ struct Open {
     around: Encoding,
 }
 
-/// Rewrites a data set from one of the two transfer syntaxes in the other; `None` if it is not sound.
-/// Sequences and items get an undefined length, group lengths go: both would be wrong.
-pub fn rewrite(data: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
-    if counterpart(from) != Some(to) {
-        return None;
-    }
-    let target = Encoding::of(to);
-    let mut here = Encoding::of(from);
-    let mut out = Vec::with_capacity(data.len() + data.len() / 64 + 4096);
+/// Goes through a data set; `None` if it is not sound.
+fn walk<'a>(data: &'a [u8], encoding: Encoding, mut visit: impl FnMut(Step<'a>)) -> Option<()> {
+    let mut here = encoding;
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
     loop {
         while let Some(innermost) = open.pop_if(|innermost| innermost.end == Some(at)) {
-            close(&mut out, &innermost);
+            visit(Step::Close(innermost.tag));
             here = innermost.around;
         }
         if at >= data.len() {
-            return open.is_empty().then_some(out);
+            return open.is_empty().then_some(());
         }
         let rest = data.get(at..)?;
         let header = parse_header(rest, here).ok()??;
@@ -53,7 +146,7 @@ pub fn rewrite(data: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
             .checked_add(header.length as usize);
         if matches!(header.tag, ITEM_END | SEQUENCE_END) {
             let innermost = open.pop()?;
-            close(&mut out, &innermost);
+            visit(Step::Close(innermost.tag));
             here = innermost.around;
             at += header.size;
             continue;
@@ -65,7 +158,7 @@ pub fn rewrite(data: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
             if open.len() >= 2 * DEPTH_LIMIT {
                 return None;
             }
-            put_head(&mut out, target, header.tag, VR::SQ, UNDEFINED);
+            visit(Step::Open(header.tag));
             let end = if is_undefined { None } else { Some(end?) };
             open.push(Open {
                 tag: header.tag,
@@ -83,27 +176,13 @@ pub fn rewrite(data: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
             return None;
         }
         let end = end?;
-        let value = data.get(at + header.size..end)?;
-        if header.tag.element() != 0 {
-            let vr = if here.explicit {
-                explicit_vr(rest)
-            } else {
-                implicit_vr(header.tag)
-            };
-            put_head(&mut out, target, header.tag, vr, header.length);
-            out.extend_from_slice(value);
-        }
+        visit(Step::Element {
+            tag: header.tag,
+            vr: here.explicit.then(|| explicit_vr(rest)),
+            value: data.get(at + header.size..end)?,
+        });
         at = end;
     }
-}
-
-fn close(out: &mut Vec<u8>, open: &Open) {
-    let delimiter = if open.tag == ITEM {
-        ITEM_END
-    } else {
-        SEQUENCE_END
-    };
-    put_head(out, Encoding::IMPLICIT_LITTLE, delimiter, VR::UN, 0);
 }
 
 fn explicit_vr(element: &[u8]) -> VR {
@@ -113,11 +192,16 @@ fn explicit_vr(element: &[u8]) -> VR {
     }
 }
 
-fn implicit_vr(tag: Tag) -> VR {
+/// The dictionary's VR; where it leaves a choice, that of PS3.5 §A.1 and of the data set's Pixel Representation.
+fn implicit_vr(tag: Tag, is_signed: bool) -> VR {
     if tag.group() % 2 == 1 && (0x10..=0xFF).contains(&tag.element()) {
         return VR::LO;
     }
-    vr_of(tag)
+    match StandardDataDictionary.by_tag(tag).map(|entry| entry.vr()) {
+        Some(VirtualVr::Xs) if is_signed => VR::SS,
+        Some(vr) => vr.relaxed(),
+        None => VR::UN,
+    }
 }
 
 fn put_head(out: &mut Vec<u8>, target: Encoding, tag: Tag, vr: VR, length: u32) {
@@ -173,6 +257,58 @@ mod tests {
         assert_eq!(implicit, wanted);
         let back = rewrite(&implicit, IMPLICIT, EXPLICIT).unwrap();
         assert_eq!(rewrite(&back, EXPLICIT, IMPLICIT).unwrap(), implicit);
+    }
+
+    fn implicit_element(group: u16, element: u16, value: &[u8]) -> Vec<u8> {
+        let head = [group.to_le_bytes(), element.to_le_bytes()].concat();
+        [&head, &(value.len() as u32).to_le_bytes()[..], value].concat()
+    }
+
+    fn sequence(group: u16, element: u16, items: &[Vec<u8>]) -> Vec<u8> {
+        let items: Vec<Vec<u8>> = items
+            .iter()
+            .map(|item| implicit_element(0xFFFE, 0xE000, item))
+            .collect();
+        implicit_element(group, element, &items.concat())
+    }
+
+    /// The VRs of an element in an Explicit VR data set, in the order in which it occurs.
+    fn vrs(data: &[u8], tag: Tag) -> Vec<&str> {
+        let head = [tag.group().to_le_bytes(), tag.element().to_le_bytes()].concat();
+        data.windows(6)
+            .filter(|window| window.starts_with(&head))
+            .map(|window| std::str::from_utf8(window.get(4..).unwrap()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn us_or_ss_is_what_the_pixel_representation_around_it_says() {
+        let padding = implicit_element(0x28, 0x120, &(-2000i16).to_le_bytes());
+        let descriptor = implicit_element(0x28, 0x3002, &[0, 1, 0x18, 0xFC, 16, 0]);
+        let signed = implicit_element(0x28, 0x103, &[1, 0]);
+        let unsigned = implicit_element(0x28, 0x103, &[0, 0]);
+        // given a signed data set with a lookup table whose item says nothing of its own, and an item that is unsigned;
+        // one item stands before the root's Pixel Representation
+        let own = [unsigned.clone(), padding.clone()].concat();
+        let data = [
+            sequence(0x08, 0x1140, &[padding.clone(), own]),
+            signed,
+            padding.clone(),
+            sequence(0x28, 0x3000, std::slice::from_ref(&descriptor)),
+        ]
+        .concat();
+        // when
+        let explicit = rewrite(&data, IMPLICIT, EXPLICIT).unwrap();
+        // then
+        assert_eq!(
+            vrs(&explicit, tags::PIXEL_PADDING_VALUE),
+            ["SS", "US", "SS"]
+        );
+        assert_eq!(vrs(&explicit, tags::LUT_DESCRIPTOR), ["SS"]);
+        let plain = [unsigned, padding, descriptor].concat();
+        let explicit = rewrite(&plain, IMPLICIT, EXPLICIT).unwrap();
+        assert_eq!(vrs(&explicit, tags::PIXEL_PADDING_VALUE), ["US"]);
+        assert_eq!(vrs(&explicit, tags::LUT_DESCRIPTOR), ["US"]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ enum Action {
     /// 撤回一次检查 (hide an exam)
     Withdraw {
         #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
-        exam: ExamKey,
+        exam: NamedExam,
     },
     /// 隐藏影像：不列 SOP UID 则隐藏整个 Study (hide instances of a study, or all of it)
     Hide {
@@ -48,21 +48,21 @@ enum Action {
         #[arg(value_parser = study, value_name = "医院代码/STUDY_UID")]
         study: StudyKey,
         #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
-        to: ExamKey,
+        to: NamedExam,
     },
     /// 解除一次检查对 Study UID 的占用 (end an exam's claim)
     ReleaseUid {
         #[arg(value_parser = study_uid, value_name = "STUDY_UID")]
         study: StudyUid,
         #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
-        exam: ExamKey,
+        exam: NamedExam,
     },
     /// 裁定有争议的 Study UID 归谁 (say whose a contested study is)
     RuleConflict {
         #[arg(value_parser = study_uid, value_name = "STUDY_UID")]
         study: StudyUid,
         #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
-        exam: ExamKey,
+        exam: NamedExam,
     },
     /// 裁定疑似复用流水号的推送 (say what a refused push was)
     RuleReuse {
@@ -81,6 +81,14 @@ enum Action {
     },
 }
 
+/// An exam as an operator names it.
+#[derive(Debug, Clone)]
+struct NamedExam {
+    key: ExamKey,
+    /// Without `#代`: of the latest generation that has the number.
+    latest: bool,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Ruling {
     /// 是同一次检查的修正 (the same exam, corrected)
@@ -92,6 +100,7 @@ enum Ruling {
 impl Correct {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let missing = |name: &str| anyhow::anyhow!("须给出 {name} (is required)");
+        let latest_generation = self.action.exam().is_some_and(|exam| exam.latest);
         let made = CorrectionMade {
             reason: self.reason.ok_or_else(|| missing("--reason"))?,
             author: self.author.ok_or_else(|| missing("--author"))?,
@@ -101,14 +110,28 @@ impl Correct {
             data: self.data.ok_or_else(|| missing("--data"))?,
             config: self.config,
         };
-        place.run(Operation::Correct { made }).await
+        let operation = Operation::Correct {
+            made,
+            latest_generation,
+        };
+        place.run(operation).await
     }
 }
 
 impl Action {
+    fn exam(&self) -> Option<&NamedExam> {
+        match self {
+            Self::Withdraw { exam }
+            | Self::MoveStudy { to: exam, .. }
+            | Self::ReleaseUid { exam, .. }
+            | Self::RuleConflict { exam, .. } => Some(exam),
+            Self::Hide { .. } | Self::RuleReuse { .. } | Self::Undo { .. } => None,
+        }
+    }
+
     fn correction(self) -> anyhow::Result<CorrectionAction> {
         Ok(match self {
-            Self::Withdraw { exam } => CorrectionAction::WithdrawExam { exam },
+            Self::Withdraw { exam } => CorrectionAction::WithdrawExam { exam: exam.key },
             Self::Hide { study, instances } => {
                 anyhow::ensure!(
                     instances.len() <= HIDE_LIMIT,
@@ -116,9 +139,15 @@ impl Action {
                 );
                 CorrectionAction::HideInstances { study, instances }
             }
-            Self::MoveStudy { study, to } => CorrectionAction::MoveStudy { study, to },
-            Self::ReleaseUid { study, exam } => CorrectionAction::ReleaseUid { study, exam },
-            Self::RuleConflict { study, exam } => CorrectionAction::RuleConflict { study, exam },
+            Self::MoveStudy { study, to } => CorrectionAction::MoveStudy { study, to: to.key },
+            Self::ReleaseUid { study, exam } => CorrectionAction::ReleaseUid {
+                study,
+                exam: exam.key,
+            },
+            Self::RuleConflict { study, exam } => CorrectionAction::RuleConflict {
+                study,
+                exam: exam.key,
+            },
             Self::RuleReuse { refused, ruling } => CorrectionAction::RuleReuse {
                 refused: Position(refused),
                 ruling: match ruling {
@@ -133,22 +162,25 @@ impl Action {
     }
 }
 
-/// `350006/E0001`, or `350006/E0001#1` of a later generation, as exams are printed.
-fn exam(text: &str) -> Result<ExamKey, String> {
+/// `350006/E0001`, or `350006/E0001#1` of a certain generation.
+fn exam(text: &str) -> Result<NamedExam, String> {
     let (hospital, number) = text
         .split_once('/')
-        .ok_or("写作 医院代码/流水号 (hospital/examNo)")?;
+        .ok_or("写作 医院代码/流水号[#代] (hospital/examNo[#generation])")?;
     let (number, generation) = match number.rsplit_once('#') {
         Some((number, generation)) => match generation.parse() {
-            Ok(generation) => (number, generation),
+            Ok(generation) => (number, Some(generation)),
             Err(_) => return Err(format!("#{generation}: 不是代数 (no generation)")),
         },
-        None => (number, 0),
+        None => (number, None),
     };
-    Ok(ExamKey {
-        hospital: HospitalCode::new(hospital).map_err(|e| e.to_string())?,
-        exam_no: ExamNo::new(number).map_err(|e| e.to_string())?,
-        generation,
+    Ok(NamedExam {
+        key: ExamKey {
+            hospital: HospitalCode::new(hospital).map_err(|e| e.to_string())?,
+            exam_no: ExamNo::new(number).map_err(|e| e.to_string())?,
+            generation: generation.unwrap_or_default(),
+        },
+        latest: generation.is_none(),
     })
 }
 
@@ -178,9 +210,14 @@ mod tests {
 
     #[test]
     fn an_exam_is_read_as_it_is_printed() {
-        for text in ["350006/E1", "350006/E1#2"] {
-            assert_eq!(exam(text).unwrap().to_string(), text);
+        for (text, latest) in [("350006/E1", true), ("350006/E1#2", false)] {
+            let named = exam(text).unwrap();
+            assert_eq!(
+                (named.key.to_string().as_str(), named.latest),
+                (text, latest)
+            );
         }
+        assert!(!exam("350006/E1#0").unwrap().latest);
         for wrong in ["E1", "350006/", "350006/E1#x"] {
             assert!(exam(wrong).is_err(), "{wrong}");
         }

@@ -16,7 +16,7 @@ use yingku_core::ids::HospitalCode;
 use crate::client::Client;
 use crate::config::Config;
 use crate::control;
-use crate::operate::Operation;
+use crate::operate::{Operation, Ruling};
 use crate::serve::{self, Serve};
 
 /// 影库：区域医学影像归档 (a regional medical imaging archive)
@@ -62,6 +62,12 @@ enum Command {
         /// 处于或曾处于测试模式的医院 (a hospital in mode test, or that was)
         #[arg(value_parser = hospital, value_name = "医院代码")]
         hospital: HospitalCode,
+        /// 理由，记入日志 (why; kept in the log)
+        #[arg(long, value_name = "理由")]
+        reason: String,
+        /// 裁定人 (who rules)
+        #[arg(long, value_name = "姓名")]
+        author: String,
         #[command(flatten)]
         place: Place,
     },
@@ -139,8 +145,15 @@ impl Yingku {
                 let kind = kind.map(Kind::finding);
                 place.run(Operation::Findings { kind, hospital }).await
             }
-            Command::PurgeTestData { hospital, place } => {
-                place.run(Operation::PurgeTestData { hospital }).await
+            Command::PurgeTestData {
+                hospital,
+                reason,
+                author,
+                place,
+            } => {
+                let ruling = Ruling::new(&reason, &author)?;
+                let purge = Operation::PurgeTestData { hospital, ruling };
+                place.run(purge).await
             }
             Command::Status(place) => place.run(Operation::Status).await,
             Command::Verify(place) => place.run(Operation::Verify).await,

@@ -1,29 +1,21 @@
 //! Rulings of a person about exams and images.
 
-use yingku_core::correction::{CorrectionAction, CorrectionMade, REASON_LIMIT, ReuseRuling};
+use yingku_core::correction::{CorrectionAction, CorrectionMade, ReuseRuling};
 use yingku_core::event::Event;
+use yingku_core::ids::Position;
 use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
 
+use super::Ruling;
 use crate::control::Output;
-
-/// Longest name of a person, in bytes: with its prefix it is the record's actor (255 bytes).
-const AUTHOR_LIMIT_BYTES: usize = 200;
 
 pub async fn correct(
     archive: &Archive,
-    made: CorrectionMade,
+    mut made: CorrectionMade,
+    latest_generation: bool,
     output: &Output,
 ) -> anyhow::Result<bool> {
-    let author = made.author.trim();
-    anyhow::ensure!(
-        !author.is_empty() && author.len() <= AUTHOR_LIMIT_BYTES,
-        "--author: 1 至 {AUTHOR_LIMIT_BYTES} 字节 (bytes)"
-    );
-    anyhow::ensure!(
-        !made.reason.trim().is_empty() && made.reason.chars().count() <= REASON_LIMIT,
-        "--reason: 1 至 {REASON_LIMIT} 字 (characters)"
-    );
+    let actor = Ruling::new(&made.reason, &made.author)?.actor();
     // The rules refuse to undo these two, and say what to do instead.
     let can_be_undone = !matches!(
         made.action,
@@ -34,9 +26,13 @@ pub async fn correct(
     );
     // Images that came a moment ago are part of what is corrected.
     archive.settle().await?;
+    if latest_generation {
+        name_latest(archive, &mut made.action)?;
+    }
+    let action = made.action.clone();
     let submission = Submission {
         hospital: None,
-        actor: format!("operator:{author}"),
+        actor,
         event: Event::CorrectionMade(made),
     };
     let decided = archive.submit(submission).await?;
@@ -49,7 +45,60 @@ pub async fn correct(
                 line += &format!("; 撤销 (undo): yingku correct undo {position}");
             }
             output.line(line).await?;
+            if let CorrectionAction::Undo { correction } = action {
+                for line in still_not_shown(archive, correction)? {
+                    output.line(line).await?;
+                }
+            }
             Ok(true)
         }
     }
+}
+
+/// Names the latest generation that has the exam's number; the rules say so if none has.
+fn name_latest(archive: &Archive, action: &mut CorrectionAction) -> anyhow::Result<()> {
+    if let CorrectionAction::WithdrawExam { exam }
+    | CorrectionAction::MoveStudy { to: exam, .. }
+    | CorrectionAction::ReleaseUid { exam, .. }
+    | CorrectionAction::RuleConflict { exam, .. } = action
+        && let Some(row) = archive.views().latest_exam(&exam.hospital, &exam.exam_no)?
+    {
+        *exam = row.key;
+    }
+    Ok(())
+}
+
+/// What a withdrawal that was undone does not bring back: the exam while another withdrawal stands, and studies that
+/// others have claimed meanwhile.
+fn still_not_shown(archive: &Archive, undone: Position) -> anyhow::Result<Vec<String>> {
+    let views = archive.views();
+    let mut lines = Vec::new();
+    let Some(correction) = views.correction(undone)? else {
+        return Ok(lines);
+    };
+    let made: CorrectionMade = serde_json::from_str(&correction.made)?;
+    let CorrectionAction::WithdrawExam { exam } = made.action else {
+        return Ok(lines);
+    };
+    let Some(row) = views.exam(&exam)? else {
+        return Ok(lines);
+    };
+    if let Some(standing) = row.withdrawn.operator.or(row.withdrawn.app) {
+        lines.push(format!(
+            "{exam} 仍不可见：另一次撤回（位置 {standing}）有效 (still hidden: withdrawal {standing} stands)"
+        ));
+        return Ok(lines);
+    }
+    for study in row.studies.iter().filter(|study| study.foreign) {
+        let claims = views.claims(&study.uid)?.unwrap_or_default();
+        let owner = match claims.owner() {
+            Some(claim) => claim.exam.to_string(),
+            None => "-".to_owned(),
+        };
+        lines.push(format!(
+            "检查UID {} 的影像仍归 {owner}，见 yingku findings；归还：yingku correct rule-conflict (its images stay with that exam: rule on the conflict)",
+            study.uid
+        ));
+    }
+    Ok(lines)
 }

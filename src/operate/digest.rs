@@ -1,5 +1,7 @@
 //! The vendor's error digest: what an app's requests were refused for, the last 30 days.
 
+use yingku_core::ids::{AeTitle, AppId};
+use yingku_core::registry::Registry;
 use yingku_core::time::{LocalDateTime, Zone};
 use yingku_storage::archive::Archive;
 
@@ -15,6 +17,7 @@ pub async fn errors(archive: &Archive, app: &str, output: &Output) -> anyhow::Re
     };
     let lines = archive.errors().lines(&source)?;
     if lines.is_empty() {
+        ensure_known(&archive.registry(), &source)?;
         output
             .line(format!(
                 "{source}: 30 天内没有被拒的请求 (no refused requests within 30 days)"
@@ -23,13 +26,14 @@ pub async fn errors(archive: &Archive, app: &str, output: &Output) -> anyhow::Re
         return Ok(true);
     }
     let zone = Zone::named(&archive.registry().settings.time_zone).unwrap_or_default();
-    let mut table = Table::new(["最近", "次数", "医院", "规则", "字段", "例", "原因"]);
+    let mut table = Table::new(["最近", "次数", "医院", "操作", "规则", "字段", "例", "原因"]);
     for line in lines {
         let last = LocalDateTime::from_unix_ms(line.last_ms, &zone);
         table.row([
             last.map(|time| time.to_string()).unwrap_or_default(),
             line.count.to_string(),
             line.hospital,
+            line.key.operation,
             line.key.rule,
             line.key.path,
             line.example,
@@ -38,4 +42,22 @@ pub async fn errors(archive: &Archive, app: &str, output: &Output) -> anyhow::Re
     }
     output.line(table.render()).await?;
     Ok(true)
+}
+
+/// What was removed may have left lines; a name that has none and never was one is mistyped.
+fn ensure_known(registry: &Registry, source: &str) -> anyhow::Result<()> {
+    let (known, what) = match source.split_once(':') {
+        Some(("app", id)) => {
+            let id = AppId::new(id);
+            (id.is_ok_and(|id| registry.apps.contains_key(&id)), "应用")
+        }
+        Some(("ae", title)) => {
+            let ae = AeTitle::new(title);
+            let known = ae.is_ok_and(|ae| registry.peers.contains_key(&ae));
+            (known, "DICOM 节点")
+        }
+        _ => (true, ""),
+    };
+    anyhow::ensure!(known, "没有登记{what} {source} (is not registered)");
+    Ok(())
 }

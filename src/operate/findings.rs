@@ -4,6 +4,7 @@ use yingku_core::finding::FindingKind;
 use yingku_core::ids::HospitalCode;
 use yingku_storage::archive::Archive;
 
+use super::ensure_registered;
 use crate::control::Output;
 use crate::table::Table;
 
@@ -11,7 +12,7 @@ use crate::table::Table;
 const LINES_LIMIT: usize = 500;
 
 pub const KINDS: [(FindingKind, &str); 5] = [
-    (FindingKind::StudyConflict, "检查号冲突 (studyConflict)"),
+    (FindingKind::StudyConflict, "检查UID冲突 (studyConflict)"),
     (FindingKind::NumberReuse, "疑似流水号复用 (numberReuse)"),
     (FindingKind::IdentityDoubt, "身份存疑 (identityDoubt)"),
     (FindingKind::FurtherVersion, "影像另有版本 (furtherVersion)"),
@@ -24,6 +25,9 @@ pub async fn findings(
     hospital: Option<HospitalCode>,
     output: &Output,
 ) -> anyhow::Result<bool> {
+    if let Some(code) = &hospital {
+        ensure_registered(archive, code)?;
+    }
     archive.settle().await?;
     let views = archive.views();
     for (each, title) in KINDS {

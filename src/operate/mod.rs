@@ -9,6 +9,7 @@ mod operator;
 mod purge;
 mod reconcile;
 mod registry;
+mod ruling;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::control::Output;
 pub use log::Range;
 pub use operator::Operator;
 pub use reconcile::Reconciling;
+pub use ruling::Ruling;
 
 /// One operation, as it travels over the control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,9 @@ pub enum Operation {
         name: String,
     },
     AppList,
+    AppKey {
+        app: String,
+    },
     AppErrors {
         app: String,
     },
@@ -58,9 +63,12 @@ pub enum Operation {
     },
     Correct {
         made: CorrectionMade,
+        /// Its exam was named without a generation: the latest that has the number is meant.
+        latest_generation: bool,
     },
     PurgeTestData {
         hospital: HospitalCode,
+        ruling: Ruling,
     },
     Findings {
         kind: Option<FindingKind>,
@@ -74,8 +82,17 @@ pub enum Operation {
     Rebuild,
 }
 
-/// Who is recorded as having done it.
+/// Who is recorded as having done it, where nobody gave a name.
 const ACTOR: &str = "operator:cli";
+
+/// A hospital that nobody registered is mistyped.
+fn ensure_registered(archive: &Archive, hospital: &HospitalCode) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        archive.registry().hospitals.contains_key(hospital),
+        "没有登记医院 {hospital} (is not registered)"
+    );
+    Ok(())
+}
 
 impl Operation {
     /// What the audit stream says of an operation that shows what was pushed, or whose images came: its name, the
@@ -104,6 +121,7 @@ impl Operation {
             | Self::RegistryShow
             | Self::RegistryRemove { .. }
             | Self::AppList
+            | Self::AppKey { .. }
             | Self::AppErrors { .. }
             | Self::Correct { .. }
             | Self::PurgeTestData { .. }
@@ -140,12 +158,18 @@ pub async fn execute(
             registry::remove_entry(archive, &kind, &name, output).await
         }
         Operation::AppList => registry::apps(archive, output).await,
+        Operation::AppKey { app } => registry::key(archive, &app, output).await,
         Operation::AppErrors { app } => digest::errors(archive, &app, output).await,
         Operation::LogTail { from, follow } => log::tail(archive, from, follow, output).await,
         Operation::LogShow { position } => log::show(archive, position, output).await,
         Operation::LogExport { range } => log::export(archive, range, output).await,
-        Operation::Correct { made } => correct::correct(archive, made, output).await,
-        Operation::PurgeTestData { hospital } => purge::purge(archive, hospital, output).await,
+        Operation::Correct {
+            made,
+            latest_generation,
+        } => correct::correct(archive, made, latest_generation, output).await,
+        Operation::PurgeTestData { hospital, ruling } => {
+            purge::purge(archive, hospital, ruling, output).await
+        }
         Operation::Findings { kind, hospital } => {
             findings::findings(archive, kind, hospital, output).await
         }

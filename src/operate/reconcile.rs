@@ -7,6 +7,7 @@ use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 use yingku_storage::archive::Archive;
 use yingku_storage::views::reconcile::{Question, reconcile as answer};
 
+use super::ensure_registered;
 use crate::control::Output;
 use crate::reconciliation;
 
@@ -36,10 +37,7 @@ fn answered(archive: &Archive, asked: &Reconciling) -> anyhow::Result<String> {
     let registry = archive.registry();
     let hospitals: Vec<HospitalCode> = match &asked.hospital {
         Some(code) => {
-            anyhow::ensure!(
-                registry.hospitals.contains_key(code),
-                "没有登记医院 {code} (is not registered)"
-            );
+            ensure_registered(archive, code)?;
             vec![code.clone()]
         }
         None => registry.hospitals.keys().cloned().collect(),
@@ -47,16 +45,23 @@ fn answered(archive: &Archive, asked: &Reconciling) -> anyhow::Result<String> {
     let as_of_ms = match &asked.as_of {
         Some(text) => {
             let zone = Zone::named(&registry.settings.time_zone).unwrap_or_default();
-            let time = LocalDateTime::parse(text).context("--as-of")?;
+            let time = LocalDateTime::parse(text)
+                .context("--as-of 应为 \"YYYY-MM-DD HH:MM:SS\" (must be a time)")?;
             // To the end of that second, as the interface has it.
             Some(time.unix_ms(&zone) + 999)
         }
         None => None,
     };
+    let from = LocalDate::parse(&asked.from).context("--from 应为 YYYY-MM-DD (must be a date)")?;
+    let to = LocalDate::parse(&asked.to).context("--to 应为 YYYY-MM-DD (must be a date)")?;
+    anyhow::ensure!(
+        from <= to,
+        "--from {from} 在 --to {to} 之后，请对调 (--from is after --to)"
+    );
     let question = Question {
         hospitals: &hospitals,
-        from: LocalDate::parse(&asked.from).context("--from")?,
-        to: LocalDate::parse(&asked.to).context("--to")?,
+        from,
+        to,
         as_of: as_of_ms
             .map(|time_ms| archive.position_at(time_ms))
             .transpose()?,

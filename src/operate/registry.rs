@@ -1,7 +1,10 @@
 //! Hospitals, apps and peers.
 
+use anyhow::Context;
+use yingku_core::ids::AppId;
 use yingku_core::registry::{Registry, Right, Scope};
 use yingku_storage::archive::Archive;
+use yingku_storage::keys::PublicKeyForms;
 
 use super::ACTOR;
 use crate::control::Output;
@@ -12,6 +15,9 @@ pub async fn import_file(archive: &Archive, toml: &str, output: &Output) -> anyh
     let file = RegistryFile::parse(toml)?;
     let report = registry::import(archive, file, ACTOR).await?;
     registry::write_public_keys(archive)?;
+    for name in &report.added {
+        output.line(format!("已新增 (added): {name}")).await?;
+    }
     for name in &report.changed {
         output.line(format!("已更新 (changed): {name}")).await?;
     }
@@ -60,6 +66,26 @@ pub async fn show(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
 
 pub async fn apps(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
     output.line(app_table(&archive.registry()).render()).await?;
+    Ok(true)
+}
+
+/// An app's public key, as its vendor's platform takes it.
+pub async fn key(archive: &Archive, app: &str, output: &Output) -> anyhow::Result<bool> {
+    let registry = archive.registry();
+    let known = AppId::new(app)
+        .ok()
+        .and_then(|id| registry.apps.get(&id))
+        .with_context(|| format!("没有登记应用 {app} (is not registered)"))?;
+    let forms = PublicKeyForms::of(&known.public_key)?;
+    for (title, text) in [
+        ("PEM (OpenSSL, Python)", &forms.pem),
+        ("Base64 DER (Java)", &forms.der_base64),
+        ("XML (.NET)", &forms.xml),
+    ] {
+        output
+            .line(format!("{title}:\n{}\n", text.trim_end()))
+            .await?;
+    }
     Ok(true)
 }
 

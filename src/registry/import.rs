@@ -10,6 +10,7 @@ use yingku_core::registry::{App, Registry, RegistryChange};
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::keys::{ClusterKey, Purpose, generate_app_keys};
 
+use super::consistent::check_against;
 use super::file::{AppEntry, RegistryFile, SealedSecrets};
 
 /// Changes of one record: an app with its sealed keys takes some 6 KB of the log's 1 MiB.
@@ -18,6 +19,7 @@ const CHANGES_OF_RECORD: usize = 50;
 /// What an import did, by name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ImportReport {
+    pub added: Vec<String>,
     pub changed: Vec<String>,
     pub unchanged: usize,
 }
@@ -94,20 +96,23 @@ fn plan(
     key: &ClusterKey,
     file: RegistryFile,
 ) -> anyhow::Result<(Vec<RegistryChange>, ImportReport)> {
+    check_against(registry, &file)?;
     let mut changes = Vec::new();
     let mut report = ImportReport::default();
-    let mut put = |same: bool, name: String, change: RegistryChange| {
-        if same {
-            report.unchanged += 1;
-        } else {
-            report.changed.push(name);
-            changes.push(change);
+    let mut put = |standing: Standing, name: String, change: RegistryChange| {
+        match standing {
+            Standing::Unchanged => {
+                report.unchanged += 1;
+                return;
+            }
+            Standing::Changed => report.changed.push(name),
+            Standing::New => report.added.push(name),
         }
+        changes.push(change);
     };
     if let Some(settings) = file.settings {
-        let same = registry.settings == settings;
         put(
-            same,
+            Standing::of(Some(&registry.settings), &settings),
             "settings".to_owned(),
             RegistryChange::PutSettings(settings),
         );
@@ -118,22 +123,39 @@ fn plan(
         hospital.generation = hospital
             .generation
             .max(known.map_or(0, |known| known.generation));
-        let same = known == Some(&hospital);
+        let standing = Standing::of(known, &hospital);
         let name = format!("hospital {}", hospital.code);
-        put(same, name, RegistryChange::PutHospital(hospital));
+        put(standing, name, RegistryChange::PutHospital(hospital));
     }
     for entry in file.apps {
         let known = registry.apps.get(&entry.id);
         let name = format!("app {}", entry.id);
         let app = app_of(entry, known, key).with_context(|| name.clone())?;
-        put(known == Some(&app), name, RegistryChange::PutApp(app));
+        put(Standing::of(known, &app), name, RegistryChange::PutApp(app));
     }
     for peer in file.peers {
-        let same = registry.peers.get(&peer.ae) == Some(&peer);
+        let standing = Standing::of(registry.peers.get(&peer.ae), &peer);
         let name = format!("peer {}", peer.ae);
-        put(same, name, RegistryChange::PutPeer(peer));
+        put(standing, name, RegistryChange::PutPeer(peer));
     }
     Ok((changes, report))
+}
+
+/// How an entry of the file stands to the registry in force.
+enum Standing {
+    New,
+    Changed,
+    Unchanged,
+}
+
+impl Standing {
+    fn of<T: PartialEq>(known: Option<&T>, entry: &T) -> Self {
+        match known {
+            None => Self::New,
+            Some(known) if known == entry => Self::Unchanged,
+            Some(_) => Self::Changed,
+        }
+    }
 }
 
 /// The app as it will be: without a new license it keeps its own, and it always keeps its keys, since its vendor has
@@ -219,7 +241,7 @@ mod tests {
 
     fn file(license: &str, enabled: bool) -> RegistryFile {
         RegistryFile::parse(&format!(
-            "[[app]]\nid = \"a\"\norg = \"1\"\nrights = [\"push\"]\nhospitals = [\"1\"]\n{license}\nenabled = {enabled}"
+            "[[hospital]]\ncode = \"1\"\nname = \"一\"\n[[app]]\nid = \"a\"\norg = \"1\"\nrights = [\"push\"]\nhospitals = [\"1\"]\n{license}\nenabled = {enabled}"
         ))
         .unwrap()
     }
@@ -242,13 +264,23 @@ mod tests {
         // the same license, or none, changes nothing
         for same in ["license = \"x\"", ""] {
             let (again, report) = imported(&first, file(same, true));
-            assert_eq!((again, report.unchanged), (first.clone(), 1));
+            assert_eq!((again, report.unchanged), (first.clone(), 2));
         }
         let (renewed, _) = imported(&first, file("license = \"y\"", true));
         assert_eq!(app(&renewed).epoch, 1);
         assert_eq!(app(&renewed).public_key, app(&first).public_key);
         let (disabled, _) = imported(&renewed, file("", false));
         assert_eq!(app(&disabled).epoch, 2);
+    }
+
+    #[test]
+    fn what_is_new_is_called_added() {
+        let (first, report) = imported(&Registry::default(), file("license = \"x\"", true));
+        assert_eq!(report.added, ["hospital 1", "app a"]);
+        assert!(report.changed.is_empty());
+        let (_, report) = imported(&first, file("license = \"y\"", true));
+        assert_eq!(report.changed, ["app a"]);
+        assert!(report.added.is_empty());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The registry as a file: read by `yingku registry import` and at the first start, written by `export`.
 
+mod consistent;
 mod file;
 mod import;
 mod keys;

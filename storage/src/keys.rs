@@ -10,9 +10,12 @@ use std::path::Path;
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rand::RngCore;
 use rand::rngs::OsRng;
-use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
+use rsa::pkcs8::{DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
+use rsa::traits::PublicKeyParts;
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use yingku_core::registry::Sealed;
 use zeroize::Zeroizing;
@@ -201,13 +204,35 @@ pub fn generate_app_keys() -> Result<AppKeyPair, KeyError> {
     })
 }
 
-/// A public key as PEM, as it is handed to an integrator.
-pub fn public_pem(public_der: &[u8]) -> Result<String, KeyError> {
-    use rsa::pkcs8::DecodePublicKey;
-    RsaPublicKey::from_public_key_der(public_der)
-        .map_err(|e| KeyError::Rsa(Box::new(e)))?
-        .to_public_key_pem(LineEnding::LF)
-        .map_err(|e| KeyError::Rsa(Box::new(e)))
+/// An app's public key in every form that it is handed out in (R3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKeyForms {
+    /// SubjectPublicKeyInfo as PEM: OpenSSL, Python.
+    pub pem: String,
+    /// The same as DER in Base64, in one line: Java's X509EncodedKeySpec.
+    pub der_base64: String,
+    /// .NET's RSA.FromXmlString.
+    pub xml: String,
+}
+
+impl PublicKeyForms {
+    /// `der_base64`: as the registry holds it.
+    pub fn of(der_base64: &str) -> Result<Self, KeyError> {
+        let rsa = |error: Box<dyn std::error::Error + Send + Sync>| KeyError::Rsa(error);
+        let der = STANDARD.decode(der_base64).map_err(|e| rsa(Box::new(e)))?;
+        let key = RsaPublicKey::from_public_key_der(&der).map_err(|e| rsa(Box::new(e)))?;
+        let pem = key.to_public_key_pem(LineEnding::LF);
+        let number = |number: &rsa::BigUint| STANDARD.encode(number.to_bytes_be());
+        Ok(Self {
+            pem: pem.map_err(|e| rsa(Box::new(e)))?,
+            der_base64: der_base64.to_owned(),
+            xml: format!(
+                "<RSAKeyValue><Modulus>{}</Modulus><Exponent>{}</Exponent></RSAKeyValue>",
+                number(key.n()),
+                number(key.e())
+            ),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -235,6 +260,18 @@ mod tests {
             other.open(Purpose::License, &sealed),
             Err(KeyError::Unseal)
         ));
+    }
+
+    #[test]
+    fn a_public_key_is_the_same_in_every_form() {
+        let pair = generate_app_keys().unwrap();
+        let forms = PublicKeyForms::of(&STANDARD.encode(&pair.public_der)).unwrap();
+        let key = RsaPublicKey::from_public_key_pem(&forms.pem).unwrap();
+        assert_eq!(STANDARD.decode(&forms.der_base64).unwrap(), pair.public_der);
+        let (_, rest) = forms.xml.split_once("<Modulus>").unwrap();
+        let (modulus, rest) = rest.split_once("</Modulus>").unwrap();
+        assert_eq!(STANDARD.decode(modulus).unwrap(), key.n().to_bytes_be());
+        assert_eq!(rest, "<Exponent>AQAB</Exponent></RSAKeyValue>");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What people type, from the first start on.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::process::{Archive, failure, path, repository, text};
@@ -174,6 +176,88 @@ fn a_withdrawn_exam_comes_back_when_that_is_undone() {
     assert_eq!(studies(), 1);
 }
 
+/// The contract's sample with other values.
+fn sample_with(folder: &Path, name: &str, values: &[(&str, &str)]) -> String {
+    let mut exam: Value =
+        serde_json::from_str(&std::fs::read_to_string(sample("exam_push.json")).unwrap()).unwrap();
+    for (pointer, value) in values {
+        *exam.pointer_mut(pointer).unwrap() = (*value).into();
+    }
+    let file = folder.join(name);
+    std::fs::write(&file, exam.to_string()).unwrap();
+    path(&file).to_owned()
+}
+
+#[test]
+fn a_number_without_generation_is_that_of_the_latest_one() {
+    // Given a number that is used again for another person, which an operator has ruled to be a new generation
+    let archive = Archive::start();
+    let folder = tempfile::tempdir().unwrap();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    let other = [
+        ("/patientInfo/sickId", "S-OTHER"),
+        ("/patientInfo/name", "李四"),
+        ("/imageList/0/studyUID", "1.2.3.99"),
+        ("/examInfo/examStatus", "65"),
+    ];
+    let other = sample_with(folder.path(), "other.json", &other);
+    let said = failure(&archive.contract(&["push", &other]));
+    let listed = said.split("登记号 ").nth(1).unwrap();
+    let listed: String = listed.chars().take_while(char::is_ascii_digit).collect();
+    let ruled = ["--reason", "核对", "--author", "王"];
+    archive.said(
+        &[
+            &["correct", "rule-reuse", &listed, "new-generation"][..],
+            &ruled,
+        ]
+        .concat(),
+    );
+    // Then a reconciliation names it by the hospital's number, its generation apart
+    let days = ["reconcile", "--from", "2026-07-04", "--to", "2026-07-04"];
+    let answer = archive.said(&[&days[..], &["--json"]].concat());
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let cell = &answer["cells"][0];
+    let named = cell["unfinished"].as_array().unwrap();
+    let newest = named.iter().find(|named| named["generation"] == 1).unwrap();
+    assert_eq!(newest["examNo"], "E20260704001");
+    assert!(archive.said(&days).contains("E20260704001#1"));
+    // When it is withdrawn by its plain number, then that is the newest one; the first is named with #0
+    for named in ["350006/E20260704001", "350006/E20260704001#0"] {
+        archive.said(&[&["correct", "withdraw", named][..], &ruled].concat());
+    }
+    let withdraw = ["correct", "withdraw", "350006/E20260704001#2"];
+    let said = failure(&archive.command(&[&withdraw[..], &ruled].concat()));
+    assert!(said.contains("#代"), "{said}");
+}
+
+#[test]
+fn undoing_a_withdrawal_tells_which_studies_have_gone_to_others() {
+    // Given a withdrawn exam whose study another patient's exam has claimed meanwhile
+    let archive = Archive::start();
+    let folder = tempfile::tempdir().unwrap();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    let ruled = ["--reason", "核对", "--author", "王"];
+    let withdraw = ["correct", "withdraw", "350006/E20260704001"];
+    let said = archive.said(&[&withdraw[..], &ruled].concat());
+    let position = said.rsplit(' ').next().unwrap().trim();
+    let other = [
+        ("/examNo", "E2"),
+        ("/patientInfo/sickId", "S-OTHER"),
+        ("/patientInfo/name", "李四"),
+        ("/examInfo/applyNo", "F-OTHER"),
+    ];
+    let other = sample_with(folder.path(), "other.json", &other);
+    text(&archive.contract(&["push", &other]));
+    // When the withdrawal is undone, then the answer names the study and whose it is, and the list has it
+    let said = archive.said(&[&["correct", "undo", position][..], &ruled].concat());
+    assert!(
+        said.contains(STUDY) && said.contains("仍归 350006/E2"),
+        "{said}"
+    );
+    let listed = archive.said(&["findings", "study-conflict"]);
+    assert!(listed.contains(STUDY), "{listed}");
+}
+
 #[test]
 fn a_registry_that_is_imported_again_changes_what_differs_only() {
     let archive = Archive::start();
@@ -188,6 +272,112 @@ fn a_registry_that_is_imported_again_changes_what_differs_only() {
     assert_eq!(said.matches("(changed): ").count(), 1, "{said}");
     // the old license opens nothing any more
     failure(&archive.contract(&["token"]));
+}
+
+#[test]
+fn new_entries_are_added_and_contradictions_are_refused_with_both_names() {
+    let archive = Archive::start();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let import = |toml: &str| {
+        std::fs::write(file.path(), toml).unwrap();
+        archive.command(&["registry", "import", path(file.path())])
+    };
+    let hospital = "[[hospital]]\ncode = \"350099\"\nname = \"新\"\n";
+    let said = text(&import(hospital));
+    assert!(said.contains("(added): hospital 350099"), "{said}");
+    // the demo's county has this prefix
+    let said = failure(&import(&format!("{hospital}prefix = \"7173\"\n")));
+    assert!(said.contains("350099") && said.contains("350006"), "{said}");
+    let app = "[[app]]\nid = \"stray\"\nlicense = \"x\"\norg = \"999\"\nrights = [\"read\"]\nhospitals = [\"*\"]\n";
+    let said = failure(&import(app));
+    assert!(said.contains("stray") && said.contains("999"), "{said}");
+}
+
+#[test]
+fn names_that_nobody_registered_are_refused() {
+    let archive = Archive::start();
+    let days = ["--from", "2026-07-04", "--to", "2026-07-04"];
+    let commands: [&[&str]; 5] = [
+        &["app", "errors", "nobody"],
+        &["app", "errors", "ae:NOBODY"],
+        &["app", "key", "nobody"],
+        &["findings", "--hospital", "999999"],
+        &[&["reconcile", "--hospital", "999999"][..], &days].concat(),
+    ];
+    for command in commands {
+        let said = failure(&archive.command(command));
+        assert!(said.contains("没有登记"), "{command:?} {said}");
+    }
+    // one that is there and was never refused is no mistake
+    archive.said(&["app", "errors", "demo-reader"]);
+}
+
+#[test]
+fn commands_say_what_form_of_a_date_they_take() {
+    let archive = Archive::start();
+    for (from, to, as_of, words) in [
+        (
+            "2026-07-05",
+            "2026-07-04",
+            None,
+            "--from 2026-07-05 在 --to 2026-07-04 之后",
+        ),
+        ("5/7/2026", "2026-07-04", None, "--from 应为 YYYY-MM-DD"),
+        (
+            "2026-07-04",
+            "2026-07-04",
+            Some("2026-07-04"),
+            "--as-of 应为",
+        ),
+    ] {
+        let mut command = vec!["reconcile", "--from", from, "--to", to];
+        command.extend(as_of.iter().flat_map(|time| ["--as-of", *time]));
+        let said = failure(&archive.command(&command));
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_purge_asks_who_and_why_and_keeps_it() {
+    let archive = Archive::start();
+    let purge = ["purge-test-data", "350006"];
+    let asked = archive.command(&purge);
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&asked.stderr).contains("--reason"));
+    let demo = std::fs::read_to_string(repository().join("deploy/demo/registry.toml")).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), demo.replacen("\"live\"", "\"test\"", 1)).unwrap();
+    archive.said(&["registry", "import", path(file.path())]);
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    let ruled = ["--reason", "上线", "--author", "王"];
+    let said = archive.said(&[&purge[..], &ruled].concat());
+    assert!(said.contains(": 1"), "{said}");
+    let log = log(&archive);
+    let purged = log
+        .iter()
+        .find(|it| it["event"]["title"] == "test-data-purged")
+        .unwrap();
+    assert_eq!(purged["actor"], "operator:王");
+    assert!(purged.to_string().contains("上线"), "{purged}");
+}
+
+#[test]
+fn a_rebuild_without_a_server_leaves_one_set_of_views() {
+    let mut archive = Archive::start();
+    text(&archive.contract(&["push", &sample("exam_push.json")]));
+    assert!(archive.stop().success());
+    for _ in 0..5 {
+        archive.said(&["rebuild"]);
+        let views = archive.data().join("views").read_dir().unwrap();
+        assert_eq!(views.count(), 2, "the views in use, and their name");
+    }
+}
+
+#[test]
+fn contested_studies_are_called_by_their_uid() {
+    let archive = Archive::start();
+    let said = archive.said(&["findings", "study-conflict"]);
+    assert!(said.contains("检查UID冲突"), "{said}");
 }
 
 #[test]

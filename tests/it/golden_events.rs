@@ -1,8 +1,10 @@
 //! Bytes of every event kind and version, as a release wrote them, must decode for ever.
 //!
 //! `YINGKU_WRITE_GOLDEN=1 cargo test --release --test it golden` writes the files that are missing. One that is there
-//! is never written again: a body that changes gets a new version and a file of its own.
+//! is never written again: a body that changes gets a new version and a file of its own, and one that gains optional
+//! fields a further file of its version (`12-v1-ruled`).
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -52,8 +54,8 @@ fn golden_events_decode_to_what_they_said_and_encode_to_the_same_bytes() {
     if std::env::var_os(WRITE).is_some() {
         write_missing();
     }
-    for kind in known_kinds() {
-        let name = format!("{kind:02}-v1");
+    for name in names() {
+        let kind: u16 = name[..2].parse().unwrap();
         let read = |ending: &str| {
             let path = folder().join(format!("{name}.{ending}"));
             std::fs::read(&path)
@@ -74,23 +76,36 @@ fn golden_events_decode_to_what_they_said_and_encode_to_the_same_bytes() {
 
 #[test]
 fn no_golden_event_was_forgotten_or_has_no_kind() {
-    let mut files: Vec<String> = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".bin"))
+    let kinds = |names: Vec<String>| -> BTreeSet<String> {
+        names.into_iter().map(|name| name[..5].to_owned()).collect()
+    };
+    let known = known_kinds()
+        .into_iter()
+        .map(|kind| format!("{kind:02}-v1"));
+    let known: Vec<String> = known.collect();
+    let there = names();
+    for name in &known {
+        assert!(there.contains(name), "{name} is missing");
+    }
+    assert_eq!(kinds(there), kinds(known));
+}
+
+/// Files' names without their ending: kind and version, and what was added since where a body got a new field.
+fn names() -> Vec<String> {
+    let files = std::fs::read_dir(folder()).unwrap();
+    let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names
+        .filter_map(|name| name.strip_suffix(".bin").map(str::to_owned))
         .collect();
-    files.sort();
-    let expected: Vec<String> = known_kinds()
-        .iter()
-        .map(|kind| format!("{kind:02}-v1.bin"))
-        .collect();
-    assert_eq!(files, expected);
+    names.sort();
+    names
 }
 
 fn write_missing() {
-    for event in samples() {
+    let first = samples().into_iter().map(|event| ("", event));
+    for (added, event) in first.chain(samples_of_new_fields()) {
         let (kind, version) = event.kind();
-        let path = folder().join(format!("{kind:02}-v{version}.bin"));
+        let path = folder().join(format!("{kind:02}-v{version}{added}.bin"));
         if path.exists() {
             continue;
         }
@@ -151,6 +166,23 @@ fn samples() -> Vec<Event> {
     events.push(Event::InstancesStored(instances_stored()));
     events.push(Event::InstancesReplaced(instances_stored()));
     events
+}
+
+/// Bodies that have got a field since their golden file was written.
+fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
+    let declared = json!({
+        "exams": [],
+        "declarations": [{ "hospital": "350006", "date": "2026-07-04", "class": "CT" }],
+        "findings": [{ "kind": "numberReuse", "hospital": "350006", "subject": "E1/00ff" }],
+    });
+    let exam = json!({ "hospital": "350006", "exam_no": "E1", "generation": 1 });
+    let ruled = json!({ "exams": [exam], "reason": "上线前清理", "author": "王医生" });
+    let purged =
+        |body: serde_json::Value| Event::decode_body(12, 1, body.to_string().as_bytes()).unwrap();
+    vec![
+        ("-declarations", purged(declared)),
+        ("-ruled", purged(ruled)),
+    ]
 }
 
 fn registry_changes() -> Value {

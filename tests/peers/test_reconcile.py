@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from pydicom.uid import generate_uid
+
 from support import dcmtk, netdicom
-from support.archive import Archive
+from support.archive import Archive, free_port
 from support.exams import new_exam, study_of
-from support.instances import ct_slices, raw_of, save_all
-from support.registry import COUNTY, TOWN
+from support.instances import RawInstance, ct_slices, raw_of, save_all
+from support.registry import COUNTY, TOWN, Registry
 
 
 def row_of(archive: Archive, day: str, hospital: str = COUNTY, exam_class: str = "CT", **more: str) -> dict:
@@ -172,3 +175,36 @@ def test_the_command_prints_the_same_as_a_table(archive: Archive) -> None:
     assert COUNTY in table
     assert day in table
     assert "41" in table
+
+
+def test_refusals_before_the_match_leave_a_record(fresh_archive: Callable[..., Archive]) -> None:
+    # Given a town's workstation that may only read, and a county's modality
+    registry = Registry(
+        peers={"TOWNWS": free_port(), "COUNTYCT": free_port()},
+        rights={
+            "TOWNWS": {"services": ["find"], "hospitals": [TOWN]},
+            "COUNTYCT": {"services": ["store"], "hospitals": [COUNTY]},
+        },
+    )
+    archive = fresh_archive(registry=registry)
+    exam = archive.client().pushed(new_exam(images=1))
+    [raw] = [raw_of(one) for one in ct_slices(exam, 1)]
+    today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
+    renamed = RawInstance(raw.sop_class, str(generate_uid()), raw.transfer_syntax, raw.study, raw.data)
+
+    # When the one stores all the same, and the other names another instance than it sends
+    [forbidden] = netdicom.store(archive.dicom, [raw], "TOWNWS")
+    assert forbidden.Status == 0x0124
+    [mistaken] = netdicom.store(archive.dicom, [renamed], "COUNTYCT")
+    assert mistaken.Status == 0xA900
+
+    # Then reconciliation counts both, in the hospital that the AE is of
+    rows = archive.client("demo-reader").reconcile(f"{today:%Y-%m-%d}")
+    refusals = {(row["hospitalCode"], one["sender"], one["reason"], one["count"]) for row in rows for one in row.get("refusals", [])}
+    assert refusals == {(TOWN, "TOWNWS", "notAuthorised", 1), (COUNTY, "COUNTYCT", "malformed", 1)}
+    # and the operator sees them among the AE's errors
+    errors = archive.command("app", "errors", "ae:TOWNWS", "--data", archive.data).stdout
+    assert "may-not-store" in errors
+    errors = archive.command("app", "errors", "ae:COUNTYCT", "--data", archive.data).stdout
+    assert "command-differs" in errors
+    assert study_of(exam) in errors

@@ -18,7 +18,7 @@ use rsa::pkcs8::DecodePrivateKey;
 use rsa::traits::PublicKeyParts;
 use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
 use subtle::ConstantTimeEq;
-use yingku_core::contract::sign::{self, SignTime};
+use yingku_core::contract::sign::{self, NoTime, SignPlaintext, SignTime};
 use yingku_core::ids::AppId;
 use yingku_core::registry::{App, Registry};
 use yingku_storage::keys::{ClusterKey, Purpose};
@@ -41,19 +41,23 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Why a sign is not taken. For the operator's digest; the caller hears the same for each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignFault {
-    #[error("the sign is neither Base64 nor hex, empty, or longer than {LIMIT_CHARS} characters")]
+    #[error(
+        "sign 为空、超过 {LIMIT_CHARS} 字符，或既非 Base64 也非十六进制 (empty, too long, or neither Base64 nor hex)"
+    )]
     Unreadable,
     #[error(
-        "no enabled app's private key opens the sign: another public key, padding or block size"
+        "没有启用的应用的私钥能解开 sign：公钥、填充方式或分块不对 (no enabled app's private key opens the sign: another public key, padding or block size)"
     )]
     NoKey,
-    #[error("opened, but {0}")]
+    #[error("sign 已解开，但{0} (opened, but)")]
     Plaintext(sign::SignError),
-    #[error("opened with the key of app {0}, but names another app")]
+    #[error(
+        "用应用 {0} 的密钥解开，但其中的 appId 是另一个 (opened with that app's key, but names another app)"
+    )]
     OtherApp(AppId),
-    #[error("the license is not that of app {0}")]
+    #[error("license 与应用 {0} 的不符 (the license is not that app's)")]
     License(AppId),
-    #[error("the orgId is not one of app {0}'s hospitals")]
+    #[error("orgId 不是应用 {0} 的医院 (the orgId is not one of the app's hospitals)")]
     Organisation(AppId),
 }
 
@@ -71,7 +75,7 @@ impl SignFault {
 pub struct Identified {
     pub app: AppId,
     pub org: Option<String>,
-    pub time: Option<SignTime>,
+    pub time: Option<Result<SignTime, NoTime>>,
 }
 
 /// Bytes of a sign: Base64 (standard or URL-safe, in lines or not, a blank that was a `+`), or hex.
@@ -188,8 +192,8 @@ fn decrypt(private: &RsaPrivateKey, sign: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn compare(cluster_key: &ClusterKey, app: &App, plaintext: &[u8]) -> Result<Identified, SignFault> {
-    let plain = sign::parse(plaintext).map_err(SignFault::Plaintext)?;
-    if plain.app_id != app.id.as_str() {
+    let readings = sign::parse(plaintext).map_err(SignFault::Plaintext)?;
+    if readings.iter().any(|plain| plain.app_id != app.id.as_str()) {
         return Err(SignFault::OtherApp(app.id.clone()));
     }
     let wrong = || SignFault::License(app.id.clone());
@@ -197,10 +201,12 @@ fn compare(cluster_key: &ClusterKey, app: &App, plaintext: &[u8]) -> Result<Iden
         .open(Purpose::License, &app.license)
         .map_err(|_| wrong())?;
     // Digests have one length, so that comparing takes one time whatever the lengths of the licenses.
-    let (ours, theirs) = (blake3::hash(&license), blake3::hash(plain.license.expose()));
-    if !bool::from(ours.as_bytes().ct_eq(theirs.as_bytes())) {
-        return Err(wrong());
-    }
+    let ours = blake3::hash(&license);
+    let fits = |plain: &SignPlaintext| {
+        let theirs = blake3::hash(plain.license.expose());
+        bool::from(ours.as_bytes().ct_eq(theirs.as_bytes()))
+    };
+    let plain = readings.into_iter().find(fits).ok_or_else(wrong)?;
     Ok(Identified {
         app: app.id.clone(),
         org: plain.org_id,

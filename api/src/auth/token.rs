@@ -19,13 +19,15 @@ const VERSION: u8 = 1;
 /// Why a token does not open the door. The caller hears one message for all of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
-    #[error("the request has no token")]
+    #[error("请求没有 token (the request has no token)")]
     Missing,
-    #[error("the token is not one of this archive's")]
+    #[error("token 不是本平台发出的 (not one of this archive's tokens)")]
     Unreadable,
-    #[error("the token expired")]
+    #[error("token 已过期 (the token expired)")]
     Expired(AppId),
-    #[error("the app is disabled, or its license has changed since")]
+    #[error(
+        "应用已停用，或其 license 已更换 (the app is disabled, or its license has changed since)"
+    )]
     Ended(AppId),
 }
 

@@ -71,6 +71,10 @@ fn table(body: &mut String, schema: &Value) {
 
 /// The properties of a schema, nested ones by their path.
 fn rows(body: &mut String, schema: &Value, path: &str) {
+    // One or several of the same.
+    if let Some(one) = schema.pointer("/anyOf/0") {
+        return rows(body, one, path);
+    }
     if let Some(items) = schema.get("items") {
         return rows(body, items, &format!("{path}[]"));
     }

@@ -3,17 +3,16 @@
 use serde_json::{Value, json};
 use yingku_core::exam::{ExamRow, ReportState};
 use yingku_core::ids::{ExamKey, StudyKey, StudyUid};
-use yingku_core::outcome::ErrorKind;
+use yingku_core::outcome::{ErrorKind, Refusal};
 use yingku_core::registry::Scope;
 use yingku_storage::archive::AuditEntry;
 use yingku_storage::views::exams::ExamSelector;
 
-use super::params::{Params, fault, text};
+use super::params::{Params, incomplete, text};
 use super::{content, exam_row, schema};
 use crate::call::{Call, allow, blocking};
 use crate::envelope::Answer;
 use crate::error::Failure;
-use yingku_core::contract::{Refused, Rule};
 
 /// Exams that share a study UID and are answered at once: one scan has a few forms.
 const SHARED_LIMIT: usize = 32;
@@ -58,11 +57,13 @@ pub fn result_schema() -> Value {
                     true,
                     schema::text(16, "SeriesNumber，0 为扫描的申请单"),
                 ),
+                ("description", true, schema::text(64, "SeriesDescription")),
                 ("instances", true, schema::integer("实例数")),
             ])),
         );
     }
-    row
+    // By number one exam; by study UID all that declare it.
+    json!({ "anyOf": [row, schema::array(row.clone())] })
 }
 
 /// Which exams a request means.
@@ -100,14 +101,15 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
 fn read(call: &Call) -> Result<Asked, Failure> {
     let text = text(&call.body, call.charset.as_deref())?;
     let mut params = Params::read(&text)?;
-    if let Some(uid) = params.parsed("studyUID", |text| StudyUid::new(text)) {
+    let study = params.study_uid();
+    if study.is_some() || params.any_wrong(&["studyUID"]) {
         params.finish()?;
-        return Ok(Asked::Study(uid));
+        return study.map(Asked::Study).ok_or_else(incomplete);
     }
     let exam = params.exam();
     let generation = params.generation();
     params.finish()?;
-    let (hospital, exam_no) = exam.ok_or_else(super::params::incomplete)?;
+    let (hospital, exam_no) = exam.ok_or_else(incomplete)?;
     let key = ExamKey {
         hospital,
         exam_no,
@@ -137,7 +139,10 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
         }
     };
     let Some(first) = rows.first() else {
-        return Err(no_exam());
+        return Err(no_exam(match asked {
+            Asked::Exam(_) | Asked::Latest(_) => "examNo",
+            Asked::Study(_) => "studyUID",
+        }));
     };
     if first.withdrawn.is_some() {
         return Err(withdrawn(first));
@@ -205,35 +210,19 @@ fn describe(
     Ok(out)
 }
 
-pub fn no_exam() -> Failure {
-    let refused = Refused {
-        faults: vec![fault(
-            "examNo",
-            Rule::Consistency,
-            "没有此检查，请核对 hospitalCode 与 examNo 或 studyUID (no such exam)".to_owned(),
-        )],
-        more: 0,
-        warnings: Vec::new(),
-        hospital: None,
-        exam_no: None,
-    };
-    let mut failure = Failure::of_faults(&refused);
-    failure.kind = ErrorKind::NotFound;
-    "没有此检查 (no such exam)".clone_into(&mut failure.message);
-    failure
+/// `path`: the field that named it.
+pub fn no_exam(path: &str) -> Failure {
+    let message = "没有此检查，请核对 hospitalCode 与 examNo 或 studyUID (no such exam)";
+    Refusal::new(ErrorKind::NotFound, "not-found", path, message).into()
 }
 
 fn withdrawn(row: &ExamRow) -> Failure {
-    let mut failure = Failure::new(
+    let message = "此检查已撤回，内容不可调阅；何人撤回见 exam/history (this exam is withdrawn; see its history)";
+    Failure::from(Refusal::new(
         ErrorKind::NotFound,
         "withdrawn",
-        "此检查已撤回，内容不可调阅 (this exam is withdrawn)",
-    )
-    .about(row.key.hospital.as_str(), row.key.exam_no.as_str());
-    failure.result = Some(json!({
-        "hospitalCode": row.key.hospital,
-        "examNo": row.key.exam_no,
-        "withdrawn": row.withdrawn,
-    }));
-    failure
+        "examNo",
+        message,
+    ))
+    .about(row.key.hospital.as_str(), row.key.exam_no.as_str())
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use yingku_core::dictionaries::{EXAM_CLASS, canonical_class};
 use yingku_core::exam::{ExamRow, ReportState};
-use yingku_core::ids::{Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, Position, StudyKey, StudyUid};
 use yingku_core::instance::ImageCounts;
 use yingku_core::reconcile::{ImageState, StudyState, images_of};
 use yingku_core::registry::Registry;
@@ -80,14 +80,12 @@ impl Rows<'_> {
                 "moved": true,
             }));
         }
-        let mut out = fields(json!({
-            "hospitalCode": row.key.hospital,
-            "examNo": row.key.exam_no,
+        let mut out = names(&row.key);
+        out.extend(fields(json!({
             "version": row.version,
             "examTime": row.exam_time,
             "examClass": row.class,
             "examClassCode": class.code,
-            "examClassName": EXAM_CLASS.name(&class.code),
             "examStatus": row.status.to_string(),
             "reportState": row.report,
             "reportStateName": report_name(row.report),
@@ -96,11 +94,11 @@ impl Rows<'_> {
             "flags": row.flags,
             "firstReceived": local_time(row.first_time_ms, &self.zone),
             "lastReceived": local_time(row.time_ms, &self.zone),
-        }));
-        if row.key.generation > 0 {
-            out.insert("generation".to_owned(), row.key.generation.into());
+        })));
+        if let Some(name) = EXAM_CLASS.name(&class.code) {
+            out.insert("examClassName".to_owned(), name.into());
         }
-        if let Some(by) = row.withdrawn {
+        if let Some(by) = row.withdrawn.by() {
             out.insert("withdrawn".to_owned(), json!(by));
         }
         Ok(out)
@@ -119,7 +117,20 @@ impl Rows<'_> {
     }
 }
 
-fn fields(value: Value) -> Map<String, Value> {
+/// Hospital and number, and the generation of numbers where it is not the first.
+pub fn names(key: &ExamKey) -> Map<String, Value> {
+    let mut names = fields(json!({ "hospitalCode": key.hospital, "examNo": key.exam_no }));
+    if key.generation > 0 {
+        names.insert("generation".to_owned(), key.generation.into());
+    }
+    names
+}
+
+pub fn generation() -> Value {
+    schema::integer("流水号代次，首代不出现 (generation of numbers)")
+}
+
+pub fn fields(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),
@@ -162,11 +173,7 @@ pub fn row_schema() -> Value {
     schema::object(&[
         ("hospitalCode", true, text(32, "医院代码")),
         ("examNo", true, text(32, "检查唯一流水号")),
-        (
-            "generation",
-            false,
-            schema::integer("流水号代次，首代不出现 (generation of numbers)"),
-        ),
+        ("generation", false, generation()),
         ("version", true, schema::integer("版本号")),
         ("applyNo", false, text(64, "申请单号")),
         ("sickId", false, text(64, "院内患者id")),
@@ -180,6 +187,7 @@ pub fn row_schema() -> Value {
         ("examTime", true, text(19, "检查时间")),
         ("examClass", true, text(32, "检查类别，原文")),
         ("examClassCode", true, text(32, "检查类别，字典代码")),
+        ("examClassName", false, text(64, "检查类别，字典名称")),
         (
             "examStatus",
             true,
@@ -193,6 +201,7 @@ pub fn row_schema() -> Value {
                 "none, preliminary, returned 已撤回, confirmed, revised 已修订",
             ),
         ),
+        ("reportStateName", true, text(16, "报告状态，中文")),
         (
             "imageState",
             true,
@@ -206,8 +215,16 @@ pub fn row_schema() -> Value {
             true,
             schema::array(schema::object(&[
                 ("studyUID", true, text(128, "Study 唯一号")),
-                ("accessionNo", false, text(64, "AccessionNumber")),
-                ("declared", false, schema::integer("声明的图像数")),
+                (
+                    "accessionNo",
+                    true,
+                    schema::or_null(text(64, "AccessionNumber；未声明为 null")),
+                ),
+                (
+                    "declared",
+                    true,
+                    schema::or_null(schema::integer("声明的图像数；未声明为 null")),
+                ),
                 (
                     "received",
                     true,

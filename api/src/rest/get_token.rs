@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use yingku_core::contract::sign::NoTime;
 use yingku_core::ids::AppId;
 use yingku_core::outcome::{ErrorKind, Outcome};
 use yingku_core::registry::{App, Registry};
@@ -193,7 +194,15 @@ async fn grant(
             ));
         }
         None => {}
-        Some(time) => {
+        Some(Err(NoTime)) => {
+            return Err(time_failure(
+                call,
+                "sign-time-form",
+                "sign 的时间有误，应为 YYYY-MM-DD HH:MM:SS，如 2026-07-04 10:54:32 (the sign's time must be written YYYY-MM-DD HH:MM:SS)",
+                now_ms,
+            ));
+        }
+        Some(Ok(time)) => {
             let time_ms = time.unix_ms(&call.zone());
             let window_ms = i64::from(app.time_window_minutes) * 60_000;
             if (now_ms - time_ms).abs() > window_ms {
@@ -223,8 +232,13 @@ fn has_org(registry: &Registry, app: &App, org: &str) -> bool {
 fn time_failure(call: &Call, rule: &str, message: &str, now_ms: i64) -> Failure {
     let server = local_time(now_ms, &call.zone());
     let message = format!("{message}；服务器时间 {server} (server time)");
-    let mut failure = Failure::new(ErrorKind::Invalid, rule, message).at("sign");
-    failure.result = Some(json!({ "serverTime": server }));
+    let mut failure = Failure::new(ErrorKind::Invalid, rule, message.as_str()).at("sign");
+    failure.result = Some(json!([{
+        "path": "sign",
+        "rule": rule,
+        "message": message,
+        "serverTime": server,
+    }]));
     failure
 }
 

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use yingku_core::contract::changes::compare_json;
-use yingku_core::correction::CorrectionMade;
+use yingku_core::correction::{CorrectionMade, REASON_LIMIT};
 use yingku_core::exam::{ExamHistory, ExamStep};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode};
 use yingku_storage::archive::AuditEntry;
 
 use super::detail::no_exam;
-use super::exam_row::{Rows, report_name, row_schema};
+use super::exam_row::{Rows, generation, names, report_name, row_schema};
 use super::params::{Params, incomplete, text};
 use super::{content, schema};
 use crate::call::{Call, blocking, local_time};
@@ -38,6 +38,7 @@ pub fn result_schema() -> Value {
     schema::object(&[
         ("hospitalCode", true, schema::text(32, "医院代码")),
         ("examNo", true, schema::text(32, "检查唯一流水号")),
+        ("generation", false, generation()),
         ("state", true, row_schema()),
         (
             "versions",
@@ -53,9 +54,27 @@ pub fn result_schema() -> Value {
                         "registered, changed, late, withdrawn, restored, corrected, doubted",
                     ),
                 ),
+                ("stepName", true, schema::text(16, "步骤，中文")),
                 ("version", true, schema::integer("版本号")),
                 ("examStatus", true, schema::text(2, "检查状态")),
+                (
+                    "lateStatus",
+                    false,
+                    schema::text(2, "迟到的检查状态 (the status that came late)"),
+                ),
                 ("reportState", true, schema::text(16, "报告状态")),
+                ("reportStateName", true, schema::text(16, "报告状态，中文")),
+                ("flags", true, schema::array(schema::text(32, "标记"))),
+                (
+                    "studies",
+                    true,
+                    schema::array(schema::text(128, "Study 唯一号")),
+                ),
+                (
+                    "moved",
+                    true,
+                    schema::array(schema::text(128, "由管理员归入的 Study 唯一号")),
+                ),
                 (
                     "changes",
                     false,
@@ -67,7 +86,28 @@ pub fn result_schema() -> Value {
                 (
                     "correction",
                     false,
-                    json!({ "type": "object", "description": "更正：action, author, reason, undone" }),
+                    schema::object(&[
+                        (
+                            "action",
+                            true,
+                            json!({ "type": "object", "description": "更正内容，action 为种类" }),
+                        ),
+                        ("author", true, schema::text(256, "裁定人")),
+                        ("reason", true, schema::text(REASON_LIMIT, "理由")),
+                        ("actor", true, schema::text(256, "记录者")),
+                        (
+                            "undone",
+                            true,
+                            schema::or_null(schema::integer("撤销它的更正号；未撤销为 null")),
+                        ),
+                        (
+                            "lifted",
+                            true,
+                            schema::or_null(schema::integer(
+                                "解除此撤回的推送的日志位置；未解除为 null",
+                            )),
+                        ),
+                    ]),
                 ),
             ])),
         ),
@@ -134,7 +174,7 @@ fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
         .transpose()?;
     let lines = views.history(&key, as_of)?;
     let Some(last) = lines.last() else {
-        return Err(no_exam());
+        return Err(no_exam("examNo"));
     };
     let registry = archive.registry();
     let rows = Rows {
@@ -161,14 +201,11 @@ fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
     {
         versions.push(describe(call, &lines, index, line)?);
     }
-    let result = json!({
-        "hospitalCode": key.hospital,
-        "examNo": key.exam_no,
-        "state": state,
-        "versions": versions,
-    });
+    let mut result = names(&key);
+    result.insert("state".to_owned(), state);
+    result.insert("versions".to_owned(), Value::Array(versions));
     Ok(Answer::new("成功 (done)")
-        .with_result(result)
+        .with_result(Value::Object(result))
         .with_page(Page {
             page_no: asked.page_no,
             page_size: PAGE_SIZE,
@@ -188,7 +225,7 @@ fn describe(
         "position": line.position.0,
         "time": local_time(line.time_ms, &call.zone()),
         "step": line.step,
-        "stepName": step_name(line.step),
+        "stepName": step_name(line),
         "version": line.row.version,
         "examStatus": line.row.status.to_string(),
         "reportState": line.row.report,
@@ -236,18 +273,20 @@ fn describe(
                 "reason": made.reason,
                 "actor": correction.actor,
                 "undone": correction.undone.map(|position| position.0),
+                "lifted": correction.lifted.map(|position| position.0),
             }),
         );
     }
     Ok(out)
 }
 
-fn step_name(step: ExamStep) -> &'static str {
-    match step {
+fn step_name(line: &ExamHistory) -> &'static str {
+    match line.step {
         ExamStep::Registered => "首次归档",
         ExamStep::Changed => "新版本",
         ExamStep::Late => "迟到的状态",
         ExamStep::Withdrawn => "撤回",
+        ExamStep::Restored if line.content.is_some() => "新版本，撤回解除",
         ExamStep::Restored => "恢复",
         ExamStep::Corrected => "更正",
         ExamStep::Doubted => "患者信息核对",

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use yingku_core::contract::json::{self, Json};
 use yingku_core::contract::{Fault, Refused, Rule};
-use yingku_core::ids::{ExamNo, HospitalCode};
-use yingku_core::time::{LocalDateTime, Zone};
+use yingku_core::ids::{ExamNo, HospitalCode, IdError, StudyUid};
+use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 
 use crate::error::Failure;
 
@@ -102,12 +102,7 @@ impl<'a> Params<'a> {
     }
 
     pub fn required_text(&mut self, key: &str, limit: usize) -> Option<String> {
-        let faults = self.faults.len();
-        let text = self.text(key, limit);
-        if text.is_none() && self.faults.len() == faults {
-            self.fault(key, Rule::Required, "必填 (required)".to_owned());
-        }
-        text
+        self.required(key, |params| params.text(key, limit))
     }
 
     /// A field as its type; a text that is none is a fault.
@@ -126,13 +121,14 @@ impl<'a> Params<'a> {
         }
     }
 
-    pub fn required<T, E: Display>(
+    /// A field that must be there, read by another of these.
+    pub fn required<T>(
         &mut self,
         key: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
+        read: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<T> {
         let faults = self.faults.len();
-        let value = self.parsed(key, parse);
+        let value = read(self);
         if value.is_none() && self.faults.len() == faults {
             self.fault(key, Rule::Required, "必填 (required)".to_owned());
         }
@@ -170,15 +166,54 @@ impl<'a> Params<'a> {
         self.number("pageNo", 1..=PAGE_NO_LIMIT).unwrap_or(1)
     }
 
+    /// An identifier; a text that is none is a fault, in the words of a push.
+    fn identifier<T>(
+        &mut self,
+        key: &str,
+        new: impl FnOnce(&str) -> Result<T, IdError>,
+    ) -> Option<T> {
+        let text = self.text(key, LIMIT)?;
+        match new(&text) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                self.faults.push(Fault::of_identifier(key, &error));
+                None
+            }
+        }
+    }
+
     pub fn hospital(&mut self) -> Option<HospitalCode> {
-        self.parsed("hospitalCode", |text| HospitalCode::new(text))
+        self.identifier("hospitalCode", |text| HospitalCode::new(text))
+    }
+
+    pub fn exam_no(&mut self) -> Option<ExamNo> {
+        self.identifier("examNo", |text| ExamNo::new(text))
+    }
+
+    pub fn study_uid(&mut self) -> Option<StudyUid> {
+        self.identifier("studyUID", |text| StudyUid::new(text))
     }
 
     /// Hospital and exam number, both required.
     pub fn exam(&mut self) -> Option<(HospitalCode, ExamNo)> {
-        let hospital = self.required("hospitalCode", |text| HospitalCode::new(text));
-        let exam_no = self.required("examNo", |text| ExamNo::new(text));
+        let hospital = self.required("hospitalCode", Self::hospital);
+        let exam_no = self.required("examNo", Self::exam_no);
         hospital.zip(exam_no)
+    }
+
+    /// A day of the calendar.
+    pub fn date(&mut self, key: &str) -> Option<LocalDate> {
+        let text = self.text(key, LIMIT)?;
+        match LocalDate::parse(&text) {
+            Ok(date) => Some(date),
+            Err(error) => {
+                let message = format!(
+                    "日期有误：{error}；应为 YYYY-MM-DD，如 2026-07-04 (must be a date, YYYY-MM-DD)"
+                );
+                self.fault(key, Rule::Format, message);
+                None
+            }
+        }
     }
 
     /// A field that is true or false, however written.
@@ -193,12 +228,38 @@ impl<'a> Params<'a> {
 
     /// A moment as unix milliseconds: local time, whose second is included to its end, or RFC 3339 with an offset.
     pub fn moment(&mut self, key: &str, zone: &Zone) -> Option<i64> {
-        self.parsed(key, |text| {
-            if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-                return Ok(moment.as_millisecond());
+        let text = self.text(key, LIMIT)?;
+        if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+            return Some(moment.as_millisecond());
+        }
+        match LocalDateTime::parse(&text) {
+            Ok(time) => Some(time.unix_ms(zone) + 999),
+            Err(error) => {
+                let message = format!(
+                    "时间有误：{error}；应为 YYYY-MM-DD HH:MM:SS，如 2026-07-04 10:54:32 (must be a time, YYYY-MM-DD HH:MM:SS)"
+                );
+                self.fault(key, Rule::Format, message);
+                None
             }
-            LocalDateTime::parse(text).map(|time| time.unix_ms(zone) + 999)
-        })
+        }
+    }
+
+    /// First and last day: a range that ends before it begins is a fault of both.
+    pub fn in_order(&mut self, from: Option<LocalDate>, to: Option<LocalDate>) {
+        if let (Some(from), Some(to)) = (from, to)
+            && from > to
+        {
+            for key in ["from", "to"] {
+                let message = "from 在 to 之后，请对调 (from is after to)".to_owned();
+                self.fault(key, Rule::Consistency, message);
+            }
+        }
+    }
+
+    /// Whether one of these fields was given and is wrong.
+    pub fn any_wrong(&self, keys: &[&str]) -> bool {
+        let mut wrong = self.faults.iter().map(|fault| fault.path.as_str());
+        wrong.any(|path| keys.contains(&path))
     }
 
     pub fn fault(&mut self, key: &str, rule: Rule, message: String) {

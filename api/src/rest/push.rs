@@ -6,12 +6,13 @@ use yingku_core::contract::fields::EXAM_PUSH;
 use yingku_core::contract::push::{Parsed, PushContext, Unchecked};
 use yingku_core::contract::{Refused, ValidationPolicy};
 use yingku_core::event::Event;
-use yingku_core::exam::ExamFlag;
+use yingku_core::exam::{ExamFlag, WithdrawnBy};
 use yingku_core::ids::HospitalCode;
 use yingku_core::outcome::{Outcome, PushOutcome, PushStep};
 use yingku_core::registry::Registry;
 use yingku_storage::archive::Submission;
 
+use super::exam_row::{fields, generation, names};
 use super::params::text;
 use super::schema;
 use crate::call::{Call, Caller, allow, blocking};
@@ -31,6 +32,7 @@ pub fn result_schema() -> Value {
     schema::object(&[
         ("hospitalCode", true, schema::text(32, "医院代码")),
         ("examNo", true, schema::text(32, "检查唯一流水号")),
+        ("generation", false, generation()),
         (
             "version",
             true,
@@ -57,7 +59,14 @@ pub fn result_schema() -> Value {
         (
             "hidden",
             true,
-            schema::boolean("检查已被平台撤回，内容保留但不可见 (withdrawn by an operator)"),
+            schema::boolean("检查已撤回，内容保留但不可见 (withdrawn: kept, not shown)"),
+        ),
+        (
+            "lifted",
+            false,
+            schema::integer(
+                "随本次新内容解除的撤回，其更正号 (the withdrawal that new content ended)",
+            ),
         ),
         ("warnings", true, schema::array(schema::fault())),
     ])
@@ -142,7 +151,7 @@ fn context<'c>(
 }
 
 /// What a push came to, in words.
-pub fn message(outcome: &PushOutcome, warnings: usize) -> String {
+fn message(outcome: &PushOutcome, warnings: usize) -> String {
     let version = outcome.version;
     let mut text = match outcome.step {
         PushStep::Registered => {
@@ -156,42 +165,24 @@ pub fn message(outcome: &PushOutcome, warnings: usize) -> String {
             "成功，报告已确认，此状态迟到，仅记入历史，版本 {version} (late status, kept in the history as version {version})"
         ),
     };
-    for (flag, words) in [
-        (
-            ExamFlag::StudyConflict,
-            "；检查UID已被其他医院或患者登记，影像暂归先登记者，已列入冲突清单 (the study UID is claimed by another hospital or patient: listed as a conflict)",
-        ),
-        (
-            ExamFlag::IdentityDoubt,
-            "；患者信息与影像不一致，已列入核对清单 (identity differs from the images: listed)",
-        ),
-        (
-            ExamFlag::PlaceholderApplyNo,
-            "；申请单号为占位值，不计入统计 (applyNo stands for no form: not counted)",
-        ),
-        (
-            ExamFlag::UnknownClass,
-            "；检查类别不在字典中 (examClass is in no dictionary)",
-        ),
-        (
-            ExamFlag::Test,
-            "；医院处于测试模式，数据仅供测试 (test mode: marked and uncounted)",
-        ),
-    ] {
-        if outcome.flags.contains(&flag) {
-            text.push_str(words);
-        }
+    if let Some(withdrawal) = outcome.lifted {
+        text.push_str(&format!(
+            "；此前的撤回（更正号 {withdrawal}）随新内容解除，检查恢复可见 (new content has ended the withdrawal {withdrawal}: the exam is shown again)"
+        ));
     }
+    if outcome.contested {
+        text.push_str(CONTESTED);
+    }
+    remark(&mut text, &outcome.flags, &LISTED);
+    remark(&mut text, &outcome.flags, &MARKED);
     if outcome.adopted > 0 {
         let adopted = outcome.adopted;
         text.push_str(&format!(
             "；{adopted} 幅暂存影像已归入 ({adopted} held instances adopted)"
         ));
     }
-    if outcome.hidden {
-        text.push_str(
-            "；此检查已撤回，撤销撤回之前不可见 (withdrawn: not shown until that is undone)",
-        );
+    if let Some(by) = outcome.hidden {
+        text.push_str(hidden(by));
     }
     if warnings > 0 {
         text.push_str(&format!(
@@ -201,15 +192,107 @@ pub fn message(outcome: &PushOutcome, warnings: usize) -> String {
     text
 }
 
+/// What a dry run foresees, in words: nothing is listed yet, and nothing has a number.
+pub fn foreseen(outcome: &PushOutcome) -> String {
+    let version = outcome.version;
+    let mut text = match outcome.step {
+        PushStep::Registered => {
+            format!("将归档为版本 {version} (would be registered as version {version})")
+        }
+        PushStep::Changed => {
+            format!("将更新为版本 {version} (would be changed to version {version})")
+        }
+        PushStep::Repeated => format!(
+            "内容与当前版本 {version} 相同，不会产生新版本 (would be a repeat of version {version})"
+        ),
+        PushStep::Late => format!(
+            "报告已确认，此状态将作为迟到仅记入历史，版本 {version} (would be kept as a late status, version {version})"
+        ),
+    };
+    if let Some(withdrawal) = outcome.lifted {
+        text.push_str(&format!(
+            "；此前的撤回（更正号 {withdrawal}）将随新内容解除 (new content would end the withdrawal {withdrawal})"
+        ));
+    }
+    if outcome.contested {
+        text.push_str(WOULD_BE_CONTESTED);
+    }
+    remark(&mut text, &outcome.flags, &WOULD_BE_LISTED);
+    remark(&mut text, &outcome.flags, &MARKED);
+    if outcome.adopted > 0 {
+        let adopted = outcome.adopted;
+        text.push_str(&format!(
+            "；{adopted} 幅暂存影像将归入 ({adopted} held instances would be adopted)"
+        ));
+    }
+    if let Some(by) = outcome.hidden {
+        text.push_str(hidden(by));
+    }
+    text
+}
+
+type Remark = (ExamFlag, &'static str);
+
+const LISTED: [Remark; 1] = [(
+    ExamFlag::IdentityDoubt,
+    "；患者信息与影像不一致，已列入核对清单 (identity differs from the images: listed)",
+)];
+
+const WOULD_BE_LISTED: [Remark; 1] = [(
+    ExamFlag::IdentityDoubt,
+    "；患者信息与影像不一致，将列入核对清单 (identity differs from the images: would be listed)",
+)];
+
+const CONTESTED: &str = "；检查UID已被其他医院或患者登记，影像暂归先登记者，已列入冲突清单 (the study UID is claimed by another hospital or patient: listed as a conflict)";
+
+const WOULD_BE_CONTESTED: &str = "；检查UID已被其他医院或患者登记，影像将暂归先登记者，并列入冲突清单 (the study UID is claimed by another hospital or patient: would be listed as a conflict)";
+
+const MARKED: [Remark; 3] = [
+    (
+        ExamFlag::PlaceholderApplyNo,
+        "；申请单号为占位值，不计入统计 (applyNo stands for no form: not counted)",
+    ),
+    (
+        ExamFlag::UnknownClass,
+        "；检查类别不在字典中 (examClass is in no dictionary)",
+    ),
+    (
+        ExamFlag::Test,
+        "；医院处于测试模式，数据仅供测试 (test mode: marked and uncounted)",
+    ),
+];
+
+fn hidden(by: WithdrawnBy) -> &'static str {
+    match by {
+        WithdrawnBy::App => {
+            "；此检查已撤回，现不可见，推送新内容或撤销撤回后恢复 (withdrawn, not shown: new content or an undo shows it again)"
+        }
+        WithdrawnBy::Operator => {
+            "；此检查已由平台撤回，撤销撤回之前不可见 (withdrawn by an operator: not shown until that is undone)"
+        }
+    }
+}
+
+fn remark(text: &mut String, flags: &[ExamFlag], remarks: &[Remark]) {
+    for (flag, words) in remarks {
+        if flags.contains(flag) {
+            text.push_str(words);
+        }
+    }
+}
+
 pub fn result(outcome: &PushOutcome, warnings: &[Value]) -> Value {
-    json!({
-        "hospitalCode": outcome.exam.hospital,
-        "examNo": outcome.exam.exam_no,
+    let mut result = names(&outcome.exam);
+    result.extend(fields(json!({
         "version": outcome.version,
         "step": outcome.step,
         "flags": outcome.flags,
         "adopted": outcome.adopted,
-        "hidden": outcome.hidden,
+        "hidden": outcome.hidden.is_some(),
         "warnings": warnings,
-    })
+    })));
+    if let Some(withdrawal) = outcome.lifted {
+        result.insert("lifted".to_owned(), withdrawal.0.into());
+    }
+    Value::Object(result)
 }

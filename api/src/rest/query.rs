@@ -31,6 +31,19 @@ const PAGE_SIZE_LIMIT: u64 = 200;
 const NUMBER_LIMIT: usize = 64;
 /// Characters of a page token: 33 bytes sealed are 82 of Base64.
 const TOKEN_LIMIT: usize = 256;
+/// What narrows a question, besides the hospital.
+const CONDITIONS: [&str; 10] = [
+    "examNo",
+    "applyNo",
+    "patientNo",
+    "sickId",
+    "patientID",
+    "studyUID",
+    "from",
+    "to",
+    "examClass",
+    "examStatus",
+];
 const FIRST_DAY: &str = "0000-00-00";
 const LAST_DAY: &str = "9999-99-99";
 
@@ -145,17 +158,19 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
 fn read(call: &Call) -> Result<Asked, Failure> {
     let text = text(&call.body, call.charset.as_deref())?;
     let mut params = Params::read(&text)?;
-    let day = |text: &str| LocalDate::parse(text).map(|date| date.to_string());
+    let (from, to) = (params.date("from"), params.date("to"));
+    params.in_order(from, to);
+    let day = |date: Option<LocalDate>| date.map(|date| date.to_string());
     let mut asked = Asked {
         hospital: params.hospital(),
-        exam_no: params.parsed("examNo", |text| ExamNo::new(text)),
+        exam_no: params.exam_no(),
         apply_no: params.text("applyNo", NUMBER_LIMIT),
         patient_no: params.text("patientNo", NUMBER_LIMIT),
         sick_id: params.text("sickId", NUMBER_LIMIT),
         patient_id: params.text("patientID", NUMBER_LIMIT),
-        study: params.parsed("studyUID", |text| StudyUid::new(text)),
-        from: params.parsed("from", day),
-        to: params.parsed("to", day),
+        study: params.study_uid(),
+        from: day(from),
+        to: day(to),
         class: params.text("examClass", NUMBER_LIMIT),
         status: params.parsed("examStatus", |text| match text {
             "50" | "60" | "65" | "70" => Ok(text.parse().unwrap_or_default()),
@@ -168,7 +183,7 @@ fn read(call: &Call) -> Result<Asked, Failure> {
         page_no: params.page_no(),
         token: None,
     };
-    if !asked.narrows() {
+    if !asked.narrows() && !params.any_wrong(&CONDITIONS) {
         params.fault(
             "",
             Rule::Required,
@@ -329,6 +344,10 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
     });
     rows.sort_by_key(|row| std::cmp::Reverse(row.first_position));
     let total = rows.len() as u64;
+    // What a hospital pushed stays readable when it is no longer registered.
+    if let (Some(hospital), 0) = (&asked.hospital, total) {
+        call.registered(hospital)?;
+    }
     let (skip, page_no) = match asked.token {
         Some(token) => (
             rows.iter()
@@ -365,10 +384,10 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
     };
     let found = page
         .into_iter()
-        .map(|row| match row.withdrawn {
+        .map(|row| match row.withdrawn.is_some() {
             // Withdrawn exams are named, their patients are not.
-            Some(_) => encode.brief(row).map(Value::Object),
-            None => encode.whole(row),
+            true => encode.brief(row).map(Value::Object),
+            false => encode.whole(row),
         })
         .collect::<Result<Vec<Value>, Failure>>()?;
     Ok(

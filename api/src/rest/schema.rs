@@ -33,6 +33,14 @@ pub fn integer(description: &str) -> Value {
     json!({ "type": "integer", "description": description })
 }
 
+/// Of a member that is null where it does not apply.
+pub fn or_null(mut schema: Value) -> Value {
+    if let Some(kind) = schema.get_mut("type") {
+        *kind = json!([kind.take(), "null"]);
+    }
+    schema
+}
+
 /// A whole number within a range, both ends included.
 pub fn number(range: RangeInclusive<u64>, description: &str) -> Value {
     let (least, most) = range.into_inner();
@@ -64,6 +72,14 @@ pub fn fault() -> Value {
             "limit",
             false,
             text(32, "合同规定的限值 (the contract's limit)"),
+        ),
+        (
+            "serverTime",
+            false,
+            text(
+                19,
+                "服务器时间，仅 getToken 的时间错误 (for errors of a sign's time)",
+            ),
         ),
     ])
 }

@@ -27,8 +27,10 @@ pub fn result_schema() -> Value {
 pub async fn handle(call: Call) -> Result<Answer, Failure> {
     let (body, charset) = (call.body.clone(), call.charset.clone());
     let registry = call.registry.clone();
+    let last_day = call.tomorrow();
     let groups = blocking(move || {
-        detail::parse(&body, charset.as_deref(), &registry.settings.class_aliases)
+        let aliases = &registry.settings.class_aliases;
+        detail::parse(&body, charset.as_deref(), aliases, last_day)
             .map_err(|refused| Failure::of_faults(&refused))
     })
     .await?;

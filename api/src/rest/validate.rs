@@ -6,7 +6,7 @@ use yingku_core::contract::push::{ExamPushedBody, PushContext, Unchecked};
 use yingku_core::contract::{Fault, Refused, ValidationPolicy};
 use yingku_core::decide::{Context, decide};
 use yingku_core::event::Event;
-use yingku_core::outcome::Outcome;
+use yingku_core::outcome::{Outcome, Refusal};
 use yingku_core::registry::HospitalMode;
 use yingku_storage::views::BatchState;
 
@@ -16,6 +16,9 @@ use super::schema;
 use crate::call::{Call, allow, blocking, now_ms};
 use crate::envelope::{Answer, REFUSED};
 use crate::error::{Failure, fault_json};
+
+/// The rule of what is refused and listed (R6).
+const NUMBER_REUSE: &str = "number-reuse";
 
 pub const EXAMPLE: &str = push::EXAMPLE;
 
@@ -81,26 +84,37 @@ fn dry_run(call: &Call) -> Result<Answer, Failure> {
         Ok(parsed) => {
             let outcome = foresee(call, parsed.body)?;
             let (faults, message) = match &outcome {
-                Outcome::Refused(refusal) => (
-                    vec![json!({
+                Outcome::Refused(refusal) => {
+                    let message = would_be_refused(refusal);
+                    let fault = json!({
                         "path": refusal.path,
                         "rule": refusal.rule,
-                        "message": refusal.message,
-                    })],
-                    refusal.message.clone(),
-                ),
+                        "message": message,
+                    });
+                    (vec![fault], message)
+                }
                 _ => (
                     Vec::new(),
                     "校验通过，未归档 (valid; nothing was recorded)".to_owned(),
                 ),
             };
             let would = match &outcome {
-                Outcome::Push(outcome) => Some(push::message(outcome, 0)),
+                Outcome::Push(outcome) => Some(push::foreseen(outcome)),
                 _ => None,
             };
             Ok(answer(message, faults, &parsed.warnings, mode, would))
         }
     }
+}
+
+/// A push that is refused as suspected reuse is listed under a number; a dry run lists nothing.
+fn would_be_refused(refusal: &Refusal) -> String {
+    if refusal.rule == NUMBER_REUSE {
+        return "examNo 已属于另一患者且检查UID全部不同，疑似流水号重复使用；推送时将被拒绝，并列入清单待平台确认 \
+                (examNo belongs to another patient with other study UIDs, suspected reuse: a push would be refused, and listed for the operator)"
+            .to_owned();
+    }
+    refusal.message.clone()
 }
 
 /// Decides the push on the views as they are, and forgets the changes.

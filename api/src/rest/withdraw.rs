@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 use yingku_core::correction::{CorrectionAction, CorrectionMade, REASON_LIMIT};
 use yingku_core::event::Event;
-use yingku_core::ids::ExamKey;
-use yingku_core::outcome::{ErrorKind, Outcome};
+use yingku_core::outcome::{ErrorKind, Outcome, Refusal};
 use yingku_storage::archive::Submission;
 
+use super::detail::no_exam;
+use super::exam_row::{fields, generation, names};
 use super::params::{Params, incomplete, text};
 use super::schema;
 use crate::call::{Call, local_time};
@@ -31,6 +32,7 @@ pub fn result_schema() -> Value {
     schema::object(&[
         ("hospitalCode", true, schema::text(32, "医院代码")),
         ("examNo", true, schema::text(32, "检查唯一流水号")),
+        ("generation", false, generation()),
         (
             "correction",
             true,
@@ -57,14 +59,10 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
     call.allow(&hospital)?;
     call.archive().catch_up().await?;
     // The number's latest generation is the one in use; `decide` has the last word.
-    let exam = match call.archive().views().latest_exam(&hospital, &exam_no)? {
-        Some(row) => row.key,
-        None => ExamKey {
-            hospital: hospital.clone(),
-            exam_no: exam_no.clone(),
-            generation: 0,
-        },
-    };
+    let about = |failure: Failure| failure.about(hospital.as_str(), exam_no.as_str());
+    let exam = call.archive().views().latest_exam(&hospital, &exam_no)?;
+    let exam = exam.ok_or_else(|| about(no_exam("examNo")))?.key;
+    let names = names(&exam);
     let decided = call
         .archive()
         .submit(Submission {
@@ -78,24 +76,24 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
         })
         .await?;
     if let Outcome::Refused(refusal) = decided.outcome {
-        let failure = Failure::from(refusal).about(hospital.as_str(), exam_no.as_str());
-        return Err(Failure {
+        return Err(about(Failure::from(Refusal {
             // What is not there or withdrawn already is the request's fault, never a right's.
-            kind: match failure.kind {
+            kind: match refusal.kind {
                 ErrorKind::NotFound => ErrorKind::NotFound,
                 _ => ErrorKind::Conflict,
             },
-            ..failure
-        });
+            // The rules speak of the correction's fields, the sender wrote these.
+            path: "examNo".to_owned(),
+            ..refusal
+        })));
     }
-    let result = json!({
-        "hospitalCode": hospital,
-        "examNo": exam_no,
+    let mut result = names;
+    result.extend(fields(json!({
         "correction": decided.position.0,
         "time": local_time(decided.time_ms, &call.zone()),
-    });
+    })));
     Ok(
         Answer::new("成功，检查已撤回，历史保留 (withdrawn; its history is kept)")
-            .with_result(result),
+            .with_result(Value::Object(result)),
     )
 }

@@ -91,3 +91,32 @@ async fn pages_and_probes_answer() {
     assert_eq!(get(&house, "/readyz").await.0, 200);
     assert_eq!(get(&house, "/nowhere").await.0, 404);
 }
+
+#[tokio::test]
+async fn an_unknown_address_of_the_interfaces_is_answered_where_clients_read_it() {
+    let house = House::open().await;
+    for path in [
+        "/openapi/v1/exam/pushh",
+        "/v1/nothing",
+        "/openapi/v2/exam/push",
+    ] {
+        let answer = house.post(path, "", "{}").await;
+        assert_eq!((answer.http.as_u16(), answer.status()), (200, 1), "{path}");
+        assert!(answer.message().contains("/docs"), "{path}");
+    }
+    assert_eq!(house.post("/nothing", "", "{}").await.http, 404);
+}
+
+#[tokio::test]
+async fn what_apps_with_real_statuses_are_answered_is_documented() {
+    let house = House::open().await;
+    let (_, text) = get(&house, "/openapi.json").await;
+    let document: Value = serde_json::from_str(&text).unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let responses = item["post"]["responses"].as_object().unwrap();
+        let needs_token = item["post"]["security"] != serde_json::json!([]);
+        for http in ["401", "403"] {
+            assert_eq!(responses.contains_key(http), needs_token, "{path} {http}");
+        }
+    }
+}

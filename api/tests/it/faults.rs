@@ -210,7 +210,7 @@ async fn a_field_of_the_wrong_kind_is_named_with_what_it_may_be() {
             &query,
             "studyUID",
             json!("1.2.x"),
-            "不允许的字符",
+            "只能由数字和点组成",
         ),
         (
             "/v1/exam/query",
@@ -230,7 +230,62 @@ async fn a_field_of_the_wrong_kind_is_named_with_what_it_may_be() {
         ),
         ("/v1/exam/history", &exam, "generation", json!("-1"), whole),
         ("/v1/exam/history", &exam, "pageNo", json!(0), page),
-        ("/v1/exam/history", &exam, "asOf", json!(-5), "格式错误"),
+        (
+            "/v1/exam/history",
+            &exam,
+            "asOf",
+            json!("2026-11-24"),
+            "应为 YYYY-MM-DD HH:MM:SS",
+        ),
+        (
+            "/v1/statistics/reconcile",
+            &days,
+            "asOf",
+            json!(-5),
+            "应为 YYYY-MM-DD HH:MM:SS",
+        ),
+        (
+            "/v1/exam/query",
+            &query,
+            "from",
+            json!("bad"),
+            "应为 YYYY-MM-DD",
+        ),
+        (
+            "/v1/statistics/reconcile",
+            &days,
+            "from",
+            json!("2026-07-03"),
+            "from 在 to 之后",
+        ),
+        (
+            "/v1/statistics/reconcile",
+            &days,
+            "hospitalCode",
+            json!("999"),
+            "未在平台登记",
+        ),
+        (
+            "/v1/exam/query",
+            &query,
+            "hospitalCode",
+            json!("999"),
+            "未在平台登记",
+        ),
+        (
+            "/v1/exam/detail",
+            &exam,
+            "studyUID",
+            json!("abc"),
+            "只能由数字和点组成",
+        ),
+        (
+            "/v1/exam/detail",
+            &exam,
+            "examNo",
+            json!("长".repeat(33)),
+            "最多 32 个字符，实为 33 个",
+        ),
         (
             "/v1/exam/withdraw",
             &exam,
@@ -262,5 +317,113 @@ async fn a_field_of_the_wrong_kind_is_named_with_what_it_may_be() {
         let said = fault["message"].as_str().unwrap();
         assert!(said.contains(words), "{about}");
         assert!(response.message().contains(field), "{about}");
+    }
+}
+
+#[tokio::test]
+async fn a_faulty_condition_is_the_only_fault() {
+    let (house, token) = house().await;
+    for condition in [
+        json!({"from": "bad"}),
+        json!({"studyUID": "abc"}),
+        json!({"examStatus": "55"}),
+        json!({"hospitalCode": "350006", "applyNo": "9".repeat(65)}),
+    ] {
+        let answer = house
+            .post("/v1/exam/query", &token, condition.to_string())
+            .await;
+        assert_eq!(
+            answer.result().as_array().unwrap().len(),
+            1,
+            "{}",
+            answer.json
+        );
+    }
+    // none at all is still a fault, beside a faulty hospital too
+    for (question, faults) in [
+        (json!({"hospitalCode": "350006"}), 1),
+        (json!({"hospitalCode": "3".repeat(33)}), 2),
+    ] {
+        let answer = house
+            .post("/v1/exam/query", &token, question.to_string())
+            .await;
+        assert_eq!(
+            answer.result().as_array().unwrap().len(),
+            faults,
+            "{}",
+            answer.json
+        );
+    }
+}
+
+#[tokio::test]
+async fn days_that_run_backwards_are_refused_at_both_ends() {
+    let (house, token) = house().await;
+    let days = json!({"from": "2026-07-05", "to": "2026-07-04"});
+    for path in ["/v1/exam/query", "/v1/statistics/reconcile"] {
+        let answer = house.post(path, &token, days.to_string()).await;
+        let faults = answer.result().as_array().unwrap();
+        let paths: Vec<&str> = faults
+            .iter()
+            .map(|it| it["path"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            (answer.status(), &paths[..]),
+            (1, &["from", "to"][..]),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_exam_is_the_same_fault_for_every_operation() {
+    let (house, token) = house().await;
+    let exam =
+        json!({"hospitalCode": "350006", "examNo": "NONE", "reason": "误传", "author": "王"});
+    for path in ["/v1/exam/detail", "/v1/exam/history", "/v1/exam/withdraw"] {
+        let answer = house.post(path, &token, exam.to_string()).await;
+        let fault = &answer.result()[0];
+        assert_eq!(
+            (&fault["path"], &fault["rule"]),
+            (&json!("examNo"), &json!("not-found")),
+            "{path}"
+        );
+    }
+    let study = json!({"studyUID": "1.2.3"});
+    let answer = house
+        .post("/v1/exam/detail", &token, study.to_string())
+        .await;
+    assert_eq!(answer.result()[0]["path"], "studyUID");
+    let lines = house.archive.errors().lines("app:both").unwrap();
+    assert!(
+        lines.iter().all(|line| line.key.rule == "not-found"),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_digest_tells_field_and_operation_apart() {
+    let (house, token) = house().await;
+    for body in ["{", "[]"] {
+        house.post("/v1/exam/push", &token, body).await;
+    }
+    let lines = house.archive.errors().lines("app:both").unwrap();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        assert_eq!(
+            (&*line.key.operation, &*line.key.path),
+            ("/v1/exam/push", "")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_declaration_of_a_day_to_come_is_refused_with_its_row() {
+    let (house, token) = house().await;
+    for path in ["/v1/exam/uploadStatistics", "/v1/exam/uploadDetail"] {
+        let row = json!([{"hospitalCode": "350006", "examDate": "2199-01-01", "examClass": "CT", "accordCount": 1, "examNo": "E1"}]);
+        let answer = house.post(path, &token, row.to_string()).await;
+        assert_eq!(answer.result()[0]["path"], "[0].examDate", "{path}");
+        assert!(answer.message().contains("尚未到来"), "{}", answer.json);
     }
 }

@@ -4,8 +4,9 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use yingku_api::ApiConfig;
+use yingku_core::registry::{HospitalMode, RegistryChange, Scope};
 
-use crate::house::{House, SAMPLE, push_with};
+use crate::house::{House, SAMPLE, hospital, push_with};
 
 const PUSH: &str = "/openapi/v1/exam/push";
 
@@ -182,4 +183,64 @@ async fn declarations_are_taken_or_refused_as_a_whole() {
         .post("/v1/exam/uploadDetail", &token, detail.to_string())
         .await;
     assert_eq!(taken.status(), 0, "{}", taken.json);
+}
+
+/// What one hospital is told of its CT exams of a day, and the totals.
+async fn reconciled(house: &House, hospital: &str) -> (Value, Value) {
+    let reader = house.token("demo-reader").await;
+    let question = json!({"hospitalCode": hospital, "from": "2026-07-04", "to": "2026-07-04"});
+    let path = "/v1/statistics/reconcile";
+    let answer = house.post(path, &reader, question.to_string()).await;
+    let result = answer.result();
+    (result["cells"][0].clone(), result["totals"].clone())
+}
+
+fn declared(hospital: &str, class: &str) -> String {
+    json!([{"hospitalCode": hospital, "examDate": "2026-07-04", "examClass": class, "accordCount": 5}])
+        .to_string()
+}
+
+#[tokio::test]
+async fn a_class_that_is_declared_again_in_another_spelling_is_replaced() {
+    let house = House::open().await;
+    let token = house.token("demo-pacs").await;
+    for class in ["CT", "ct", "ＣＴ"] {
+        let path = "/v1/exam/uploadStatistics";
+        let taken = house.post(path, &token, declared("350006", class)).await;
+        assert_eq!(taken.status(), 0, "{}", taken.json);
+    }
+    assert_eq!(reconciled(&house, "350006").await.0["declared"], 5);
+}
+
+#[tokio::test]
+async fn what_a_hospital_declares_in_trial_is_in_no_total_and_a_suspended_one_declares_nothing() {
+    let house = House::open().await;
+    let app = house.app("demo-trial", Scope::all());
+    house.change(vec![RegistryChange::PutApp(app)]).await;
+    let token = house.token("demo-trial").await;
+    let path = "/v1/exam/uploadStatistics";
+    let taken = house.post(path, &token, declared("350008", "CT")).await;
+    assert_eq!(taken.status(), 0, "{}", taken.json);
+    let (cell, totals) = reconciled(&house, "350008").await;
+    assert_eq!(
+        (&cell["test"], &cell["testDeclared"]),
+        (&json!(true), &json!(5))
+    );
+    assert_eq!(
+        (&cell["declared"], &totals["declared"]),
+        (&Value::Null, &Value::Null)
+    );
+    let suspended = hospital("350008", HospitalMode::Suspended);
+    house
+        .change(vec![RegistryChange::PutHospital(suspended)])
+        .await;
+    let detail = json!([{"hospitalCode": "350008", "examDate": "2026-07-04", "examClass": "CT", "examNo": "E1"}]);
+    for (path, body) in [
+        (path, declared("350008", "CT")),
+        ("/v1/exam/uploadDetail", detail.to_string()),
+    ] {
+        let refused = house.post(path, &token, body).await;
+        assert_ne!(refused.status(), 0, "{path}");
+        assert!(refused.message().contains("已暂停接入"), "{}", refused.json);
+    }
 }

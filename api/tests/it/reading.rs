@@ -302,6 +302,43 @@ async fn a_withdrawn_exam_is_hidden_at_once_and_its_history_kept() {
 }
 
 #[tokio::test]
+async fn new_content_ends_the_apps_withdrawal_and_the_same_again_does_not() {
+    // Given an exam that its app has withdrawn
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let mut body = sample_key();
+    body["reason"] = json!("登记错误");
+    body["author"] = json!("张医生");
+    let withdrawn = both
+        .house
+        .post("/v1/exam/withdraw", &both.pacs, body.to_string());
+    let withdrawal = withdrawn.await.result()["correction"].clone();
+    // When the same is pushed again, then it stays hidden, and the answer says what would show it
+    let same = both.house.post("/v1/exam/push", &both.pacs, SAMPLE).await;
+    assert_eq!(same.result()["hidden"], true);
+    assert!(
+        same.message().contains("推送新内容或撤销撤回后恢复"),
+        "{}",
+        same.message()
+    );
+    // When new content comes, then it is shown, the answer says so, and so does the history
+    let changed = push_with(&[("/patientInfo/age", json!("47岁"))]);
+    let changed = both.house.post("/v1/exam/push", &both.pacs, changed).await;
+    assert_eq!(changed.result()["hidden"], false);
+    assert_eq!(changed.result()["lifted"], withdrawal);
+    assert!(
+        changed.message().contains("随新内容解除"),
+        "{}",
+        changed.message()
+    );
+    let history = both.read("/v1/exam/history", sample_key()).await;
+    let versions = history.result()["versions"].as_array().unwrap();
+    let steps: Vec<&Value> = versions.iter().map(|line| &line["step"]).collect();
+    assert_eq!(steps, ["registered", "withdrawn", "restored"]);
+    assert!(versions[1]["correction"]["lifted"].is_u64());
+}
+
+#[tokio::test]
 async fn validate_names_everything_and_records_nothing() {
     let both = house().await;
     let end = both.house.archive.log().end().unwrap();
@@ -339,6 +376,61 @@ async fn validate_names_everything_and_records_nothing() {
     );
     // One record more: the change of the registry.
     assert_eq!(both.house.archive.log().end().unwrap(), end.next());
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_listed_and_gives_no_number() {
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let path = "/v1/exam/validate";
+    // Given a push of another person with another study under the same number
+    let reuse = push_with(&[
+        ("/patientInfo/sickId", json!("OTHER")),
+        ("/patientInfo/name", json!("李四")),
+        ("/imageList/0/studyUID", json!("1.2.99")),
+    ]);
+    // When it is validated
+    let answer = both.house.post(path, &both.pacs, reuse).await;
+    // Then it would be refused and listed, and is not listed under any number
+    assert_eq!(answer.result()["faults"][0]["rule"], "number-reuse");
+    let said = answer.message();
+    assert!(said.contains("推送时将被拒绝"), "{said}");
+    assert!(
+        !said.contains("已登记") && !said.contains("登记号"),
+        "{said}"
+    );
+    // And one that claims another patient's study would be listed
+    let uid = sample()["imageList"][0]["studyUID"].clone();
+    let conflict = push_with(&[
+        ("/examNo", json!("E-OTHER")),
+        ("/patientInfo/sickId", json!("OTHER")),
+        ("/imageList/0/studyUID", uid),
+    ]);
+    let answer = both.house.post(path, &both.pacs, conflict).await;
+    let would = answer.result()["would"].as_str().unwrap();
+    assert!(would.contains("并列入冲突清单"), "{would}");
+    assert!(
+        !would.contains("已列入") && !would.contains("已归档"),
+        "{would}"
+    );
+}
+
+#[tokio::test]
+async fn times_of_a_reconciliation_are_written_as_the_contract_says() {
+    let both = house().await;
+    let row = json!([{"hospitalCode": "350006", "examDate": "2026-07-04", "examClass": "CT", "accordCount": 3}]);
+    let declare = "/v1/exam/uploadStatistics";
+    let declared = both.house.post(declare, &both.pacs, row.to_string()).await;
+    assert_eq!(declared.status(), 0);
+    let question = json!({"from": "2026-07-04", "to": "2026-07-04", "asOf": "2199-07-05 08:00:00"});
+    let answer = both.read("/v1/statistics/reconcile", question).await;
+    assert_eq!(answer.result()["asOfTime"], "2199-07-05 08:00:00");
+    let declared = answer.result()["cells"][0]["declaredTime"]
+        .as_str()
+        .unwrap();
+    assert!(yingku_core::time::LocalDateTime::parse(declared).is_ok());
+    assert_eq!(declared.len(), 19);
+    assert!(!answer.json.to_string().contains("Ms\""), "{}", answer.json);
 }
 
 #[tokio::test]

@@ -89,11 +89,51 @@ async fn a_timed_sign_works_once_and_within_its_window() {
         .await;
     assert_eq!(old.status(), 1);
     assert!(old.message().contains("服务器时间"));
-    assert!(old.result()["serverTime"].is_string());
+    assert!(old.result()[0]["serverTime"].is_string());
     let foreign = house
         .get_token(&sign("demo-pacs,999999,demo-license"))
         .await;
     assert!(foreign.message().contains("orgId"), "{}", foreign.json);
+}
+
+#[tokio::test]
+async fn a_malformed_time_is_told_once_the_license_matches_and_not_before() {
+    let house = House::open().await;
+    for time in ["2026-13-45 10:00:00", "23/11/2026 10:00"] {
+        for form in ["demo-pacs,350006,demo-license", "demo-pacs,demo-license"] {
+            let answer = house.get_token(&sign(&format!("{form},{time}"))).await;
+            assert_eq!(answer.status(), 1);
+            assert!(answer.message().contains("YYYY-MM-DD HH:MM:SS"), "{form}");
+            let server = answer.result()[0]["serverTime"].as_str().unwrap();
+            assert!(answer.message().contains(server), "{}", answer.json);
+        }
+    }
+    let lines = house.archive.errors().lines("app:demo-pacs").unwrap();
+    let [line] = &lines[..] else {
+        panic!("{lines:?}")
+    };
+    assert_eq!((&*line.key.rule, line.count), ("sign-time-form", 4));
+    // with another license it is a wrong sign like any other
+    let general = house.get_token("AAAA").await.json;
+    let wrong = sign("demo-pacs,350006,wrong,2026-13-45 10:00:00");
+    assert_eq!(house.get_token(&wrong).await.json, general);
+}
+
+#[tokio::test]
+async fn the_digest_tells_of_signs_and_tokens_in_chinese_first() {
+    let house = House::open().await;
+    house.get_token("AAAA").await;
+    house.get_token(&sign("demo-pacs,350006,wrong")).await;
+    house.post("/v1/exam/push", "nonsense", "{}").await;
+    let mut lines = house.archive.errors().lines("app:demo-pacs").unwrap();
+    lines.extend(house.archive.errors().lines("address:0.0.0.0").unwrap());
+    assert!(lines.len() >= 3, "{lines:?}");
+    for line in lines {
+        let english = line.reason.find(" (").unwrap();
+        let (chinese, _) = line.reason.split_at(english);
+        let is_chinese = |c: char| ('\u{4E00}'..='\u{9FFF}').contains(&c);
+        assert!(chinese.contains(is_chinese), "{}", line.reason);
+    }
 }
 
 #[tokio::test]

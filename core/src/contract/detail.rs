@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Fault, Findings, Refused, Rule};
 use super::fields::UPLOAD_DETAIL;
 use super::json::Json;
-use super::rows::{read, typed};
+use super::rows::{day, read, typed};
 use crate::dictionaries::{ClassAliases, ClassCode, canonical_class};
 use crate::ids::{ApplyNo, ExamNo, HospitalCode, StudyUid};
 use crate::time::LocalDate;
@@ -36,15 +36,17 @@ pub struct DeclaredExam {
     pub image_count: Option<u32>,
 }
 
-/// Reads and checks the whole array and puts its rows together by hospital, date and class.
+/// Reads and checks the whole array and puts its rows together by hospital, date and class. No row may be of a day after
+/// `last_day`.
 pub fn parse(
     bytes: &[u8],
     charset: Option<&str>,
     aliases: &ClassAliases,
+    last_day: LocalDate,
 ) -> Result<Vec<DeclaredExams>, Box<Refused>> {
     let mut seen = HashMap::new();
     let rows = read(bytes, charset, &UPLOAD_DETAIL, |row, index, findings| {
-        let row = declared(row, index, findings, aliases)?;
+        let row = declared(row, index, findings, aliases, last_day)?;
         let ((hospital, ..), exam) = &row;
         let key = (
             hospital.clone(),
@@ -82,9 +84,10 @@ fn declared(
     index: usize,
     findings: &mut Findings,
     aliases: &ClassAliases,
+    last_day: LocalDate,
 ) -> Option<(Key, DeclaredExam)> {
     let hospital = typed(row, index, "hospitalCode", findings, HospitalCode::new);
-    let date = typed(row, index, "examDate", findings, LocalDate::parse);
+    let date = day(row, index, findings, last_day);
     let exam_no = typed(row, index, "examNo", findings, ExamNo::new);
     let apply_no = typed(row, index, "applyNo", findings, ApplyNo::new);
     let study_uid = typed(row, index, "studyUID", findings, StudyUid::new);
@@ -103,6 +106,11 @@ fn declared(
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::*;
+
+    fn parse_text(text: &str) -> Result<Vec<DeclaredExams>, Box<Refused>> {
+        let last_day = LocalDate::new(2026, 7, 5).unwrap();
+        parse(text.as_bytes(), None, &ClassAliases::default(), last_day)
+    }
 
     fn row(exam: &str, class: &str, more: &str) -> String {
         format!(
@@ -123,7 +131,7 @@ mod tests {
             row("E1", "CT", r#","studyUID":"1.2.4""#),
             row("E3", "CR", r#","applyNo":null"#),
         );
-        let groups = parse(text.as_bytes(), None, &ClassAliases::default()).unwrap();
+        let groups = parse_text(&text).unwrap();
         let counts: Vec<_> = groups
             .iter()
             .map(|group| (group.class.code.as_str(), group.exams.len()))
@@ -145,7 +153,7 @@ mod tests {
             row("E2", "CT", r#","studyUID":"1.2.x","imageCount":-4"#),
             row("", "CT", "")
         );
-        let refused = parse(text.as_bytes(), None, &ClassAliases::default()).unwrap_err();
+        let refused = parse_text(&text).unwrap_err();
         let faults: Vec<_> = refused
             .faults
             .iter()

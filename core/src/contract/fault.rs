@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ExamNo, HospitalCode};
+use crate::ids::{ExamNo, HospitalCode, IdError};
 
 /// The most faults named for one message; a message with more is wrong throughout, and the answer stays readable.
 pub const FAULTS_LIMIT: usize = 200;
@@ -50,6 +50,18 @@ impl Fault {
             rule,
             message: message.into(),
             limit: None,
+        }
+    }
+
+    /// What is wrong with an identifier.
+    pub fn of_identifier(path: impl Into<String>, error: &IdError) -> Self {
+        let message = error.to_string();
+        match error {
+            IdError::Empty { .. } => Self::new(path, Rule::Required, message),
+            IdError::Character { .. } => Self::new(path, Rule::Format, message),
+            IdError::TooLong { limit, .. } => {
+                Self::new(path, Rule::Length, message).with_limit(format!("VC({limit})"))
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::json::{self, Json};
 use super::policy::ValidationPolicy;
 use super::push::json_fault;
 use crate::ids::HospitalCode;
+use crate::time::LocalDate;
 
 /// The most rows of one message: a county's townships with all classes of a few days. With every text at its limit
 /// they still fit a record of the log (1 MiB).
@@ -78,6 +79,25 @@ pub(super) fn read<T>(
             ..check.findings.into_refused()
         }))
     }
+}
+
+/// The day that a row is of. Nobody declares what is to come: a later day is a mistyped year.
+pub(super) fn day(
+    row: &Json<'_>,
+    index: usize,
+    findings: &mut Findings,
+    last_day: LocalDate,
+) -> Option<LocalDate> {
+    let date = typed(row, index, "examDate", findings, LocalDate::parse)?;
+    if date <= last_day {
+        return Some(date);
+    }
+    let message = format!(
+        "检查日期晚于 {last_day}，尚未到来，请核对 (examDate is later than {last_day}: check the year)"
+    );
+    let path = format!("[{index}].examDate");
+    findings.refuse(Fault::new(path, Rule::Consistency, message));
+    None
 }
 
 /// The value of a field as its type; a value that breaks the type's own rules is a fault. An absent one is not: the

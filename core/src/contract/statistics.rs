@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Fault, Findings, Refused, Rule};
 use super::fields::UPLOAD_STATISTICS;
 use super::json::Json;
-use super::rows::{read, typed};
+use super::rows::{day, read, typed};
 use crate::dictionaries::{ClassAliases, ClassCode, canonical_class};
 use crate::ids::HospitalCode;
 use crate::time::LocalDate;
@@ -25,11 +25,12 @@ pub struct DeclaredCount {
     pub count: u16,
 }
 
-/// Reads and checks the whole array; one fault refuses all of it (R5).
+/// Reads and checks the whole array; one fault refuses all of it (R5). No row may be of a day after `last_day`.
 pub fn parse(
     bytes: &[u8],
     charset: Option<&str>,
     aliases: &ClassAliases,
+    last_day: LocalDate,
 ) -> Result<Vec<DeclaredCount>, Box<Refused>> {
     let mut seen = HashMap::new();
     read(
@@ -37,7 +38,7 @@ pub fn parse(
         charset,
         &UPLOAD_STATISTICS,
         |row, index, findings| {
-            let row = declared(row, index, findings, aliases)?;
+            let row = declared(row, index, findings, aliases, last_day)?;
             let key = (row.hospital.clone(), row.date, row.class_text.clone());
             match seen.insert(key, index) {
                 None => Some(row),
@@ -58,9 +59,10 @@ fn declared(
     index: usize,
     findings: &mut Findings,
     aliases: &ClassAliases,
+    last_day: LocalDate,
 ) -> Option<DeclaredCount> {
     let hospital = typed(row, index, "hospitalCode", findings, HospitalCode::new);
-    let date = typed(row, index, "examDate", findings, LocalDate::parse);
+    let date = day(row, index, findings, last_day);
     let count = typed(row, index, "accordCount", findings, str::parse::<u16>);
     let class_text = row.get("examClass")?.as_text()?.to_owned();
     let class = canonical_class(aliases, &class_text);
@@ -81,7 +83,12 @@ mod tests {
     const SAMPLE: &[u8] = include_bytes!("../../../tests/fixtures/contract/upload_statistics.json");
 
     fn parse_text(text: &str) -> Result<Vec<DeclaredCount>, Box<Refused>> {
-        parse(text.as_bytes(), None, &ClassAliases::default())
+        parse_bytes(text.as_bytes())
+    }
+
+    fn parse_bytes(bytes: &[u8]) -> Result<Vec<DeclaredCount>, Box<Refused>> {
+        let last_day = LocalDate::new(2026, 7, 5).unwrap();
+        parse(bytes, None, &ClassAliases::default(), last_day)
     }
 
     fn row(date: &str, class: &str, count: &str) -> String {
@@ -101,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_sample_parses_as_it_stands() {
-        let rows = parse(SAMPLE, None, &ClassAliases::default()).unwrap();
+        let rows = parse_bytes(SAMPLE).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].count, rows[0].class.code.as_str()), (55, "CT"));
         assert_eq!(rows[1].hospital.as_str(), "350007");
@@ -136,6 +143,15 @@ mod tests {
                 ("[4].hospitalCode".to_owned(), Rule::Required),
             ]
         );
+    }
+
+    #[test]
+    fn a_day_that_is_to_come_is_refused() {
+        assert!(parse_text(&row("2026-07-05", "CT", "1")).is_ok());
+        for day in ["2026-07-06", "2099-07-04"] {
+            let expected = [("[0].examDate".to_owned(), Rule::Consistency)];
+            assert_eq!(faults(&row(day, "CT", "1")), expected);
+        }
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub struct CorrectionRow {
     /// JSON of [`CorrectionMade`].
     pub made: String,
     pub undone: Option<Position>,
+    /// The push with new content that ended a withdrawal.
+    pub lifted: Option<Position>,
     pub before: Before,
 }
 

@@ -7,7 +7,7 @@ use super::known::{Found, Known};
 use super::{Context, held, past, settle_finding};
 use crate::exam::ExamRow;
 use crate::finding::{FindingKey, FindingKind, FindingRow};
-use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey};
+use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey, StudyUid};
 use crate::instance::doubt;
 use crate::instance::{
     CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, HoldReason, InstanceKey, InstancesStored,
@@ -339,6 +339,19 @@ fn further_version_of(study: &StudyKey, uid: &SopInstanceUid) -> FindingKey {
         hospital: study.hospital.clone(),
         subject: format!("{study}/{uid}"),
     }
+}
+
+/// Whether the study of a listed further version is gone.
+pub(super) fn is_gone<S: State>(
+    work: &Work<'_, S>,
+    listed: &FindingKey,
+) -> Result<bool, StateError> {
+    // Subject: hospital/study/SOP instance; UIDs hold no slash.
+    let Some(Ok(study)) = listed.subject.rsplit('/').nth(1).map(StudyUid::new) else {
+        return Ok(false);
+    };
+    let hospital = listed.hospital.clone();
+    Ok(work.study(&StudyKey { hospital, study })?.is_none())
 }
 
 /// Instances of a study to hide or show, and those that changed.

@@ -185,7 +185,8 @@ fn settle_finding<S: State>(
     Ok(())
 }
 
-/// Takes exams of a hospital in mode `test` out of the views, with the studies that nobody else claims.
+/// Takes what came while a hospital was in mode `test` out of the views: exams with the studies that nobody else
+/// claims, declarations, lines of lists.
 fn purged<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
@@ -233,7 +234,32 @@ fn purged<S: State>(
             claims::settle(work, context, &declared.uid, None)?;
         }
     }
+    for day in &body.declarations {
+        statistics::purged(work, day)?;
+    }
+    for key in &body.findings {
+        purge_finding(work, key)?;
+    }
     Ok(Outcome::Done)
+}
+
+/// Takes a line off its list without a trace if what it tells of is gone.
+fn purge_finding<S: State>(work: &mut Work<'_, S>, key: &FindingKey) -> Result<(), StateError> {
+    let Some(row) = work.finding(key)? else {
+        return Ok(());
+    };
+    let is_gone = match key.kind {
+        FindingKind::NumberReuse => exam::is_free(work, key)?,
+        FindingKind::FurtherVersion => instances::is_gone(work, key)?,
+        _ => false,
+    };
+    if is_gone {
+        if key.kind == FindingKind::NumberReuse {
+            work.changes.refused_pushes.insert(row.position, None);
+        }
+        work.put_finding(key.clone(), None);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,18 +3,40 @@
 use std::collections::BTreeMap;
 
 use super::Context;
+use super::exam::suspended;
 use crate::event::{DetailDeclared, StatisticsDeclared};
+use crate::ids::HospitalCode;
 use crate::outcome::{ErrorKind, Outcome, Refusal};
+use crate::registry::{HospitalMode, Registry};
 use crate::state::{State, StateError, Work};
 use crate::statistics::{DECLARATION_LIMIT, DayKey, DeclaredCount, DeclaredDetail, DetailLine};
 
-fn unknown_hospital(index: usize) -> Outcome {
-    Outcome::Refused(Refusal::new(
-        ErrorKind::Invalid,
-        "hospital-unknown",
-        &format!("[{index}].hospitalCode"),
-        "医院代码未在平台登记，整批未接收 (hospitalCode is not registered: nothing of the array was taken)",
-    ))
+/// Why declarations of these hospitals, row by row, are not taken: all or nothing (R5).
+fn refusal<'a>(
+    registry: &Registry,
+    hospitals: impl Iterator<Item = &'a HospitalCode>,
+) -> Option<Refusal> {
+    for (index, code) in hospitals.enumerate() {
+        let path = format!("[{index}].hospitalCode");
+        match registry.hospitals.get(code).map(|hospital| hospital.mode) {
+            None => {
+                return Some(Refusal::new(
+                    ErrorKind::Invalid,
+                    "hospital-unknown",
+                    &path,
+                    "医院代码未在平台登记，整批未接收 (hospitalCode is not registered: nothing of the array was taken)",
+                ));
+            }
+            Some(HospitalMode::Suspended) => return Some(suspended(&path)),
+            Some(HospitalMode::Live | HospitalMode::Test) => {}
+        }
+    }
+    None
+}
+
+fn is_test(registry: &Registry, hospital: &HospitalCode) -> bool {
+    let hospital = registry.hospitals.get(hospital);
+    hospital.is_some_and(|hospital| hospital.mode == HospitalMode::Test)
 }
 
 pub fn declared<S: State>(
@@ -22,13 +44,10 @@ pub fn declared<S: State>(
     context: Context<'_>,
     body: &StatisticsDeclared,
 ) -> Result<Outcome, StateError> {
-    let hospitals = &work.registry().hospitals;
-    if let Some(at) = body
-        .rows
-        .iter()
-        .position(|row| !hospitals.contains_key(&row.hospital_code))
-    {
-        return Ok(unknown_hospital(at));
+    let registry = work.registry();
+    let hospitals = body.rows.iter().map(|row| &row.hospital_code);
+    if let Some(refusal) = refusal(registry, hospitals) {
+        return Ok(Outcome::Refused(refusal));
     }
     for row in &body.rows {
         let day = DayKey {
@@ -44,6 +63,7 @@ pub fn declared<S: State>(
             position: context.position,
             time_ms: context.time_ms,
             count: row.accord_count,
+            test: is_test(registry, &row.hospital_code),
         });
         work.put_declaration(day, declaration);
     }
@@ -55,13 +75,10 @@ pub fn detailed<S: State>(
     context: Context<'_>,
     body: &DetailDeclared,
 ) -> Result<Outcome, StateError> {
-    let hospitals = &work.registry().hospitals;
-    if let Some(at) = body
-        .rows
-        .iter()
-        .position(|row| !hospitals.contains_key(&row.hospital_code))
-    {
-        return Ok(unknown_hospital(at));
+    let registry = work.registry();
+    let hospitals = body.rows.iter().map(|row| &row.hospital_code);
+    if let Some(refusal) = refusal(registry, hospitals) {
+        return Ok(Outcome::Refused(refusal));
     }
     let mut days: BTreeMap<DayKey, Vec<DetailLine>> = BTreeMap::new();
     for row in &body.rows {
@@ -83,9 +100,19 @@ pub fn detailed<S: State>(
             position: context.position,
             time_ms: context.time_ms,
             lines,
+            test: is_test(registry, &day.hospital),
         });
         declaration.forget_old_details();
         work.put_declaration(day, declaration);
     }
     Ok(Outcome::Done)
+}
+
+/// Takes what a hospital declared in mode `test` out of the views.
+pub fn purged<S: State>(work: &mut Work<'_, S>, day: &DayKey) -> Result<(), StateError> {
+    let mut declaration = work.declaration(day)?;
+    declaration.counts.retain(|declared| !declared.test);
+    declaration.details.retain(|declared| !declared.test);
+    work.put_declaration(day.clone(), declaration);
+    Ok(())
 }

@@ -10,11 +10,11 @@ use super::{Context, decide};
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
 use crate::event::{Event, SignUsed, TestDataPurged};
-use crate::exam::{ExamFlag, ExamRow, ReportState, WithdrawnBy};
+use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
-    AeTitle, ExamKey, ExamNo, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey,
-    StudyUid, Uid,
+    AeTitle, ExamKey, ExamNo, FormKey, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid,
+    StudyKey, StudyUid, Uid,
 };
 use crate::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageFacts, InstanceKey,
@@ -32,6 +32,7 @@ type Read<T> = Result<Option<T>, StateError>;
 struct House {
     registry: Registry,
     exams: HashMap<ExamKey, ExamRow>,
+    forms: HashMap<FormKey, FormRow>,
     claims: HashMap<StudyUid, StudyClaims>,
     studies: HashMap<StudyKey, StudyRow>,
     chunks: HashMap<ChunkKey, Chunk>,
@@ -41,6 +42,9 @@ struct House {
     held_instances: HashMap<HeldInstance, u32>,
     /// Rows of instances that the rules have read.
     read: Cell<usize>,
+    declarations: HashMap<DayKey, DeclarationRow>,
+    /// Lines that records have written in exams' histories.
+    history: Vec<ExamHistory>,
     findings: HashMap<FindingKey, FindingRow>,
     corrections: HashMap<Position, CorrectionRow>,
     refused_pushes: HashMap<Position, Vec<u8>>,
@@ -54,6 +58,9 @@ impl State for House {
     }
     fn exam(&self, key: &ExamKey) -> Read<ExamRow> {
         Ok(self.exams.get(key).cloned())
+    }
+    fn form(&self, key: &FormKey) -> Read<FormRow> {
+        Ok(self.forms.get(key).cloned())
     }
     fn claims(&self, study: &StudyUid) -> Read<StudyClaims> {
         Ok(self.claims.get(study).cloned())
@@ -78,8 +85,8 @@ impl State for House {
     fn place(&self, at: &InstanceKey) -> Read<Place> {
         Ok(self.places.get(at).copied())
     }
-    fn declaration(&self, _: &DayKey) -> Read<DeclarationRow> {
-        Ok(None)
+    fn declaration(&self, day: &DayKey) -> Read<DeclarationRow> {
+        Ok(self.declarations.get(day).cloned())
     }
     fn finding(&self, key: &FindingKey) -> Read<FindingRow> {
         Ok(self.findings.get(key).cloned())
@@ -152,6 +159,9 @@ impl House {
         );
         merge(&mut self.held_groups, changes.held_groups);
         merge(&mut self.held_instances, changes.held_instances);
+        self.forms.extend(changes.forms);
+        self.declarations.extend(changes.declarations);
+        self.history.extend(changes.history);
         merge(&mut self.findings, changes.findings);
         merge(
             &mut self.corrections,
@@ -171,6 +181,10 @@ impl House {
     }
 
     fn correct(&mut self, action: CorrectionAction) -> (Outcome, Position) {
+        self.correct_as("operator:o", action)
+    }
+
+    fn correct_as(&mut self, actor: &str, action: CorrectionAction) -> (Outcome, Position) {
         let position = Position(self.next);
         let (reason, author) = ("示例".to_owned(), "tester".to_owned());
         let made = CorrectionMade {
@@ -178,10 +192,7 @@ impl House {
             reason,
             author,
         };
-        (
-            self.take("operator:o", Event::CorrectionMade(made)),
-            position,
-        )
+        (self.take(actor, Event::CorrectionMade(made)), position)
     }
 
     fn undo(&mut self, correction: Position) -> Outcome {
@@ -251,7 +262,7 @@ impl Push {
             "examNo": exam_no,
             "patientInfo": {"sickId": format!("S-{person}"), "name": person},
             "examInfo": {
-                "applyNo": "F1",
+                "applyNo": format!("F-{person}"),
                 "patientID": format!("C-{exam_no}"),
                 "examStatus": status.to_string(),
                 "examTime": "2026-07-04 08:00:00",
@@ -346,6 +357,13 @@ impl<'a> Images<'a> {
     }
 }
 
+fn purge(exams: Vec<ExamKey>) -> Event {
+    Event::TestDataPurged(TestDataPurged {
+        exams,
+        ..TestDataPurged::default()
+    })
+}
+
 fn step(outcome: &Outcome) -> PushStep {
     match outcome {
         Outcome::Push(push) => push.step,
@@ -361,6 +379,7 @@ fn rule(outcome: &Outcome) -> &str {
 }
 
 mod corrections;
+mod declarations;
 mod images;
 mod pushes;
 
@@ -395,10 +414,7 @@ fn a_purge_takes_test_exams_with_their_images_and_lists_and_no_others() {
     assert_eq!(house.listed(FindingKind::IdentityDoubt), 1);
     // When both are named for the purge
     let exams = vec![key("350007", "T1", 0), key("350006", "E1", 0)];
-    house.take(
-        "operator:o",
-        Event::TestDataPurged(TestDataPurged { exams }),
-    );
+    house.take("operator:o", purge(exams));
     // Then only the test exam is gone
     assert!(!house.exams.contains_key(&key("350007", "T1", 0)));
     assert_eq!((house.shown("350007", "1.2.7"), house.chunks.len()), (0, 1));

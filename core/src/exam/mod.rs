@@ -73,6 +73,48 @@ pub enum WithdrawnBy {
     Operator,
 }
 
+/// Withdrawals of an exam that are in force: it is hidden as long as there is one. Each is named by its correction and
+/// lifted on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Withdrawals {
+    pub app: Option<Position>,
+    pub operator: Option<Position>,
+}
+
+impl Withdrawals {
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    pub fn is_some(self) -> bool {
+        !self.is_none()
+    }
+
+    /// Whose the exam stays hidden for: an operator's withdrawal outlasts the app's.
+    pub fn by(self) -> Option<WithdrawnBy> {
+        let operator = self.operator.map(|_| WithdrawnBy::Operator);
+        operator.or(self.app.map(|_| WithdrawnBy::App))
+    }
+
+    /// Without the one that a correction made; `None` if that is not in force.
+    pub fn without(self, correction: Position) -> Option<Self> {
+        let keep = |made: Option<Position>| made.filter(|made| *made != correction);
+        let left = Self {
+            app: keep(self.app),
+            operator: keep(self.operator),
+        };
+        (left != self).then_some(left)
+    }
+}
+
+/// A report's content at 70, and how it was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalReport {
+    /// Of the whole push.
+    pub digest: [u8; 16],
+    pub state: ReportState,
+}
+
 /// One exam's current state.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExamRow {
@@ -94,6 +136,8 @@ pub struct ExamRow {
     pub report: ReportState,
     /// Log time when the report was first confirmed (status 70), 0 before.
     pub confirmed_ms: i64,
+    /// The latest final report: taken back at 65 and pushed again as it was, it is no revision (R6).
+    pub last_final: Option<FinalReport>,
     /// `YYYY-MM-DD HH:MM:SS`, local time.
     pub exam_time: String,
     /// As pushed; it compares by its canonical class (R10), which an administrator's aliases may change.
@@ -113,7 +157,7 @@ pub struct ExamRow {
     /// Studies that an operator gave to this exam and took to no other since; at most [`MOVED_LIMIT`].
     pub moved: Vec<StudyUid>,
     pub flags: Vec<ExamFlag>,
-    pub withdrawn: Option<WithdrawnBy>,
+    pub withdrawn: Withdrawals,
 }
 
 impl ExamRow {
@@ -174,6 +218,16 @@ impl std::fmt::Debug for ExamRow {
     }
 }
 
+/// Exams that name one apply form; the eldest of them go for later ones.
+pub const FORM_EXAMS_LIMIT: usize = 64;
+
+/// Exams that were pushed with an apply form's number, in order of their pushes (R14: a form may have several exams).
+/// One that names another form since, or is gone, counts no more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormRow {
+    pub exams: Vec<ExamKey>,
+}
+
 /// What a record did to an exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -183,6 +237,7 @@ pub enum ExamStep {
     /// Kept in the history, not the current content (R6).
     Late,
     Withdrawn,
+    /// A withdrawal was undone, or lifted by a push with new content.
     Restored,
     /// A correction touched its studies or flags.
     Corrected,

@@ -11,6 +11,8 @@ use crate::exam::{ExamFlag, ExamRow, ReportState};
 use crate::ids::{AeTitle, StudyUid};
 use crate::instance::HoldReason;
 use crate::refusal::RefusalReason;
+use crate::registry::{Hospital, HospitalMode};
+use crate::time::{LocalDateTime, Zone};
 
 /// Hospital, date and class of a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Marks {
 /// Cells in the making.
 #[derive(Default)]
 pub struct Book {
+    /// Of the times that cells tell.
+    zone: Zone,
     drafts: BTreeMap<(String, String, String), Draft>,
 }
 
@@ -58,6 +62,13 @@ fn more(count: &mut u32, by: u32) {
 }
 
 impl Book {
+    pub fn in_zone(zone: Zone) -> Self {
+        Self {
+            zone,
+            drafts: BTreeMap::new(),
+        }
+    }
+
     fn at(&mut self, place: &Place) -> &mut Draft {
         let key = (
             place.hospital.clone(),
@@ -75,6 +86,11 @@ impl Book {
         let declared = &mut draft.counts.declared;
         *declared = Some(declared.unwrap_or(0).saturating_add(count));
         draft.declared_ms = Some(draft.declared_ms.map_or(time_ms, |ms| ms.min(time_ms)));
+    }
+
+    /// A declaration of a trial run.
+    pub fn declare_test(&mut self, place: &Place, count: u32) {
+        more(&mut self.at(place).counts.test_declared, count);
     }
 
     /// An exam, whatever its state; what is not counted is shown apart.
@@ -147,17 +163,19 @@ impl Book {
     pub fn not_registered(&mut self, place: &Place, exam_no: &str) {
         self.at(place).name(Unfinished {
             exam_no: exam_no.to_owned(),
+            generation: 0,
             study_uid: String::new(),
             why: vec![Why::NotRegistered],
         });
     }
 
     /// An exam that `uploadDetail` named for this place and that stands in another.
-    pub fn elsewhere(&mut self, place: &Place, exam_no: &str, differs: Vec<Why>) {
+    pub fn elsewhere(&mut self, place: &Place, row: &ExamRow, differs: Vec<Why>) {
         let draft = self.at(place);
         more(&mut draft.counts.detail_differs, 1);
         draft.name(Unfinished {
-            exam_no: exam_no.to_owned(),
+            exam_no: row.key.exam_no.as_str().to_owned(),
+            generation: row.key.generation,
             study_uid: String::new(),
             why: differs,
         });
@@ -192,6 +210,7 @@ impl Book {
         let explained = draft.explained;
         draft.name(Unfinished {
             exam_no: String::new(),
+            generation: 0,
             study_uid: study.as_str().to_owned(),
             why: vec![Why::ImagesHeld],
         });
@@ -201,15 +220,20 @@ impl Book {
         }
     }
 
-    /// Cells with their numbers, and the totals.
-    pub fn finish(self, name_of: impl Fn(&str) -> String) -> (Vec<Cell>, Counts) {
+    /// Cells with their numbers, and the totals of hospitals that are not in mode `test`.
+    pub fn finish<'h>(
+        self,
+        hospital_of: impl Fn(&str) -> Option<&'h Hospital>,
+    ) -> (Vec<Cell>, Counts) {
         let mut totals = Counts::default();
         let cells: Vec<Cell> = self
             .drafts
             .into_iter()
             .map(|((hospital, date, class), draft)| {
-                let cell = draft.cell(name_of(&hospital), hospital, date, class);
-                totals.add(&cell.counts);
+                let cell = draft.cell(&self.zone, hospital_of(&hospital), hospital, date, class);
+                if !cell.test {
+                    totals.add(&cell.counts);
+                }
                 cell
             })
             .collect();
@@ -228,12 +252,9 @@ impl Reconciliation {
 
 impl Draft {
     fn name_exam(&mut self, row: &ExamRow, why: Vec<Why>) {
-        let mut exam_no = row.key.exam_no.as_str().to_owned();
-        if row.key.generation > 0 {
-            exam_no = format!("{exam_no}#{}", row.key.generation);
-        }
         self.name(Unfinished {
-            exam_no,
+            exam_no: row.key.exam_no.as_str().to_owned(),
+            generation: row.key.generation,
             study_uid: String::new(),
             why,
         });
@@ -250,7 +271,14 @@ impl Draft {
         }
     }
 
-    fn cell(self, hospital_name: String, hospital: String, date: String, class: String) -> Cell {
+    fn cell(
+        self,
+        zone: &Zone,
+        registered: Option<&Hospital>,
+        hospital: String,
+        date: String,
+        class: String,
+    ) -> Cell {
         let mut counts = self.counts;
         if let (Some(declared), Some(declared_ms)) = (counts.declared, self.declared_ms) {
             let deficit = declared.saturating_sub(counts.confirmed);
@@ -286,11 +314,14 @@ impl Draft {
             .collect();
         Cell {
             hospital_code: hospital,
-            hospital_name,
+            hospital_name: registered.map_or_else(String::new, |hospital| hospital.name.clone()),
             date,
             class,
             class_known: self.class_known,
-            declared_ms: self.declared_ms,
+            test: registered.is_some_and(|hospital| hospital.mode == HospitalMode::Test),
+            declared_time: self
+                .declared_ms
+                .and_then(|ms| LocalDateTime::from_unix_ms(ms, zone)),
             counts,
             refusals,
             holds,
@@ -304,7 +335,7 @@ impl Draft {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::exam::WithdrawnBy;
+    use crate::exam::Withdrawals;
     use crate::ids::{ExamKey, ExamNo, HospitalCode, Position};
 
     fn place() -> Place {
@@ -335,6 +366,7 @@ mod tests {
             status: 70,
             report,
             confirmed_ms,
+            last_final: None,
             exam_time: "2026-07-04 08:00:00".to_owned(),
             class: "CT".to_owned(),
             apply_no: "F1".to_owned(),
@@ -349,7 +381,7 @@ mod tests {
             studies: Vec::new(),
             moved: Vec::new(),
             flags: Vec::new(),
-            withdrawn: None,
+            withdrawn: Withdrawals::default(),
         }
     }
 
@@ -365,7 +397,7 @@ mod tests {
         // And one without report, one withdrawn, one without form, one named only, one known by its images only
         add(&exam(3, ReportState::None, 0), whole);
         let mut withdrawn = exam(4, ReportState::Confirmed, 50);
-        withdrawn.withdrawn = Some(WithdrawnBy::App);
+        withdrawn.withdrawn.app = Some(Position(9));
         add(&withdrawn, whole);
         let mut formless = exam(5, ReportState::Confirmed, 50);
         formless.set(ExamFlag::PlaceholderApplyNo, true);
@@ -379,7 +411,7 @@ mod tests {
             book.hold(&place(), &sender, HoldReason::Unregistered, 9, &study);
         }
         // When they are added up
-        let (cells, totals) = book.finish(|_| String::new());
+        let (cells, totals) = book.finish(|_| None);
         // Then eight are short, five of them by name; missing images explain none
         let counts = cells[0].counts;
         assert_eq!((counts.registered, counts.confirmed), (4, 2));
@@ -396,7 +428,7 @@ mod tests {
             let row = exam(number, ReportState::Confirmed, confirmed_ms);
             book.exam(&place(), &row, ImageState::NoneDeclared, Marks::default());
         }
-        let (cells, _) = book.finish(|_| String::new());
+        let (cells, _) = book.finish(|_| None);
         assert_eq!(
             (cells[0].counts.deficit, cells[0].counts.surplus),
             (Some(0), 1)
@@ -409,7 +441,7 @@ mod tests {
         for number in 0..NAMES_LIMIT + 3 {
             book.not_registered(&place(), &format!("E{number}"));
         }
-        let (cells, _) = book.finish(|_| String::new());
+        let (cells, _) = book.finish(|_| None);
         assert_eq!(
             (cells[0].unfinished.len(), cells[0].more_unfinished),
             (NAMES_LIMIT, 3)

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{AeTitle, Position};
 use crate::instance::HoldReason;
 use crate::refusal::RefusalReason;
+use crate::time::LocalDateTime;
 
 pub use book::{Book, Marks, Place};
 pub use detail::differences;
@@ -36,9 +37,9 @@ pub struct Reconciliation {
     /// Records before this position are counted; absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Position>,
-    /// The moment asked for, unix milliseconds.
+    /// The moment asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub as_of_ms: Option<i64>,
+    pub as_of_time: Option<LocalDateTime>,
     /// By hospital, date, class.
     pub cells: Vec<Cell>,
     pub totals: Counts,
@@ -58,9 +59,12 @@ pub struct Cell {
     #[serde(rename = "examClass")]
     pub class: String,
     pub class_known: bool,
-    /// When the declarations that count came, unix milliseconds; of several the earliest.
+    /// The hospital is in mode `test`: the cell is in no total.
+    #[serde(default)]
+    pub test: bool,
+    /// When the declarations that count came; of several the earliest.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub declared_ms: Option<i64>,
+    pub declared_time: Option<LocalDateTime>,
     #[serde(flatten)]
     pub counts: Counts,
     pub refusals: Vec<RefusedFrom>,
@@ -105,6 +109,9 @@ pub struct Counts {
     pub withdrawn: u32,
     /// Exams of a hospital in mode `test`; in no other number.
     pub test_exams: u32,
+    /// Exams that it declared in mode `test`; in no other number.
+    #[serde(default)]
+    pub test_declared: u32,
     /// 缺口: declared less confirmed, never below 0; absent without a declaration.
     pub deficit: Option<u32>,
     /// Of the deficit what no name explains.
@@ -149,12 +156,19 @@ pub struct HeldFrom {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unfinished {
-    /// Empty where only the study is known.
+    /// The hospital's number; empty where only the study is known.
     pub exam_no: String,
+    /// Generation of numbers that it is of (R6); the first is 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub generation: u16,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[serde(rename = "studyUID")]
     pub study_uid: String,
     pub why: Vec<Why>,
+}
+
+fn is_first(generation: &u16) -> bool {
+    *generation == 0
 }
 
 /// Why something is unfinished.
@@ -256,6 +270,7 @@ impl Counts {
         add(&mut self.detail_differs, other.detail_differs);
         add(&mut self.withdrawn, other.withdrawn);
         add(&mut self.test_exams, other.test_exams);
+        add(&mut self.test_declared, other.test_declared);
         add(&mut self.surplus, other.surplus);
     }
 }

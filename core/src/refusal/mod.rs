@@ -15,6 +15,10 @@ pub enum RefusalReason {
     /// The data set breaks a rule of PS3.5 or a limit.
     Malformed,
     HospitalSuspended,
+    /// The sender may not store.
+    NotAuthorised,
+    /// The archive had no room, no time or no luck: it was to be sent again.
+    NotStored,
 }
 
 /// Refused instances of one study, from one sender, for one reason, within one association.

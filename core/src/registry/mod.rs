@@ -237,6 +237,7 @@ pub struct Peer {
     pub addresses: BTreeSet<IpAddr>,
     #[serde(default = "all_services")]
     pub services: BTreeSet<Service>,
+    /// Hospitals whose images it may store and see, and whose images are moved to it.
     #[serde(default = "Scope::all")]
     pub hospitals: Scope,
 }

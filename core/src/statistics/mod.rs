@@ -36,6 +36,8 @@ pub struct DeclaredCount {
     pub position: Position,
     pub time_ms: i64,
     pub count: u32,
+    /// The hospital was in mode `test`: uncounted, purgeable.
+    pub test: bool,
 }
 
 /// Lines of `uploadDetail` kept for one hospital, day and class, in all its lists: some hundred exams named twice a day
@@ -48,6 +50,8 @@ pub struct DeclaredDetail {
     pub position: Position,
     pub time_ms: i64,
     pub lines: Vec<DetailLine>,
+    /// As [`DeclaredCount::test`].
+    pub test: bool,
 }
 
 /// What one line tells of an exam, or of one study of it. Empty: it does not tell.
@@ -78,6 +82,7 @@ mod tests {
         let list = |position, lines| DeclaredDetail {
             position: Position(position),
             time_ms: 0,
+            test: false,
             lines: vec![
                 DetailLine {
                     exam_no: "E1".to_owned(),

@@ -24,6 +24,8 @@ pub enum AcceptError {
     Pdu(#[from] PduError),
     #[error("the first PDU is not an association request")]
     NoRequest,
+    #[error("association request: {0}")]
+    Unusable(&'static str),
     #[error("{caller:?} was refused: {rejection:?}")]
     Rejected {
         caller: Box<Caller>,
@@ -92,7 +94,10 @@ async fn read_request(pdus: &mut PduStream) -> Result<AssociationRQ, AcceptError
             return Err(AcceptError::NoRequest);
         }
         match pdus.read_body(kind, length).await? {
-            Pdu::AssociationRQ(request) => Ok(request),
+            Pdu::AssociationRQ(request) => {
+                well_formed(&request)?;
+                Ok(request)
+            }
             _ => Err(AcceptError::NoRequest),
         }
     };
@@ -124,10 +129,27 @@ fn check(request: &AssociationRQ) -> Result<(), Rejection> {
     if plain_uid(&request.application_context_name) != APPLICATION_CONTEXT {
         return Err(Rejection::ApplicationContext);
     }
-    match max_length(&request.user_variables) {
-        1..SMALLEST_PEER_PDU => Err(Rejection::Other),
-        _ => Ok(()),
+    Ok(())
+}
+
+/// What no answer could be given to: an abort names the parameter as the reason, which a rejection cannot.
+fn well_formed(request: &AssociationRQ) -> Result<(), AcceptError> {
+    if (1..SMALLEST_PEER_PDU).contains(&max_length(&request.user_variables)) {
+        return Err(AcceptError::Unusable(
+            "the peer takes PDUs of less than 128 bytes only",
+        ));
     }
+    let mut ids = std::collections::HashSet::new();
+    if !request
+        .presentation_contexts
+        .iter()
+        .all(|proposed| ids.insert(proposed.id))
+    {
+        return Err(AcceptError::Unusable(
+            "two presentation contexts have the same identifier",
+        ));
+    }
+    Ok(())
 }
 
 async fn answer(

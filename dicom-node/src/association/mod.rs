@@ -16,9 +16,7 @@ use dicom_ul::pdu::{AbortRQServiceProviderReason, AbortRQSource, Pdu};
 use tokio::time::Instant;
 
 pub use accept::{AcceptError, accept, reject_overload};
-pub use negotiate::{
-    Admission, Caller, Gatekeeper, NegotiationPolicy, Rejection, STORAGE_ROOT, is_storage_class,
-};
+pub use negotiate::{Admission, Caller, Gatekeeper, NegotiationPolicy, Rejection};
 pub use request::{ProposedContext, RequestError, Requestor};
 
 use pace::{Pace, SLOWEST_BYTES_PER_S};

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dicom_dictionary_std::uids;
+use dicom_core::dictionary::UidDictionary;
+use dicom_dictionary_std::{StandardSopClassDictionary, uids};
 use dicom_ul::pdu::{
     AssociationRJ, AssociationRJResult, AssociationRJServiceProviderASCEReason,
     AssociationRJServiceProviderPresentationReason, AssociationRJServiceUserReason,
@@ -12,23 +13,34 @@ use dicom_ul::pdu::{
 };
 
 use super::PresentationContext;
+use crate::message::Operation;
 use crate::scan::EXPLICIT_VR_BIG_ENDIAN;
 
 /// Root of the standard's storage SOP classes (PS3.6 annex A).
-pub const STORAGE_ROOT: &str = "1.2.840.10008.5.1.4.1.1.";
+const STORAGE_ROOT: &str = "1.2.840.10008.5.1.4.1.1.";
 /// Root of everything that the standard defines.
 const STANDARD_ROOT: &str = "1.2.840.10008.";
+/// Named for storage and none: commitment of what is stored, and the directory of a medium.
+const NO_STORAGE: [&str; 3] = [
+    uids::STORAGE_COMMITMENT_PUSH_MODEL,
+    "1.2.840.10008.1.20.2",
+    uids::MEDIA_STORAGE_DIRECTORY_STORAGE,
+];
 /// PS3.8 §9.3.2.2: odd identifiers from 1 to 255.
 pub const CONTEXT_LIMIT: usize = 128;
 /// PS3.5 §9.1
 const UID_LIMIT: usize = 64;
 
-const QUERY_RETRIEVE: [&str; 6] = [
+const FIND: [&str; 2] = [
     uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
-    uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE,
-    uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET,
     uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
+];
+const MOVE: [&str; 2] = [
+    uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE,
     uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE,
+];
+const GET: [&str; 2] = [
+    uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET,
     uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET,
 ];
 
@@ -112,22 +124,39 @@ pub trait Gatekeeper: Send + Sync {
 }
 
 /// Which presentation contexts are accepted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct NegotiationPolicy {
-    /// Also accept storage under abstract syntaxes that the standard does not know: vendors' private SOP classes.
-    pub accept_any_storage: bool,
-    /// Abstract syntaxes outside the storage root that are storage all the same.
-    pub more_storage: Vec<String>,
+    /// Also accept storage under abstract syntaxes that the standard does not define: vendors' private SOP classes.
+    pub accept_private_storage: bool,
+}
+
+impl Default for NegotiationPolicy {
+    fn default() -> Self {
+        Self {
+            accept_private_storage: true,
+        }
+    }
 }
 
 impl NegotiationPolicy {
     pub fn is_storage(&self, abstract_syntax: &str) -> bool {
-        is_storage_class(abstract_syntax)
-            || self
-                .more_storage
-                .iter()
-                .any(|known| known == abstract_syntax)
-            || (self.accept_any_storage && !abstract_syntax.starts_with(STANDARD_ROOT))
+        if abstract_syntax.starts_with(STANDARD_ROOT) {
+            is_standard_storage(abstract_syntax)
+        } else {
+            self.accept_private_storage && is_uid(abstract_syntax)
+        }
+    }
+
+    /// Whether requests of this operation belong on a context of this abstract syntax.
+    pub fn serves(&self, operation: Operation, abstract_syntax: &str) -> bool {
+        match operation {
+            Operation::Echo => abstract_syntax == uids::VERIFICATION,
+            Operation::Store => self.is_storage(abstract_syntax),
+            Operation::Find => FIND.contains(&abstract_syntax),
+            Operation::Move => MOVE.contains(&abstract_syntax),
+            Operation::Get => GET.contains(&abstract_syntax),
+            Operation::Cancel | Operation::Other(_) => true,
+        }
     }
 
     /// The transfer syntax to use, or why there is none.
@@ -150,7 +179,8 @@ impl NegotiationPolicy {
         } else if self.is_storage(abstract_syntax) {
             // The sender's first choice is how it has the instance: bytes that come are bytes that leave.
             offered().find(|uid| is_uid(uid))
-        } else if abstract_syntax == uids::VERIFICATION || QUERY_RETRIEVE.contains(&abstract_syntax)
+        } else if abstract_syntax == uids::VERIFICATION
+            || [FIND, MOVE, GET].as_flattened().contains(&abstract_syntax)
         {
             OWN_SYNTAXES
                 .into_iter()
@@ -164,9 +194,14 @@ impl NegotiationPolicy {
     }
 }
 
-/// Whether the standard's storage SOP classes hold it.
-pub fn is_storage_class(abstract_syntax: &str) -> bool {
-    abstract_syntax.starts_with(STORAGE_ROOT) && is_uid(abstract_syntax)
+/// Whether the standard's storage SOP classes hold it, retired ones too. A class that is newer than our table is
+/// storage if it lies below their root.
+fn is_standard_storage(abstract_syntax: &str) -> bool {
+    match StandardSopClassDictionary.by_uid(abstract_syntax) {
+        // Below that root there are queries too, and outside it there is storage.
+        Some(class) => class.alias.contains("Storage") && !NO_STORAGE.contains(&class.uid),
+        None => abstract_syntax.starts_with(STORAGE_ROOT) && is_uid(abstract_syntax),
+    }
 }
 
 pub(super) fn plain_uid(uid: &str) -> &str {
@@ -194,8 +229,7 @@ pub(super) fn negotiate(policy: &NegotiationPolicy, request: &AssociationRQ) -> 
     };
     for proposed in request.presentation_contexts.iter().take(CONTEXT_LIMIT) {
         let abstract_syntax = plain_uid(&proposed.abstract_syntax);
-        let known = outcome.contexts.iter().any(|c| c.id == proposed.id);
-        let chosen = if known || proposed.id % 2 == 0 {
+        let chosen = if proposed.id % 2 == 0 {
             Err(PresentationContextResultReason::NoReason)
         } else {
             policy.choose(proposed, takes_store(&outcome.roles, abstract_syntax))
@@ -290,14 +324,50 @@ mod tests {
     }
 
     #[test]
-    fn private_storage_needs_the_setting() {
+    fn storage_is_what_the_standard_calls_so() {
+        let policy = NegotiationPolicy::default();
+        for (class, name) in [
+            ("1.2.840.10008.5.1.4.1.1.2", "CT Image"),
+            ("1.2.840.10008.5.1.4.34.7", "RT Beams Delivery Instruction"),
+            (
+                "1.2.840.10008.5.1.4.34.10",
+                "RT Brachy Application Setup Delivery Instruction",
+            ),
+            ("1.2.840.10008.5.1.4.38.1", "Hanging Protocol"),
+            ("1.2.840.10008.5.1.4.39.1", "Color Palette"),
+            ("1.2.840.10008.5.1.4.43.1", "Generic Implant Template"),
+            ("1.2.840.10008.5.1.4.45.1", "Implant Template Group"),
+            ("1.2.840.10008.5.1.1.27", "Stored Print"),
+            ("1.2.840.10008.5.1.1.29", "Hardcopy Grayscale Image"),
+            ("1.2.840.10008.5.1.4.1.1.201.1", "Inventory"),
+            ("1.2.840.10008.5.1.4.1.1.9999.1", "one that is yet to come"),
+        ] {
+            assert!(policy.is_storage(class), "{name}");
+        }
+        for (class, name) in [
+            ("1.2.840.10008.1.1", "Verification"),
+            ("1.2.840.10008.1.20.1", "Storage Commitment Push Model"),
+            ("1.2.840.10008.1.20.2", "Storage Commitment Pull Model"),
+            ("1.2.840.10008.1.3.10", "Media Storage Directory"),
+            ("1.2.840.10008.5.1.4.1.1.201.2", "Inventory FIND"),
+            ("1.2.840.10008.5.1.4.1.1.200.4", "Protocol Approval FIND"),
+            ("1.2.840.10008.5.1.4.38.2", "Hanging Protocol FIND"),
+            ("1.2.840.10008.5.1.4.31", "Modality Worklist FIND"),
+            ("1.2.840.10008.5.1.4.9999", "nothing that we know"),
+            ("1.2.840.10008.5.1.4.1.1.x", "no UID"),
+        ] {
+            assert!(!policy.is_storage(class), "{name}");
+        }
+    }
+
+    #[test]
+    fn private_storage_is_a_setting() {
         let private = "1.3.12.2.1107.5.9.1";
-        let open = NegotiationPolicy {
-            accept_any_storage: true,
-            more_storage: Vec::new(),
+        assert!(NegotiationPolicy::default().is_storage(private));
+        let closed = NegotiationPolicy {
+            accept_private_storage: false,
         };
-        assert!(open.is_storage(private));
-        assert!(!open.is_storage(uids::VERIFICATION));
-        assert!(!NegotiationPolicy::default().is_storage(private));
+        assert!(!closed.is_storage(private));
+        assert!(closed.is_storage("1.2.840.10008.5.1.4.1.1.2"));
     }
 }

@@ -122,6 +122,10 @@ impl PduStream {
             });
         }
         if kind == PduType::Data {
+            if length == 0 {
+                // Such PDUs would keep an association alive, and us busy, without a word (PS3.8 §9.3.5).
+                return Err(PduError::Malformed("P-DATA without a value"));
+            }
             self.data_left = length;
         }
         Ok((kind, length))

@@ -4,7 +4,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::facts::Kept;
 use super::walk::Walker;
-use super::{DATA_SET_LIMIT, ScanError};
+use super::{DATA_SET_LIMIT, INFLATED_FREELY, INFLATED_RATIO, ScanError};
 
 /// One piece of inflated data.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -39,8 +39,12 @@ impl Inflater {
                 .map_err(|_| ScanError::Deflate(taken))?;
             let used = self.stream.total_in().saturating_sub(taken) as usize;
             input = input.get(used..).unwrap_or_default();
-            if self.stream.total_out() > DATA_SET_LIMIT {
+            let (taken, given_now) = (self.stream.total_in(), self.stream.total_out());
+            if given_now > DATA_SET_LIMIT {
                 return Err(ScanError::DataSetTooLong);
+            }
+            if given_now > INFLATED_FREELY && given_now > taken.saturating_mul(INFLATED_RATIO) {
+                return Err(ScanError::InflatesTooMuch);
             }
             self.walker.feed(&self.piece)?;
             self.ended = status == Status::StreamEnd;

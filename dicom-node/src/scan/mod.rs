@@ -34,6 +34,10 @@ pub const TEXT_LIMIT: u32 = 1024 * 1024;
 pub const ELEMENT_LIMIT: u64 = 4_000_000;
 /// Bytes of one data set: also what a deflated one may grow to.
 pub const DATA_SET_LIMIT: u64 = 16 * 1024 * 1024 * 1024;
+/// A deflated data set may become so many times larger: images deflate to a half or a tenth, blank ones to less …
+pub const INFLATED_RATIO: u64 = 100;
+/// … so up to this size it may be as blank as it likes.
+pub const INFLATED_FREELY: u64 = 64 * 1024 * 1024;
 /// Bytes kept of a value that becomes a fact: the longest that the standard allows there is 64 characters, in three
 /// groups for a name.
 pub const KEPT_VALUE_LIMIT: usize = 4 * 1024;
@@ -65,6 +69,8 @@ pub enum ScanError {
     Contradiction(Tag),
     #[error("deflated data set is damaged at byte {0}")]
     Deflate(u64),
+    #[error("data set inflates to more than {INFLATED_RATIO} times its size")]
+    InflatesTooMuch,
     #[error("{0} is missing or empty")]
     Missing(&'static str),
     #[error("{what} {}", reason.reason())]
@@ -102,6 +108,11 @@ impl Scanner {
             undeclared,
             failed: None,
         }
+    }
+
+    /// Whether the data set comes deflated: a piece of it may take long.
+    pub fn is_inflating(&self) -> bool {
+        matches!(self.input, Input::Deflated(_))
     }
 
     /// Takes the next bytes. After a fault all further bytes are ignored and the same fault is returned.

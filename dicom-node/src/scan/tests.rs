@@ -204,16 +204,24 @@ fn deep_nesting_is_refused_without_recursion() {
     }
 }
 
-#[test]
-fn a_deflated_bomb_is_only_walked_past() {
+/// A data set whose pixels are `megabytes` of zeros, deflated.
+fn blank(megabytes: usize) -> Vec<u8> {
+    let length = megabytes << 20;
     let plain = Builder::new(EXPLICIT)
         .identity()
-        .head(Tag(0x7FE0, 0x10), b"OW", 64 << 20);
+        .head(Tag(0x7FE0, 0x10), b"OW", length as u32);
     let mut bytes = plain.bytes;
-    bytes.resize(bytes.len() + (64 << 20), 0);
-    let bomb = deflate(&bytes);
-    assert!(bomb.len() < 1 << 20);
-    assert!(scan(DEFLATED, &bomb, Undeclared::Gb18030).is_ok());
+    bytes.resize(bytes.len() + length, 0);
+    deflate(&bytes)
+}
+
+#[test]
+fn a_deflated_bomb_is_refused_before_it_is_inflated_whole() {
+    let image = blank(48);
+    assert!(image.len() < 1 << 20);
+    assert!(check(DEFLATED, &image).is_ok());
+    let bomb = blank(512);
+    assert_eq!(check(DEFLATED, &bomb), Err(ScanError::InflatesTooMuch));
 }
 
 #[test]

@@ -64,11 +64,14 @@ fn sender(registry: &Registry, calling: &str, address: Option<SocketAddr>) -> St
 }
 
 impl Scp {
+    /// Who the peer is where shares are given out.
+    pub(super) fn caller(&self, peer: &Peer) -> String {
+        sender(&self.archive().registry(), &peer.calling, peer.address)
+    }
+
     /// What the peer's instances may take of what all share.
     pub(super) fn share_of(&self, peer: &Peer) -> Arc<SenderShare> {
-        let registry = self.archive().registry();
-        let sender = sender(&registry, &peer.calling, peer.address);
-        self.inner.shares.of(&sender)
+        self.inner.shares.of(&self.caller(peer))
     }
 
     /// The hospitals for which a peer may use a service.

@@ -13,6 +13,7 @@ use super::Scp;
 use super::access::Denied;
 use super::answer::{Found, has_unsupported, image_value, series_value, visible_series};
 use super::query::{Level, Query};
+use super::quota::Part;
 use crate::association::{Association, AssociationError, Peer};
 use crate::dataset::{DataSetWriter, IDENTIFIER_LIMIT, Identifier};
 use crate::message::Command;
@@ -33,8 +34,18 @@ pub async fn serve(
     let keys = association
         .read_data_set("identifier", IDENTIFIER_LIMIT)
         .await?;
-    let outcome = match prepare(scp, Caller::of(association, context)?, request, &keys).await {
-        Ok((query, scope)) => answer_all(scp, association, context, request, query, scope).await?,
+    let caller = scp.caller(association.peer());
+    // The search gives its place back only when its thread has ended.
+    let prepared = match scp.place_for_search(&caller).await {
+        Ok(place) => prepare(scp, Caller::of(association, context)?, request, &keys)
+            .await
+            .map(|(query, scope)| (place, query, scope)),
+        Err(denied) => Err(denied),
+    };
+    let outcome = match prepared {
+        Ok((place, query, scope)) => {
+            answer_all(scp, association, context, request, query, scope, place).await?
+        }
         Err(denied) => denied,
     };
     let mut response = request.response(outcome.status);
@@ -96,6 +107,7 @@ async fn answer_all(
     request: &Command,
     query: Query,
     scope: Scope,
+    place: Part,
 ) -> Result<Denied, AssociationError> {
     let charset = answer_charset(&query);
     let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
@@ -104,6 +116,7 @@ async fn answer_all(
         let registry = scp.archive().registry();
         let ae_title = scp.settings().ae_title.clone();
         tokio::task::spawn_blocking(move || {
+            let _place = place;
             Search {
                 views: &views,
                 registry: &registry,

@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::Scp;
 use super::find::{Caller, prepare};
-use super::instances::{Source, Wanted, deliverable, read_ahead};
-use super::moving::{Progress, look_up};
+use super::instances::Ready;
+use super::retrieval::{Progress, look_up, unless_cancelled};
 use crate::association::{Association, AssociationError, Event};
 use crate::dataset::IDENTIFIER_LIMIT;
 use crate::message::{Command, Operation};
 use crate::scu::{ScuError, send_instance};
 use crate::status::Status;
-
-/// Instances read ahead of their turn: at most 16 MB each.
-const READ_AHEAD: usize = 4;
 
 pub async fn serve(
     scp: &Scp,
@@ -26,39 +21,45 @@ pub async fn serve(
     let keys = association
         .read_data_set("identifier", IDENTIFIER_LIMIT)
         .await?;
-    let found = match prepare(scp, Caller::of(association, context)?, request, &keys).await {
-        Ok((query, scope)) => look_up(scp, query, scope).await,
+    let caller = scp.caller(association.peer());
+    let found = match scp.place_for_retrieval(&caller).await {
+        Ok(place) => match prepare(scp, Caller::of(association, context)?, request, &keys).await {
+            Ok((query, scope)) => look_up(scp, query, scope)
+                .await
+                .map(|wanted| (wanted, place)),
+            Err(denied) => Err(denied),
+        },
         Err(denied) => Err(denied),
     };
-    let wanted = match found {
-        Ok(wanted) => Arc::new(wanted),
+    let (wanted, _place) = match found {
+        Ok((wanted, place)) => (Arc::new(wanted), place),
         Err(denied) => {
             let response = request.response(denied.status).with_comment(denied.comment);
             return association.send(context, &response).await;
         }
     };
     let mut progress = Progress::new(&wanted);
-    let (sender, mut sources) = mpsc::channel(READ_AHEAD);
-    read_ahead(scp.archive().packs().clone(), Arc::clone(&wanted), sender);
+    let contexts = association.contexts().to_vec();
+    let mut sources = scp
+        .reader(&caller, contexts)
+        .read_ahead(Arc::clone(&wanted));
     // Its own message ids must not meet the request's.
     let mut message_id = request.message_id;
-    while let Some((index, source)) = sources.recv().await {
+    loop {
+        let Some(next) = unless_cancelled(association, request, sources.recv()).await? else {
+            progress.cancel();
+            break;
+        };
+        let Some((index, read)) = next else { break };
         let Some(instance) = wanted.get(index) else {
             break;
         };
         message_id = message_id.checked_add(1).unwrap_or(1);
-        let status = match source {
-            Ok(source) => {
-                send_one(
-                    association,
-                    message_id,
-                    instance,
-                    source,
-                    request,
-                    &mut progress,
-                )
-                .await?
+        let status = match read {
+            Ok(Some(ready)) => {
+                send_one(association, message_id, ready, request, &mut progress).await?
             }
+            Ok(None) => None,
             Err(error) => {
                 tracing::error!(%error, instance = %instance.outgoing.sop_instance, "a stored instance cannot be read");
                 None
@@ -75,20 +76,18 @@ pub async fn serve(
     progress.finish(association, context, request).await
 }
 
-/// The caller's status; `None` if it agreed to no context that takes the instance as it is stored.
+/// The caller's status; `None` if it agreed to no context that takes the instance.
 async fn send_one(
     association: &mut Association,
     message_id: u16,
-    instance: &Wanted,
-    source: Source,
+    ready: Ready,
     request: &Command,
     progress: &mut Progress,
 ) -> Result<Option<Status>, AssociationError> {
-    let agreed = deliverable(association.contexts(), &instance.outgoing)
-        .and_then(|syntax| source.in_syntax(&instance.outgoing, &syntax));
-    let Some((outgoing, mut source)) = agreed else {
-        return Ok(None);
-    };
+    let Ready {
+        outgoing,
+        mut source,
+    } = ready;
     let context = association
         .contexts()
         .iter()

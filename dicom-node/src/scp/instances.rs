@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dicom_dictionary_std::tags;
 use futures::future::BoxFuture;
+use tokio::sync::mpsc;
 use yingku_core::ids::{HospitalCode, PackId};
 use yingku_core::registry::{Registry, Scope};
 use yingku_storage::packs::{PackError, Packs, RecordReader};
@@ -15,6 +16,7 @@ use yingku_storage::views::{Views, ViewsError, Walk};
 use super::access::Denied;
 use super::answer::{image_value, series_value, visible_series};
 use super::query::{Level, Query};
+use super::quota::{Part, Quota};
 use crate::association::PresentationContext;
 use crate::part10::{FILE_META_LIMIT, FileMeta};
 use crate::scu::{DataSetSource, Outgoing};
@@ -23,12 +25,19 @@ use crate::transcode::{counterpart, rewrite};
 
 /// Instances of one retrieval: DICOM counts sub-operations in 16 bits.
 pub const INSTANCE_LIMIT: usize = 65_535;
-/// Instances up to this size are read whole, ahead of their turn.
+/// Instances up to this size are read whole, ahead of their turn, if there is memory for them now.
 const WHOLE_BYTES: u64 = 16 << 20;
+/// Instances read ahead of their turn.
+const READ_AHEAD: usize = 4;
+/// Bytes of all instances that are read and not yet sent; of each large one a piece of 1 MB comes on top.
+pub const OUTGOING_BYTES: u64 = 192 << 20;
+/// What one calling AE's retrievals may have of that: one instance that is rewritten, and its copy, fit twice.
+pub const OUTGOING_BYTES_PER_AE: u64 = 64 << 20;
 
 /// An instance to send, and where it lies.
 #[derive(Debug, Clone)]
 pub struct Wanted {
+    pub hospital: HospitalCode,
     pub outgoing: Outgoing,
     pub pack: PackId,
     pub offset: u64,
@@ -98,6 +107,7 @@ pub fn wanted(
                 }
                 let image = entry.image();
                 wanted.push(Wanted {
+                    hospital: row.key.hospital.clone(),
                     outgoing: Outgoing {
                         sop_class: image.sop_class.to_string(),
                         sop_instance: image.sop_instance.to_string(),
@@ -148,22 +158,28 @@ impl Wanted {
     }
 }
 
-/// An instance's data set, checked, ready to be sent.
+/// An instance that is ready to be sent.
+pub struct Ready {
+    pub outgoing: Outgoing,
+    pub source: Source,
+}
+
+/// An instance's data set, checked.
 pub enum Source {
-    Whole(Option<Bytes>),
+    Whole { bytes: Option<Bytes>, _memory: Part },
     Stream(Box<Streamed>),
 }
 
-/// A large instance: read piece by piece; the last piece is handed out only when the checksum was right.
+/// An instance that is read while it is sent; the last piece is handed out only when the checksum was right.
 pub struct Streamed {
     reader: Option<RecordReader>,
-    /// What is left of the first piece behind the head.
-    first: Option<Bytes>,
+    /// The head of the Part 10 stream, which is not sent, is still to be read.
+    at_head: bool,
 }
 
 /// The transfer syntax in which an instance can leave: as it is stored if the peer agreed to that, else in the one that
 /// only writes the elements' heads differently.
-pub fn deliverable(contexts: &[PresentationContext], outgoing: &Outgoing) -> Option<String> {
+fn deliverable(contexts: &[PresentationContext], outgoing: &Outgoing) -> Option<String> {
     let agreed = |transfer_syntax: &str| {
         contexts.iter().any(|context| {
             context.peer_is_scp
@@ -179,41 +195,89 @@ pub fn deliverable(contexts: &[PresentationContext], outgoing: &Outgoing) -> Opt
         .map(str::to_owned)
 }
 
-impl Source {
-    /// The instance as it goes over an association in `transfer_syntax`; `None` if it cannot be written so: a large
-    /// instance leaves only as it is stored.
-    pub fn in_syntax(self, outgoing: &Outgoing, transfer_syntax: &str) -> Option<(Outgoing, Self)> {
-        if outgoing.transfer_syntax == transfer_syntax {
-            return Some((outgoing.clone(), self));
-        }
-        let Self::Whole(Some(bytes)) = self else {
-            return None;
+/// What came of reading an instance; `None` if the peer takes it in no way in which it can be written.
+pub type Read = Result<Option<Ready>, PackError>;
+
+/// Reads the instances of one retrieval.
+pub struct Reader {
+    pub packs: Packs,
+    pub memory: Arc<Quota>,
+    /// Whose memory it is.
+    pub caller: String,
+    /// What the receiver takes.
+    pub contexts: Vec<PresentationContext>,
+}
+
+impl Reader {
+    /// Reads instances ahead of their turn, in order; ends when the receiver goes. No thread waits for the peer.
+    pub fn read_ahead(self, wanted: Arc<Vec<Wanted>>) -> mpsc::Receiver<(usize, Read)> {
+        let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        tokio::spawn(async move {
+            for (index, instance) in wanted.iter().enumerate() {
+                let read = tokio::select! {
+                    () = sender.closed() => return,
+                    read = self.read(instance) => read,
+                };
+                if sender.send((index, read)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    /// An instance is read whole if there is memory for it now, else piece by piece while it is sent. One that is to be
+    /// rewritten waits for memory, and one that is large leaves only as it is stored.
+    async fn read(&self, wanted: &Wanted) -> Read {
+        let Some(syntax) = deliverable(&self.contexts, &wanted.outgoing) else {
+            return Ok(None);
         };
-        let bytes = rewrite(&bytes, &outgoing.transfer_syntax, transfer_syntax)?;
-        let outgoing = Outgoing {
-            transfer_syntax: transfer_syntax.to_owned(),
-            ..outgoing.clone()
+        let small = wanted.length <= WHOLE_BYTES;
+        let memory = if syntax != wanted.outgoing.transfer_syntax {
+            if !small {
+                return Ok(None);
+            }
+            Some(self.memory.take(&self.caller, 2 * wanted.length).await)
+        } else if small {
+            self.memory.try_take(&self.caller, wanted.length)
+        } else {
+            None
         };
-        Some((outgoing, Self::Whole(Some(bytes.into()))))
+        let (packs, wanted) = (self.packs.clone(), wanted.clone());
+        tokio::task::spawn_blocking(move || open(&packs, wanted, syntax, memory))
+            .await
+            .unwrap_or(Err(PackError::Closed))
     }
 }
 
-/// Opens an instance. Blocks on the disk.
-pub fn open(packs: &Packs, wanted: &Wanted) -> Result<Source, PackError> {
-    if wanted.length <= WHOLE_BYTES {
-        let record = packs.read(wanted.pack, wanted.offset)?;
-        wanted.is_it(&record.digest)?;
-        let start = data_set_start(&record.data);
-        return Ok(Source::Whole(Some(record.data.slice(start..))));
+/// Opens an instance, whole if there is memory for it. Blocks on the disk.
+fn open(packs: &Packs, wanted: Wanted, syntax: String, memory: Option<Part>) -> Read {
+    let Some(memory) = memory else {
+        let reader = packs.reader(wanted.pack, wanted.offset)?;
+        wanted.is_it(&reader.info().digest)?;
+        let source = Source::Stream(Box::new(Streamed {
+            reader: Some(reader),
+            at_head: true,
+        }));
+        let outgoing = wanted.outgoing;
+        return Ok(Some(Ready { outgoing, source }));
+    };
+    let record = packs.read(wanted.pack, wanted.offset)?;
+    wanted.is_it(&record.digest)?;
+    let mut outgoing = wanted.outgoing;
+    let mut bytes = record.data.slice(data_set_start(&record.data)..);
+    if syntax != outgoing.transfer_syntax {
+        let Some(rewritten) = rewrite(&bytes, &outgoing.transfer_syntax, &syntax) else {
+            return Ok(None);
+        };
+        bytes = rewritten.into();
+        outgoing.transfer_syntax = syntax;
     }
-    let mut reader = packs.reader(wanted.pack, wanted.offset)?;
-    wanted.is_it(&reader.info().digest)?;
-    let head = reader.next_chunk()?.unwrap_or_default();
-    let start = data_set_start(&head);
-    Ok(Source::Stream(Box::new(Streamed {
-        reader: Some(reader),
-        first: Some(head.slice(start..)),
-    })))
+    let source = Source::Whole {
+        bytes: Some(bytes),
+        _memory: memory,
+    };
+    Ok(Some(Ready { outgoing, source }))
 }
 
 /// We wrote the head ourselves; where it is unreadable nothing is sent.
@@ -228,7 +292,7 @@ impl DataSetSource for Source {
     fn next(&mut self) -> BoxFuture<'_, io::Result<Option<Bytes>>> {
         Box::pin(async move {
             match self {
-                Self::Whole(bytes) => Ok(bytes.take()),
+                Self::Whole { bytes, .. } => Ok(bytes.take()),
                 Self::Stream(stream) => stream.next().await,
             }
         })
@@ -237,9 +301,6 @@ impl DataSetSource for Source {
 
 impl Streamed {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(first));
-        }
         let Some(mut reader) = self.reader.take() else {
             return Ok(None);
         };
@@ -249,28 +310,15 @@ impl Streamed {
         })
         .await
         .map_err(io::Error::other)?;
-        let chunk = chunk.map_err(io::Error::other)?;
-        if chunk.is_some() {
-            self.reader = Some(reader);
-        }
-        Ok(chunk)
+        let Some(chunk) = chunk.map_err(io::Error::other)? else {
+            return Ok(None);
+        };
+        self.reader = Some(reader);
+        let start = if std::mem::take(&mut self.at_head) {
+            data_set_start(&chunk)
+        } else {
+            0
+        };
+        Ok(Some(chunk.slice(start..)))
     }
-}
-
-/// Reads instances ahead of their turn, in order; ends when the receiver goes.
-pub fn read_ahead(
-    packs: Packs,
-    wanted: Arc<Vec<Wanted>>,
-    sender: tokio::sync::mpsc::Sender<(usize, Result<Source, PackError>)>,
-) {
-    tokio::task::spawn_blocking(move || {
-        for (index, instance) in wanted.iter().enumerate() {
-            if sender
-                .blocking_send((index, open(&packs, instance)))
-                .is_err()
-            {
-                return;
-            }
-        }
-    });
 }

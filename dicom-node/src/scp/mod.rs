@@ -10,24 +10,43 @@ mod instances;
 mod matching;
 mod moving;
 mod query;
+mod quota;
+mod retrieval;
 mod shares;
 mod storage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, OptionFuture};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use yingku_storage::archive::Archive;
 
-use crate::association::{Association, AssociationError, Peer};
+use crate::association::{Association, AssociationError, Peer, PresentationContext};
+use crate::door::PlacesPerAe;
 use crate::message::Command;
 use crate::pdu::Timeouts;
-use crate::server::{Node, NodeConfig, PlacesPerAe, QueryRetrieve, Services};
+use crate::server::{Node, NodeConfig, QueryRetrieve, Services};
+use crate::status::Status;
 use crate::text::Undeclared;
+use access::Denied;
+use instances::{OUTGOING_BYTES, OUTGOING_BYTES_PER_AE, Reader};
+use quota::{Part, Quota};
 use shares::Shares;
 use storage::Refusals;
+
+/// Searches at a time, each of which has a thread that may wait for a caller to take its answers: a fraction of the
+/// threads that wait for the disk.
+const SEARCHES: u64 = 128;
+const SEARCHES_PER_AE: u64 = 32;
+/// Retrievals at a time: each has a list of what is wanted, and a piece of an instance.
+const RETRIEVALS: u64 = 256;
+const RETRIEVALS_PER_AE: u64 = 64;
+/// How long a query or a retrieval waits for its place.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Settings of the services.
 #[derive(Debug, Clone)]
@@ -54,6 +73,10 @@ struct Inner {
     settings: ScpSettings,
     places: PlacesPerAe,
     shares: Shares,
+    /// Bytes of instances that are on their way out.
+    outgoing: Arc<Quota>,
+    searches: Arc<Quota>,
+    retrievals: Arc<Quota>,
     refusals: Refusals,
 }
 
@@ -77,6 +100,9 @@ pub async fn serve(
             places: PlacesPerAe::new(settings.max_associations_per_ae),
             settings,
             shares: Shares::default(),
+            outgoing: Quota::new(OUTGOING_BYTES, OUTGOING_BYTES_PER_AE),
+            searches: Quota::new(SEARCHES, SEARCHES_PER_AE),
+            retrievals: Quota::new(RETRIEVALS, RETRIEVALS_PER_AE),
             refusals: Refusals::default(),
         }),
     };
@@ -101,6 +127,32 @@ impl Scp {
     fn settings(&self) -> &ScpSettings {
         &self.inner.settings
     }
+
+    async fn place_for_search(&self, caller: &str) -> Result<Part, Denied> {
+        let status = Status::OUT_OF_RESOURCES;
+        place(&self.inner.searches, caller, status).await
+    }
+
+    async fn place_for_retrieval(&self, caller: &str) -> Result<Part, Denied> {
+        let status = Status::CANNOT_SUBOPERATE;
+        place(&self.inner.retrievals, caller, status).await
+    }
+
+    /// Reads what goes to a peer that agreed to `contexts`, on behalf of `caller`.
+    fn reader(&self, caller: &str, contexts: Vec<PresentationContext>) -> Reader {
+        Reader {
+            packs: self.archive().packs().clone(),
+            memory: Arc::clone(&self.inner.outgoing),
+            caller: caller.to_owned(),
+            contexts,
+        }
+    }
+}
+
+async fn place(places: &Arc<Quota>, caller: &str, refused: Status) -> Result<Part, Denied> {
+    timeout(PLACE_TIMEOUT, places.take(caller, 1))
+        .await
+        .map_err(|_| Denied::new(refused, "too many requests at once: try again later"))
 }
 
 impl QueryRetrieve for Scp {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
-use yingku_core::ids::{AeTitle, StudyUid};
+use yingku_core::ids::{AeTitle, HospitalCode, StudyUid};
 use yingku_core::refusal::{RefusalReason, RefusedInstances};
 use yingku_core::registry::{Scope, Service};
 use yingku_storage::archive::{
@@ -127,33 +127,48 @@ impl InstanceStore for Scp {
         })
     }
 
-    fn refused(&self, announced: &Announced, refusal: &StoreRefusal) {
-        // Refusals of the archive are counted where they are made, with what they concern.
-        if !matches!(
-            refusal.status,
-            Status::CANNOT_UNDERSTAND | Status::MISTYPED_ARGUMENT
-        ) {
+    fn refused(&self, peer: &Peer, refusal: &StoreRefusal) {
+        if refusal.is_recorded {
             return;
         }
-        self.digest(&announced.peer, "", "malformed", "", &refusal.comment);
-        let Ok(sender) = AeTitle::new(&announced.peer.calling) else {
+        let (rule, reason) = rule_of(refusal.status);
+        let hospital = self.hospital_of(&peer.calling);
+        let code = hospital.as_ref().map(HospitalCode::as_str);
+        let study = refusal.study.as_ref().map(StudyUid::as_str);
+        self.digest(
+            peer,
+            code.unwrap_or_default(),
+            rule,
+            study.unwrap_or_default(),
+            &refusal.comment,
+        );
+        let Ok(sender) = AeTitle::new(&peer.calling) else {
             return;
         };
-        let scope = self
-            .scope(&announced.peer.calling, Service::Store)
-            .unwrap_or_default();
         self.count(
-            &announced.peer,
+            peer,
             RefusedInstances {
-                hospital: scope.single(),
+                hospital,
                 sender,
-                study_uid: None,
+                study_uid: refusal.study.clone(),
                 date: String::new(),
                 class: String::new(),
-                reason: RefusalReason::Malformed,
+                reason,
                 count: 1,
             },
         );
+    }
+}
+
+/// How refusals are recorded that were made without a look at the exams.
+fn rule_of(status: Status) -> (&'static str, RefusalReason) {
+    match status {
+        Status::MISMATCH => ("command-differs", RefusalReason::Malformed),
+        Status::SOP_CLASS_NOT_SUPPORTED => ("sop-class-differs", RefusalReason::Malformed),
+        Status::NOT_AUTHORISED => ("may-not-store", RefusalReason::NotAuthorised),
+        Status::OUT_OF_RESOURCES => ("out-of-resources", RefusalReason::NotStored),
+        Status::UNABLE_TO_PROCESS => ("not-stored", RefusalReason::NotStored),
+        _ => ("malformed", RefusalReason::Malformed),
     }
 }
 
@@ -180,6 +195,13 @@ fn closing() -> StoreRefusal {
 }
 
 impl Scp {
+    /// The hospital of an AE that has but one, whether it may store or not.
+    fn hospital_of(&self, calling: &str) -> Option<HospitalCode> {
+        let title = AeTitle::new(calling).ok()?;
+        let registry = self.archive().registry();
+        registry.peers.get(&title)?.hospitals.single()
+    }
+
     fn digest(&self, peer: &Peer, hospital: &str, rule: &str, example: &str, reason: &str) {
         let now_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -188,7 +210,8 @@ impl Scp {
             source: format!("ae:{}", peer.calling),
             hospital: hospital.to_owned(),
             example: example.to_owned(),
-            path: "C-STORE".to_owned(),
+            operation: "C-STORE".to_owned(),
+            path: String::new(),
             rule: rule.to_owned(),
             reason: reason.to_owned(),
         };
@@ -254,6 +277,16 @@ impl Scp {
                 "malformed",
                 "data set is malformed".to_owned(),
             ),
+            RefusalReason::NotAuthorised => (
+                Status::NOT_AUTHORISED,
+                "may-not-store",
+                "this AE may not store: ask the operator".to_owned(),
+            ),
+            RefusalReason::NotStored => (
+                Status::OUT_OF_RESOURCES,
+                "not-stored",
+                "archive cannot store now: send again later".to_owned(),
+            ),
         };
         let hospital = refused
             .hospital
@@ -273,7 +306,10 @@ impl Scp {
                 count: 1,
             },
         );
-        StoreRefusal::new(status, comment)
+        StoreRefusal {
+            is_recorded: true,
+            ..StoreRefusal::new(status, comment)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use dicom_dictionary_std::uids::{self, VERIFICATION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use yingku_dicom_node::message::{Command, Operation};
@@ -28,16 +29,23 @@ fn pdu(kind: u8, body: &[u8]) -> Vec<u8> {
 
 /// An association request for CT storage, context 1.
 fn associate(max_length: u32) -> Vec<u8> {
+    associate_with(max_length, &[(1, CT)])
+}
+
+/// An association request for some abstract syntaxes, each with its context's identifier.
+fn associate_with(max_length: u32, contexts: &[(u8, &str)]) -> Vec<u8> {
     let mut body = vec![0, 1, 0, 0];
     body.extend(b"YINGKU          HOSTILE         ");
     body.extend([0; 32]);
     body.extend(item(0x10, b"1.2.840.10008.3.1.1.1"));
-    let context = [
-        vec![1, 0, 0, 0],
-        item(0x30, CT.as_bytes()),
-        item(0x40, EXPLICIT.as_bytes()),
-    ];
-    body.extend(item(0x20, &context.concat()));
+    for (id, abstract_syntax) in contexts {
+        let context = [
+            vec![*id, 0, 0, 0],
+            item(0x30, abstract_syntax.as_bytes()),
+            item(0x40, EXPLICIT.as_bytes()),
+        ];
+        body.extend(item(0x20, &context.concat()));
+    }
     body.extend(item(0x50, &item(0x51, &max_length.to_be_bytes())));
     pdu(1, &body)
 }
@@ -120,17 +128,96 @@ async fn a_pdu_over_its_limit_is_not_waited_for() {
     still_serves(node).await;
 }
 
+/// The node breaks the association off, and says that a parameter of the request is the reason (PS3.8 §9.3.8).
+async fn aborted_for_a_parameter(stream: &mut TcpStream) {
+    let pdu = answer(stream).await.unwrap();
+    assert_eq!((pdu[0], pdu[8], pdu[9]), (7, 2, 6));
+}
+
 #[tokio::test]
-async fn a_peer_whose_pdus_are_too_small_is_rejected() {
+async fn a_peer_whose_pdus_are_too_small_is_told_so() {
     let node = Running::start().await;
     for max_length in [1, 5, 6, 7, 127] {
         let mut stream = connect(&node).await;
         stream.write_all(&associate(max_length)).await.unwrap();
-        assert_eq!(answer(&mut stream).await.unwrap()[0], 3, "{max_length}");
+        aborted_for_a_parameter(&mut stream).await;
     }
     let mut stream = connect(&node).await;
     stream.write_all(&associate(128)).await.unwrap();
     assert_eq!(answer(&mut stream).await.unwrap()[0], 2);
+    still_serves(node).await;
+}
+
+#[tokio::test]
+async fn two_presentation_contexts_of_one_identifier_are_no_request() {
+    let node = Running::start().await;
+    let mut stream = connect(&node).await;
+    let request = associate_with(0, &[(1, CT), (1, VERIFICATION)]);
+    stream.write_all(&request).await.unwrap();
+    aborted_for_a_parameter(&mut stream).await;
+    still_serves(node).await;
+}
+
+/// They would keep an association alive for ever, and the node busy.
+#[tokio::test]
+async fn a_data_pdu_with_nothing_in_it_ends_the_association() {
+    let node = Running::start().await;
+    let mut between = associated(&node).await;
+    between.write_all(&pdu(4, &[])).await.unwrap();
+    ends(&mut between).await;
+    let mut within = associated(&node).await;
+    within
+        .write_all(&data(1, 3, &store_command()))
+        .await
+        .unwrap();
+    within.write_all(&pdu(4, &[])).await.unwrap();
+    ends(&mut within).await;
+    still_serves(node).await;
+}
+
+/// PS3.7 §9.1: the service is that of the presentation context, and so is the SOP class.
+#[tokio::test]
+async fn a_request_on_another_services_context_is_refused() {
+    let node = Running::start().await;
+    let find = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
+    let mut stream = connect(&node).await;
+    let request = associate_with(0, &[(1, CT), (3, VERIFICATION), (5, find)]);
+    stream.write_all(&request).await.unwrap();
+    assert_eq!(answer(&mut stream).await.unwrap()[0], 2);
+    let misplaced = [
+        (1, Operation::Find, find),
+        (1, Operation::Find, CT),
+        (3, Operation::Move, find),
+        (3, Operation::Store, CT),
+        (5, Operation::Store, find),
+        (5, Operation::Get, find),
+        (1, Operation::Echo, VERIFICATION),
+        (3, Operation::Echo, CT),
+    ];
+    for (context, operation, class) in misplaced {
+        let mut command = Command::request(operation, 7, class);
+        if operation != Operation::Echo {
+            command = command.with_data_set();
+        }
+        stream
+            .write_all(&data(context, 3, &command.encode()))
+            .await
+            .unwrap();
+        if operation != Operation::Echo {
+            stream.write_all(&data(context, 2, &[0; 8])).await.unwrap();
+        }
+        let answer = answer(&mut stream).await.unwrap();
+        let response = Command::decode(&answer[12..]).unwrap();
+        let words = format!("{operation} of {class} on context {context}");
+        assert_eq!(
+            response.status,
+            Some(Status::SOP_CLASS_NOT_SUPPORTED),
+            "{words}"
+        );
+        assert_eq!(response.message_id, 7, "{words}");
+    }
+    // Refused instances are told of, like any other refusal
+    assert_eq!(node.shelf.refused.lock().unwrap().len(), 2);
     still_serves(node).await;
 }
 

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, ready};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use yingku_dicom_node::association::Peer;
+use yingku_dicom_node::door::{OpenDoor, PlacesPerAe};
 use yingku_dicom_node::part10::FileMeta;
 use yingku_dicom_node::pdu::Timeouts;
-use yingku_dicom_node::server::{Node, NodeConfig, OpenDoor, PlacesPerAe, Services};
+use yingku_dicom_node::server::{Node, NodeConfig, Services};
 use yingku_dicom_node::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal};
 
 pub const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
@@ -50,7 +52,7 @@ impl InstanceStore for Shelf {
         Box::pin(ready(Ok(Box::new(sink) as Box<dyn InstanceSink>)))
     }
 
-    fn refused(&self, _: &Announced, refusal: &StoreRefusal) {
+    fn refused(&self, _: &Peer, refusal: &StoreRefusal) {
         self.refused.lock().unwrap().push(refusal.clone());
     }
 }

@@ -1,4 +1,5 @@
-//! The vendors' error digest: what each app's or AE's requests were refused for, by rule and path, for 30 days.
+//! The vendors' error digest: what each app's or AE's requests were refused for, by rule, path
+//! and operation, for 30 days.
 //!
 //! Bounded: one line for each source, day, rule and path, with a count and one example. Never values, never patients.
 //! Apart from the views, since refusals of what was never recorded are not in the log.
@@ -26,6 +27,9 @@ pub struct RefusedRequest {
     pub hospital: String,
     /// Exam number, if it was readable.
     pub example: String,
+    /// What was asked for: an address of the interfaces, or a DIMSE service.
+    pub operation: String,
+    /// The wrong field; empty if the whole was wrong.
     pub path: String,
     pub rule: String,
     /// The true reason, for operators.
@@ -40,6 +44,9 @@ pub struct RefusedRequestKey {
     pub day: u32,
     pub rule: String,
     pub path: String,
+    /// Empty in lines of releases that did not tell it.
+    #[serde(default)]
+    pub operation: String,
 }
 
 /// One line of the digest.
@@ -93,9 +100,10 @@ impl ErrorDigest {
         let day = u32::try_from(time_ms / DAY_MS).unwrap_or(0);
         let _writing = self.writing.lock();
         self.purge(day)?;
-        let mut key = key_bytes(&refused.source, day, &refused.rule, &refused.path);
+        let names = [&*refused.rule, &*refused.path, &*refused.operation];
+        let mut key = key_bytes(&refused.source, day, names);
         if self.db.get(&key)?.is_none() && self.count_of(&refused.source, day) >= LINES_OF_DAY {
-            key = key_bytes(&refused.source, day, OTHER, "");
+            key = key_bytes(&refused.source, day, [OTHER, "", ""]);
         }
         let mut line = match self.db.get(&key)? {
             Some(bytes) => serde_json::from_slice(&bytes).ok(),
@@ -107,6 +115,7 @@ impl ErrorDigest {
                 day,
                 rule: refused.rule.clone(),
                 path: refused.path.clone(),
+                operation: refused.operation.clone(),
             },
             count: 0,
             hospital: String::new(),
@@ -154,12 +163,12 @@ impl ErrorDigest {
         Ok(())
     }
 
-    /// Lines of one source, one for each rule and path: the days added up, with the last one's words. The latest come
+    /// Lines of one source, one for each rule, path and operation: the days added up, with the last one's words. The latest come
     /// first.
     pub fn lines(&self, source: &str) -> Result<Vec<Line>, ErrorDigestError> {
         let mut prefix = source.as_bytes().to_vec();
         prefix.push(0);
-        let mut lines: HashMap<(String, String), Line> = HashMap::new();
+        let mut lines: HashMap<[String; 3], Line> = HashMap::new();
         for item in self
             .db
             .iterator(IteratorMode::From(&prefix, Direction::Forward))
@@ -172,7 +181,7 @@ impl ErrorDigest {
             let Ok(mut line) = serde_json::from_slice::<Line>(&value) else {
                 continue;
             };
-            let key = (line.key.rule.clone(), line.key.path.clone());
+            let key = [&line.key.rule, &line.key.path, &line.key.operation].map(String::clone);
             if let Some(earlier) = lines.remove(&key) {
                 line.count += earlier.count;
             }
@@ -196,11 +205,10 @@ fn day_prefix(source: &str, day: u32) -> Vec<u8> {
     key
 }
 
-fn key_bytes(source: &str, day: u32, rule: &str, path: &str) -> Vec<u8> {
+/// `names`: rule, path, operation.
+fn key_bytes(source: &str, day: u32, names: [&str; 3]) -> Vec<u8> {
     let mut key = day_prefix(source, day);
-    key.extend_from_slice(rule.as_bytes());
-    key.push(0);
-    key.extend_from_slice(path.as_bytes());
+    key.extend_from_slice(names.join("\0").as_bytes());
     key
 }
 
@@ -214,6 +222,7 @@ mod tests {
             source: "app:demo-pacs".into(),
             hospital: "350006".into(),
             example: "E1".into(),
+            operation: "/v1/exam/push".into(),
             path: "examInfo.examStatus".into(),
             rule: rule.into(),
             reason: "must be one of 50, 60, 65, 70".into(),

@@ -66,22 +66,59 @@ struct Swapped {
     at_same_position: bool,
 }
 
-/// Opens the views that are in use; damaged ones are put aside and made anew by following the log.
+/// Opens the views that are in use; damaged ones and those of another release are made anew by following the log.
+/// Whatever else lies beside them is left over from a rebuild that a stop broke off, and goes.
 pub(super) fn open_views(views_dir: &Path) -> Result<Views, ViewsError> {
-    let path = current_path(views_dir);
-    match Views::open(&path).and_then(|views| {
+    let views = match open_current(views_dir) {
+        Some(views) => views,
+        None => {
+            let path = next_path(views_dir);
+            set_current(views_dir, &path);
+            Views::open(&path)?
+        }
+    };
+    sweep(views_dir, views.path());
+    Ok(views)
+}
+
+/// The views in use, if this release can use them.
+fn open_current(views_dir: &Path) -> Option<Views> {
+    let opened = Views::open(&current_path(views_dir)).and_then(|views| {
         let cursor = views.cursor()?;
         views.registry()?;
         Ok((views, cursor))
-    }) {
-        Ok((views, cursor)) if cursor.rows_version == crate::views::ROWS_VERSION => Ok(views),
+    });
+    match opened {
+        Ok((views, cursor)) if cursor.rows_version == crate::views::ROWS_VERSION => Some(views),
         Ok(_) => {
             tracing::info!("views of another release are made anew");
-            Views::open(&fresh_path(views_dir)?)
+            None
         }
         Err(error) => {
             tracing::error!(%error, "views are damaged and made anew from the log");
-            Views::open(&fresh_path(views_dir)?)
+            None
+        }
+    }
+}
+
+/// Removes every directory of views but the one in use.
+fn sweep(views_dir: &Path, in_use: &Path) {
+    let entries = match std::fs::read_dir(views_dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            tracing::warn!(%error, "the views directory cannot be read");
+            return;
+        }
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_prefix('v'));
+        let is_views = number.is_some_and(|number| number.parse::<u32>().is_ok());
+        if is_views
+            && path != in_use
+            && let Err(error) = std::fs::remove_dir_all(&path)
+        {
+            tracing::warn!(%error, path = %path.display(), "old views could not be removed");
         }
     }
 }
@@ -92,17 +129,7 @@ fn current_path(views_dir: &Path) -> PathBuf {
     views_dir.join(if name.is_empty() { "v1" } else { name })
 }
 
-/// A directory that is not there yet, named as the one in use from now on.
-fn fresh_path(views_dir: &Path) -> Result<PathBuf, ViewsError> {
-    let old = current_path(views_dir);
-    let path = next_path(views_dir);
-    set_current(views_dir, &path);
-    if let Err(error) = std::fs::remove_dir_all(&old) {
-        tracing::warn!(%error, "old views could not be removed");
-    }
-    Ok(path)
-}
-
+/// A directory that is not there yet.
 fn next_path(views_dir: &Path) -> PathBuf {
     (2u32..)
         .map(|number| views_dir.join(format!("v{number}")))
@@ -214,10 +241,7 @@ impl Follower {
             .at_same_position
             .then(|| swapped.old.digest().ok())
             .flatten();
-        // Readers that still hold the old views keep their open files.
-        if let Err(error) = std::fs::remove_dir_all(swapped.old.path()) {
-            tracing::warn!(%error, "old views could not be removed");
-        }
+        swapped.old.remove_when_closed();
         Ok(RebuildReport {
             records: end.0,
             replayed,
@@ -388,5 +412,58 @@ impl Thread {
         })();
         let _ = done.send(result);
         let _ = frozen.recv();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_a_broken_rebuild_left_is_swept_and_nothing_else() {
+        // Given views in use, those of a rebuild that was broken off, and a file of somebody's
+        let dir = tempfile::tempdir().unwrap();
+        drop(Views::open(&dir.path().join("v2")).unwrap());
+        drop(Views::open(&dir.path().join("v3")).unwrap());
+        std::fs::write(dir.path().join(CURRENT), "v2").unwrap();
+        std::fs::create_dir(dir.path().join("vault")).unwrap();
+        // When they are opened
+        let views = open_views(dir.path()).unwrap();
+        // Then those in use are there, and what is no view was left alone
+        assert_eq!(views.path(), dir.path().join("v2"));
+        assert_eq!(names(dir.path()), [CURRENT, "v2", "vault"]);
+    }
+
+    #[test]
+    fn views_that_cannot_be_used_are_replaced_and_go() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Views::open(&dir.path().join("v1")).unwrap());
+        std::fs::write(dir.path().join("v1").join("CURRENT"), "nonsense").unwrap();
+        let views = open_views(dir.path()).unwrap();
+        assert_eq!(views.path(), dir.path().join("v2"));
+        assert_eq!(names(dir.path()), [CURRENT, "v2"]);
+    }
+
+    #[test]
+    fn replaced_views_go_when_their_last_reader_lets_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v1");
+        let views = Arc::new(Views::open(&path).unwrap());
+        let reader = Arc::clone(&views);
+        views.remove_when_closed();
+        drop(views);
+        assert!(path.exists() && reader.cursor().is_ok());
+        drop(reader);
+        assert!(!path.exists());
     }
 }

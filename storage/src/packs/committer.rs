@@ -50,9 +50,10 @@ impl Committer {
                     self.gather(first, &queue, &mut batch);
                     self.answer(&mut batch);
                 }
-                Err(RecvTimeoutError::Timeout) => self.pool.retire_due(&self.shared),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.pool.retire_due(&self.shared);
             if self
                 .current
                 .as_ref()

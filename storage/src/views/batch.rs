@@ -7,9 +7,9 @@ use rocksdb::WriteBatch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use yingku_core::correction::CorrectionRow;
-use yingku_core::exam::ExamRow;
+use yingku_core::exam::{ExamRow, FormRow};
 use yingku_core::finding::{FindingKey, FindingRow};
-use yingku_core::ids::{ExamKey, PackId, Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
 use yingku_core::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Place, StudyClaims,
     StudyRow,
@@ -146,6 +146,9 @@ impl<'a> BatchState<'a> {
                 &line,
             )?;
         }
+        for (form, row) in changes.forms {
+            self.put(View::Forms, keys::form(&form), &row)?;
+        }
         for (study, claims) in changes.claims {
             if claims.claims.is_empty() && claims.holders.is_empty() {
                 self.delete(View::Claims, keys::claims(&study));
@@ -196,7 +199,11 @@ impl<'a> BatchState<'a> {
             }
         }
         for (day, row) in changes.declarations {
-            self.put(View::Declarations, keys::declaration(&day), &row)?;
+            if row == DeclarationRow::default() {
+                self.delete(View::Declarations, keys::declaration(&day));
+            } else {
+                self.put(View::Declarations, keys::declaration(&day), &row)?;
+            }
         }
         for (key, row) in changes.findings {
             match row {
@@ -372,6 +379,10 @@ impl State for BatchState<'_> {
 
     fn exam(&self, key: &ExamKey) -> Result<Option<ExamRow>, StateError> {
         self.read(View::Exams, keys::exam(key))
+    }
+
+    fn form(&self, key: &FormKey) -> Result<Option<FormRow>, StateError> {
+        self.read(View::Forms, keys::form(key))
     }
 
     fn claims(&self, study: &StudyUid) -> Result<Option<StudyClaims>, StateError> {

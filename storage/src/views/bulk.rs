@@ -33,7 +33,7 @@ impl Views {
             let Some((view, ..)) = rows.first() else {
                 continue;
             };
-            let path = self.path.join(format!("{}.load", view.name()));
+            let path = self.path().join(format!("{}.load", view.name()));
             let options = family_options(*view, &cache, false);
             let mut file = SstFileWriter::create(&options);
             file.open(&path)?;

@@ -160,12 +160,17 @@ impl Generator {
                 row
             })
             .collect();
+        // A form is one person's.
+        let form = format!("F{}", of / 2);
+        let apply_no = self
+            .pick(&[form.as_str(), form.as_str(), "0", "无"])
+            .to_owned();
         let json = json!({
             "hospitalCode": hospital,
             "examNo": format!("E{exam}"),
             "patientInfo": {"sickId": sick_id, "name": name, "sex": "男"},
             "examInfo": {
-                "applyNo": self.pick(&["F1", "F2", "0", "无"]),
+                "applyNo": apply_no,
                 "patientID": format!("C{exam}"),
                 "examStatus": self.pick(&["50", "60", "65", "70", "70", "70"]),
                 "examTime": format!("{} 08:00:00", self.pick(&DATES)),

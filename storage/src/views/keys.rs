@@ -5,7 +5,7 @@
 
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
-use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, ExamNo, FormKey, HospitalCode, Position, StudyKey, StudyUid};
 use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
 use yingku_core::query::{DATE_DIGITS, digits, joined_name};
 use yingku_core::state::ChunkKey;
@@ -23,6 +23,8 @@ pub enum View {
     ExamsByDay,
     /// number, its kind, exam key → nothing
     ExamsByNumber,
+    /// hospital, apply-form number, generation → exams that name it
+    Forms,
     /// study UID → claims
     Claims,
     /// hospital, study UID → study row
@@ -62,11 +64,12 @@ pub enum View {
 }
 
 impl View {
-    pub const ALL: [View; 22] = [
+    pub const ALL: [View; 23] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
         View::ExamsByNumber,
+        View::Forms,
         View::Claims,
         View::Studies,
         View::Chunks,
@@ -93,6 +96,7 @@ impl View {
             View::History => "history",
             View::ExamsByDay => "exams_by_day",
             View::ExamsByNumber => "exams_by_number",
+            View::Forms => "forms",
             View::Claims => "claims",
             View::Studies => "studies",
             View::Chunks => "chunks",
@@ -185,6 +189,14 @@ impl Key {
 
 pub fn exam(key: &ExamKey) -> Vec<u8> {
     Key::default().exam(key).done()
+}
+
+pub fn form(key: &FormKey) -> Vec<u8> {
+    Key::default()
+        .text(key.hospital.as_str())
+        .text(&key.apply_no)
+        .u16(key.generation)
+        .done()
 }
 
 pub fn history(key: &ExamKey, position: Position) -> Vec<u8> {

@@ -19,6 +19,7 @@ mod rows;
 pub mod studies;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
@@ -43,7 +44,7 @@ const WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// One block of an index or a filter.
 const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// Version of the rows' encodings; views of another one are made anew.
-pub const ROWS_VERSION: u32 = 6;
+pub const ROWS_VERSION: u32 = 7;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
@@ -54,9 +55,13 @@ pub enum ViewsError {
         view: &'static str,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("the question covers more than {limit} rows; narrow it by date, hospital or number")]
+    #[error(
+        "涉及超过 {limit} 行，请缩小日期、医院或号码范围 (more than {limit} rows: narrow it by date, hospital or number)"
+    )]
     TooMany { limit: usize },
-    #[error("the question ends before it begins, or covers more than {limit} days")]
+    #[error(
+        "日期范围须从早到晚且不超过 {limit} 天 (the days must run forward and be {limit} at most)"
+    )]
     Days { limit: usize },
 }
 
@@ -90,8 +95,24 @@ impl Default for Cursor {
 
 /// One set of views in one directory.
 pub struct Views {
+    // Closed before its directory may go: until then the database goes on making files there.
     db: DB,
+    dir: Directory,
+}
+
+struct Directory {
     path: PathBuf,
+    is_obsolete: AtomicBool,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.is_obsolete.load(Ordering::Acquire)
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(%error, "old views stay until the next start");
+        }
+    }
 }
 
 impl Views {
@@ -115,12 +136,20 @@ impl Views {
         let db = DB::open_cf_descriptors(&options, path, families)?;
         Ok(Self {
             db,
-            path: path.to_owned(),
+            dir: Directory {
+                path: path.to_owned(),
+                is_obsolete: AtomicBool::new(false),
+            },
         })
     }
 
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.dir.path
+    }
+
+    /// Removes the directory as soon as the last reader lets go of these views.
+    pub fn remove_when_closed(&self) {
+        self.dir.is_obsolete.store(true, Ordering::Release);
     }
 
     fn family(&self, view: View) -> Result<&ColumnFamily, ViewsError> {

@@ -46,6 +46,14 @@ pub enum JsonError {
         "JSON 嵌套超过 {DEPTH_LIMIT} 层，第 {offset} 字节处 (nested deeper than {DEPTH_LIMIT} at byte {offset})"
     )]
     Depth { offset: usize },
+    #[error(
+        "内容是 {charset} 编码，不支持；请以 UTF-8 发送，或以 GBK 发送并声明 charset=GBK (encoded as {charset}: send UTF-8, or GBK with charset=GBK)"
+    )]
+    OtherCharset { charset: &'static str },
+    #[error(
+        "内容是 gzip 压缩的，不支持；请不压缩发送 (compressed with gzip: send it uncompressed)"
+    )]
+    Compressed,
     #[error("请求内容为空，应为 JSON (the body is empty; JSON is meant)")]
     Empty,
 }
@@ -100,8 +108,11 @@ impl<'a> Json<'a> {
     }
 }
 
+const GZIP: &[u8] = b"\x1F\x8B";
+const UTF_16_MARKS: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
+
 /// Makes UTF-8 text of a request's bytes. `charset` is that of the Content-Type; GBK, GB2312 and GB18030 are read as
-/// GB18030, which contains them; anything else must be UTF-8, whatever it is called.
+/// GB18030, which contains them; anything else must be UTF-8, whatever it is called, and is told what it is if not.
 pub fn decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>, JsonError> {
     if let Some(rest) = bytes.strip_prefix(b"\xEF\xBB\xBF") {
         return utf8(rest);
@@ -110,9 +121,27 @@ pub fn decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>
         encoding_rs::Encoding::for_label(label.trim().trim_matches('"').as_bytes())
     });
     match encoding {
+        _ if bytes.starts_with(GZIP) => Err(JsonError::Compressed),
+        _ if UTF_16_MARKS.iter().any(|mark| bytes.starts_with(mark)) => {
+            Err(JsonError::OtherCharset { charset: "UTF-16" })
+        }
         Some(e) if e == encoding_rs::GBK || e == encoding_rs::GB18030 => gb18030(bytes),
-        _ => utf8(bytes),
+        Some(e) => utf8(bytes).and_then(|text| {
+            // ASCII in UTF-16 is UTF-8 with zeros between.
+            let is_utf_16 = e == encoding_rs::UTF_16LE || e == encoding_rs::UTF_16BE;
+            if is_utf_16 && text.contains('\0') {
+                return Err(JsonError::OtherCharset { charset: e.name() });
+            }
+            Ok(text)
+        }),
+        None => utf8(bytes),
     }
+    .map_err(|error| match (error, encoding) {
+        (JsonError::Utf8 { .. }, Some(e)) if e != encoding_rs::UTF_8 => {
+            JsonError::OtherCharset { charset: e.name() }
+        }
+        (error, _) => error,
+    })
 }
 
 fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>, JsonError> {
@@ -260,6 +289,28 @@ mod tests {
             error(&"[{\"a\":".repeat(1_000_000)),
             JsonError::Depth { .. }
         ));
+    }
+
+    #[test]
+    fn other_encodings_get_advice_that_helps() {
+        let text = r#"{"name":"王"}"#;
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let marked = [&b"\xFF\xFE"[..], &little].concat();
+        let ascii: Vec<u8> = "{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (bytes, charset) in [
+            (&marked, None),
+            (&marked, Some("GBK")),
+            (&little, Some("utf-16")),
+            (&ascii, Some("utf-16")),
+        ] {
+            let said = decode(bytes, charset).unwrap_err().to_string();
+            assert!(said.contains("UTF-16") && said.contains("UTF-8"), "{said}");
+        }
+        let said = decode(b"\x1F\x8B\x08\0\0", None).unwrap_err().to_string();
+        assert!(said.contains("gzip") && !said.contains("GBK"), "{said}");
+        // whatever it is called, UTF-8 is read
+        assert_eq!(decode(text.as_bytes(), Some("utf-16")).unwrap(), text);
+        assert_eq!(decode(text.as_bytes(), Some("big5")).unwrap(), text);
     }
 
     #[test]

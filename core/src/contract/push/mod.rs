@@ -141,7 +141,7 @@ fn check(value: Json<'_>, context: PushContext<'_>) -> Result<Parsed, Refused> {
         if json.len() > CANONICAL_LIMIT_BYTES {
             let found = json.len();
             let message = format!(
-                "内容过大：最多 {CANONICAL_LIMIT_BYTES} 字节，实为 {found} 字节 (at most {CANONICAL_LIMIT_BYTES} bytes, found {found})"
+                "内容过大：最多 {CANONICAL_LIMIT_BYTES} 字节，实为 {found} 字节；请去掉内嵌的图片和附件，影像经 C-STORE 传送，报告图片以 rptImgPath 给出 (at most {CANONICAL_LIMIT_BYTES} bytes, found {found}: leave embedded pictures out; images come by C-STORE, pictures of reports by rptImgPath)"
             );
             check
                 .findings

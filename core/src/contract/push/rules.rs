@@ -275,6 +275,12 @@ impl Rules<'_, '_> {
         {
             let at = format!("imageList[{i}]");
             self.identifier(image, &at, "studyUID", |text| StudyUid::new(text).err());
+            if text(image, "studyUID").is_some_and(has_odd_component) {
+                let message = "UID 有空的分段或以 0 开头的分段，不合 DICOM (PS3.5 §9)，已接收；影像须带同样的 UID (a component is empty or begins with 0; taken, and images must bring the same UID)";
+                self.check
+                    .findings
+                    .warn(Fault::new(join(&at, "studyUID"), Rule::Format, message));
+            }
             let differs = matches!((text(image, "patientID"), number), (Some(here), Some(there)) if here != there);
             if differs {
                 let message = "与 examInfo.patientID（检查号）不一致，两者必须相同 (differs from examInfo.patientID; they must be equal)";
@@ -286,6 +292,12 @@ impl Rules<'_, '_> {
             }
         }
     }
+}
+
+/// Against PS3.5 §9, and made by old modalities all the same.
+fn has_odd_component(uid: &str) -> bool {
+    let odd = |part: &str| part.is_empty() || (part.len() > 1 && part.starts_with('0'));
+    uid.split('.').any(odd)
 }
 
 fn in_table(table: &'static Dictionary) -> impl Fn(&str) -> bool {

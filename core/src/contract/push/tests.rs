@@ -474,3 +474,29 @@ fn both_paths_are_fast() {
     timed("digest", &|| assert!(canonical_digest(&body.json).is_ok()));
     assert!(edge.as_micros() < 500 && replay.as_micros() < 200);
 }
+
+#[test]
+fn a_uid_with_odd_components_is_taken_with_a_warning() {
+    for uid in ["1..2", ".1.2", "01.2", "1.2.00"] {
+        let mut push = sample();
+        push["imageList"][0]["studyUID"] = json!(uid);
+        let expected = [("imageList[0].studyUID", Rule::Format)];
+        assert_eq!(places(&taken(&push).warnings), expected, "{uid}");
+    }
+    let mut push = sample();
+    push["imageList"][0]["studyUID"] = json!("1.0.20");
+    assert!(taken(&push).warnings.is_empty());
+}
+
+#[test]
+fn a_push_that_is_too_large_says_the_limit_and_what_to_do() {
+    let mut push = sample();
+    push["vendorOwn"] = json!("x".repeat(CANONICAL_LIMIT_BYTES));
+    let refused = refused(&push);
+    let said = &refused.faults[0].message;
+    assert!(said.contains(&CANONICAL_LIMIT_BYTES.to_string()), "{said}");
+    assert!(
+        said.contains("C-STORE") && said.contains("rptImgPath"),
+        "{said}"
+    );
+}

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use super::{Context, DecideError, claims, exam, instances};
 use crate::correction::{Before, CorrectionAction, CorrectionMade, CorrectionRow};
-use crate::exam::{ExamHistory, ExamRow, ExamStep, WithdrawnBy};
-use crate::ids::{ExamKey, StudyKey};
+use crate::exam::{ExamHistory, ExamRow, ExamStep, Withdrawals};
+use crate::ids::{ExamKey, Position, StudyKey};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
 use crate::state::{State, StateError, Work};
 
@@ -19,7 +19,9 @@ pub fn made<S: State>(
 ) -> Result<Outcome, DecideError> {
     let result = match &body.action {
         CorrectionAction::WithdrawExam { exam } => withdraw(work, context, exam)?,
-        CorrectionAction::HideInstances { study, instances } => hide(work, study, instances)?,
+        CorrectionAction::HideInstances { study, instances } => {
+            hide(work, context, study, instances)?
+        }
         CorrectionAction::MoveStudy { study, to } => {
             ownership::move_study(work, context, study, to)?
         }
@@ -47,6 +49,7 @@ pub fn made<S: State>(
             actor: context.actor.to_owned(),
             made,
             undone: None,
+            lifted: None,
             before,
         },
     );
@@ -66,7 +69,7 @@ fn conflict(path: &str, message: impl Into<String>) -> Refusal {
 fn no_exam() -> Refusal {
     not_found(
         "exam",
-        "没有此检查，请核对医院代码和examNo (no such exam: check hospital and examNo)",
+        "没有此检查，请核对医院代码、examNo 与 #代（不写 #代 即最近一代） (no such exam: check hospital, examNo and #generation, without which the latest is meant)",
     )
 }
 
@@ -85,40 +88,53 @@ fn withdraw<S: State>(
     let Some(row) = work.exam(key)? else {
         return Ok(Err(no_exam()));
     };
-    let by = withdrawn_by(context.actor);
-    if row.withdrawn == Some(WithdrawnBy::Operator) || row.withdrawn == Some(by) {
+    let by_app = context.actor.starts_with("app:");
+    let already = row.withdrawn;
+    if already.operator.is_some() || by_app && already.app.is_some() {
         return Ok(Err(conflict(
             "exam",
             "此检查已撤回 (this exam is withdrawn already)",
         )));
     }
-    set_withdrawn(work, context, row, Some(by))?;
+    let made = Some(context.position);
+    let withdrawn = match by_app {
+        true => Withdrawals {
+            app: made,
+            ..already
+        },
+        false => Withdrawals {
+            operator: made,
+            ..already
+        },
+    };
+    set_withdrawn(work, context, row, withdrawn, ExamStep::Withdrawn)?;
     Ok(Ok(Before::Nothing))
-}
-
-fn withdrawn_by(actor: &str) -> WithdrawnBy {
-    if actor.starts_with("app:") {
-        WithdrawnBy::App
-    } else {
-        WithdrawnBy::Operator
-    }
 }
 
 fn set_withdrawn<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     before: ExamRow,
-    withdrawn: Option<WithdrawnBy>,
+    withdrawn: Withdrawals,
+    step: ExamStep,
 ) -> Result<(), StateError> {
     let mut row = before.clone();
     row.withdrawn = withdrawn;
     claims::take_claims(work, context, Some(&before), &mut row)?;
-    let step = if withdrawn.is_some() {
-        ExamStep::Withdrawn
-    } else {
-        ExamStep::Restored
-    };
     record(work, context, before, row, step);
+    Ok(())
+}
+
+/// An app's withdrawal ends with a push of new content: it cannot be undone any more.
+pub(super) fn lift<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    withdrawal: Position,
+) -> Result<(), StateError> {
+    if let Some(mut row) = work.correction(withdrawal)? {
+        row.lifted = Some(context.position);
+        work.changes.corrections.insert(withdrawal, row);
+    }
     Ok(())
 }
 
@@ -141,6 +157,7 @@ fn record<S: State>(
 
 fn hide<S: State>(
     work: &mut Work<'_, S>,
+    context: Context<'_>,
     study: &StudyKey,
     chosen: &[crate::ids::SopInstanceUid],
 ) -> Result<Ruled, StateError> {
@@ -159,5 +176,24 @@ fn hide<S: State>(
             "所列影像不在该检查中或已隐藏 (these instances are not in the study, or hidden already)",
         )));
     }
+    record_for_owners(work, context, study)?;
     Ok(Ok(Before::Hidden(hidden)))
+}
+
+/// Exams whose images a study's are have in their history what became of them.
+fn record_for_owners<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyKey,
+) -> Result<(), StateError> {
+    let claims = work.claims(&study.study)?;
+    for claim in claims.owning() {
+        if claim.exam.hospital != study.hospital {
+            continue;
+        }
+        if let Some(row) = work.exam(&claim.exam)? {
+            record(work, context, row.clone(), row, ExamStep::Corrected);
+        }
+    }
+    Ok(())
 }

@@ -144,7 +144,7 @@ fn in_force<'a>(claims: &'a mut StudyClaims, exam: &ExamKey) -> Option<&'a mut C
 fn claims_not(path: &str) -> Refusal {
     not_found(
         path,
-        "此检查未占用该检查UID (this exam does not claim this study UID)",
+        "此检查未占用该检查UID；流水号有多代时以 #代 指明 (this exam does not claim this study UID: if its number has several generations, name one with #)",
     )
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::super::{Context, DecideError, exam, instances};
-use super::{Ruled, conflict, no_exam, not_found, ownership, set_withdrawn, withdrawn_by};
+use super::{Ruled, conflict, no_exam, not_found, ownership, record_for_owners, set_withdrawn};
 use crate::correction::{Before, CorrectionAction, CorrectionMade};
+use crate::exam::ExamStep;
 use crate::ids::{ExamKey, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid};
 use crate::instance::StudyClaims;
 use crate::outcome::Refusal;
@@ -25,6 +26,11 @@ pub(super) fn undo<S: State>(
     if row.undone.is_some() {
         return refused("该更正已撤销 (this correction is undone already)".to_owned());
     }
+    if let Some(push) = row.lifted {
+        return refused(format!(
+            "该撤回已由此后的推送（位置 {push}）解除，无须撤销 (a later push with new content, record {push}, has ended this withdrawal)"
+        ));
+    }
     let made: CorrectionMade =
         serde_json::from_str(&row.made).map_err(|e| DecideError::Content(e.to_string()))?;
     let undone = match (&made.action, row.before.clone()) {
@@ -32,14 +38,22 @@ pub(super) fn undo<S: State>(
             let Some(exam) = work.exam(exam)? else {
                 return Ok(Err(no_exam()));
             };
-            // A later withdrawal by an operator stands although the app takes its own back.
-            if exam.withdrawn == Some(withdrawn_by(&row.actor)) {
-                set_withdrawn(work, context, exam, None)?;
-            }
+            let Some(left) = exam.withdrawn.without(position) else {
+                return refused(
+                    "该撤回已不再生效，见检查历史 (this withdrawal is not in force any more: see the exam's history)"
+                        .to_owned(),
+                );
+            };
+            // The operator's withdrawal stands although the app's is taken back, and the other way round.
+            let step = match left.is_none() {
+                true => ExamStep::Restored,
+                false => ExamStep::Corrected,
+            };
+            set_withdrawn(work, context, exam, left, step)?;
             Ok(())
         }
         (CorrectionAction::HideInstances { study, .. }, Before::Hidden(hidden)) => {
-            show_again(work, study, hidden)?;
+            show_again(work, context, study, hidden)?;
             Ok(())
         }
         (
@@ -86,6 +100,7 @@ pub(super) fn undo<S: State>(
 /// What was hidden is shown where the study is now: it may have gone to another hospital since.
 fn show_again<S: State>(
     work: &mut Work<'_, S>,
+    context: Context<'_>,
     study: &StudyKey,
     hidden: Vec<SopInstanceUid>,
 ) -> Result<(), StateError> {
@@ -99,7 +114,9 @@ fn show_again<S: State>(
             hospital,
             study: study.study.clone(),
         };
-        instances::set_hidden(work, &study, Some(&hidden), false)?;
+        if !instances::set_hidden(work, &study, Some(&hidden), false)?.is_empty() {
+            record_for_owners(work, context, &study)?;
+        }
     }
     Ok(())
 }

@@ -48,8 +48,10 @@ impl Content {
             .any(|study| row.studies.iter().any(|known| known.uid == study.uid))
     }
 
-    pub(super) fn is_of(&self, row: &ExamRow) -> bool {
-        self.summary.sick_id == row.sick_id || self.summary.name == row.name
+    /// Whether it is of this exam beyond doubt: of the same scan, or of the same person under the same number.
+    pub(super) fn is_plainly(&self, row: &ExamRow) -> bool {
+        let same_person = self.summary.sick_id == row.sick_id && self.summary.name == row.name;
+        same_person || self.shares_study(row)
     }
 }
 

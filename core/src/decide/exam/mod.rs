@@ -1,10 +1,11 @@
 //! A push, in log order: a new exam, a new version, a repeat, a late status, or a suspected reuse of the number (R6).
 
 mod content;
+mod form;
 mod reuse;
 mod row;
 
-use super::{Context, DecideError, claims};
+use super::{Context, DecideError, claims, correction};
 use crate::contract::push::ExamPushedBody;
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::ids::ExamKey;
@@ -13,8 +14,8 @@ use crate::registry::{Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
 
 pub(super) use content::Content;
-pub(super) use reuse::{restore, ruled};
-use reuse::{reuses_number, suspect};
+use reuse::{Reused, reuses_number, suspect};
+pub(super) use reuse::{is_free, restore, ruled};
 use row::{row_of, status_number};
 
 pub(super) fn pushed<S: State>(
@@ -27,27 +28,39 @@ pub(super) fn pushed<S: State>(
         return Ok(Outcome::Refused(unknown_hospital()));
     };
     if hospital.mode == HospitalMode::Suspended {
-        return Ok(Outcome::Refused(Refusal::new(
-            ErrorKind::Forbidden,
-            "hospital-suspended",
-            "hospitalCode",
-            "该医院已暂停接入，请联系平台管理员 (this hospital is suspended: ask the operator)",
-        )));
+        return Ok(Outcome::Refused(suspended("hospitalCode")));
     }
     let (key, existing) = find(work, hospital, &content)?;
     let Some(existing) = existing else {
+        if let Some(other) = form::reused(work, hospital, &content)? {
+            return suspect(work, context, Reused::Form(&other), &content, body);
+        }
         return register(work, context, hospital, key, content);
     };
     // What was tested is pushed again when the hospital goes live, and counts from then on.
     let goes_live = existing.has(ExamFlag::Test) && hospital.mode == HospitalMode::Live;
     let same = content.digest == existing.digest || content.digest == existing.last_digest;
     if same && !goes_live {
-        return Ok(outcome(&existing, PushStep::Repeated, 0));
+        return Ok(Outcome::Push(push_outcome(&existing, PushStep::Repeated)));
     }
     if reuses_number(&existing, &content) {
-        return suspect(work, context, &existing, body);
+        return suspect(work, context, Reused::Exam(&existing), &content, body);
+    }
+    if content.summary.apply_no != existing.apply_no
+        && let Some(other) = form::reused(work, hospital, &content)?
+    {
+        return suspect(work, context, Reused::Form(&other), &content, body);
     }
     next_version(work, context, hospital, existing, content)
+}
+
+pub(super) fn suspended(path: &str) -> Refusal {
+    Refusal::new(
+        ErrorKind::Forbidden,
+        "hospital-suspended",
+        path,
+        "该医院已暂停接入，请联系平台管理员 (this hospital is suspended: ask the operator)",
+    )
 }
 
 fn unknown_hospital() -> Refusal {
@@ -59,7 +72,8 @@ fn unknown_hospital() -> Refusal {
     )
 }
 
-/// The exam that a push is about: of the current generation, or of an earlier one if it is plainly that one (R6).
+/// The exam that a push is about: of the current generation, or of an earlier one if it is plainly that one (R6), as
+/// exams are that were under way when the hospital started its numbers anew.
 fn find<S: State>(
     work: &Work<'_, S>,
     hospital: &Hospital,
@@ -67,14 +81,13 @@ fn find<S: State>(
 ) -> Result<(ExamKey, Option<ExamRow>), StateError> {
     let current = content.key(hospital.generation);
     let row = work.exam(&current)?;
-    if row.as_ref().is_some_and(|row| !reuses_number(row, content)) {
+    if row.as_ref().is_some_and(|row| content.is_plainly(row)) {
         return Ok((current, row));
     }
     for generation in (0..hospital.generation).rev() {
         let key = content.key(generation);
         if let Some(row) = work.exam(&key)?
-            && content.is_of(&row)
-            && content.shares_study(&row)
+            && content.is_plainly(&row)
         {
             return Ok((key, Some(row)));
         }
@@ -160,14 +173,27 @@ fn commit<S: State>(
     context: Context<'_>,
     before: Option<ExamRow>,
     mut row: ExamRow,
-    step: ExamStep,
+    mut step: ExamStep,
     push: PushStep,
 ) -> Result<Outcome, DecideError> {
     let mut adopted = 0u32;
     if push != PushStep::Late {
         adopted = claims::take_claims(work, context, before.as_ref(), &mut row)?;
     }
-    let outcome = outcome(&row, push, adopted);
+    let lifted = before
+        .as_ref()
+        .and_then(|before| before.withdrawn.app)
+        .filter(|_| row.withdrawn.app.is_none());
+    if let Some(correction) = lifted {
+        correction::lift(work, context, correction)?;
+        step = ExamStep::Restored;
+    }
+    form::enter(work, before.as_ref(), &row)?;
+    let outcome = Outcome::Push(PushOutcome {
+        adopted,
+        lifted,
+        ..push_outcome(&row, push)
+    });
     work.changes.history.push(ExamHistory {
         position: context.position,
         time_ms: context.time_ms,
@@ -179,13 +205,16 @@ fn commit<S: State>(
     Ok(outcome)
 }
 
-fn outcome(row: &ExamRow, step: PushStep, adopted: u32) -> Outcome {
-    Outcome::Push(PushOutcome {
+fn push_outcome(row: &ExamRow, step: PushStep) -> PushOutcome {
+    PushOutcome {
         exam: row.key.clone(),
         step,
         version: row.version,
         flags: row.flags.clone(),
-        hidden: row.withdrawn.is_some(),
-        adopted,
-    })
+        hidden: row.withdrawn.by(),
+        lifted: None,
+        contested: row.has(ExamFlag::StudyConflict)
+            && row.studies.iter().any(|study| study.foreign),
+        adopted: 0,
+    }
 }

@@ -1,30 +1,42 @@
 //! Suspected reuse of a number (R6): what is refused and listed, and what an operator says of it.
 
 use super::super::{Context, DecideError, claims, settle_finding};
-use super::{Content, next_version, register, unknown_hospital};
+use super::{Content, form, next_version, register, unknown_hospital};
 use crate::contract::push::ExamPushedBody;
 use crate::correction::{Before, ReuseRuling};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
-use crate::ids::{ExamNo, HospitalCode, Position};
+use crate::ids::{ExamKey, ExamNo, HospitalCode, Position};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
 use crate::registry::RegistryChange;
-use crate::state::{State, Work};
+use crate::state::{State, StateError, Work};
 
-/// R6: the person (sickId and name) and every study UID differ.
+/// R6: the person (sickId and name) and every study UID change. An exam that has neither a study UID nor a confirmed
+/// report yet has none that could change: an unknown patient of the emergency room who is identified meanwhile.
 pub(super) fn reuses_number(existing: &ExamRow, content: &Content) -> bool {
+    let is_begun = existing.studies.is_empty() && existing.confirmed_ms == 0;
     existing.sick_id != content.summary.sick_id
         && existing.name != content.summary.name
         && !content.shares_study(existing)
+        && !is_begun
+}
+
+/// What a push seems to use again, and the other person's exam that has it.
+#[derive(Clone, Copy)]
+pub(super) enum Reused<'a> {
+    Exam(&'a ExamRow),
+    Form(&'a ExamRow),
 }
 
 pub(super) fn suspect<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
-    existing: &ExamRow,
+    reused: Reused<'_>,
+    content: &Content,
     body: &ExamPushedBody<'_>,
 ) -> Result<Outcome, DecideError> {
-    let key = reuse_finding(&existing.key.hospital, &existing.key.exam_no, &body.digest);
+    let (Reused::Exam(existing) | Reused::Form(existing)) = reused;
+    let key = reuse_finding(&content.hospital, &content.exam_no, &body.digest);
     // Vendors send again what was refused: the same push is listed once.
     let listed = match work.finding(&key)? {
         Some(row) => row.position,
@@ -39,22 +51,45 @@ pub(super) fn suspect<S: State>(
                 since: context.position,
                 time_ms: context.time_ms,
                 exams: vec![existing.key.to_string()],
-                detail: vec!["sickId".into(), "name".into(), "studyUID".into()],
+                detail: differences(reused, content),
             };
             work.put_finding(key, Some(row));
             context.position
         }
     };
+    let (path, number) = match reused {
+        Reused::Exam(_) => ("examNo", "流水号"),
+        Reused::Form(_) => ("examInfo.applyNo", "申请单号"),
+    };
     Ok(Outcome::Refused(Refusal::new(
         ErrorKind::Conflict,
         "number-reuse",
-        "examNo",
+        path,
         format!(
-            "examNo 已属于另一患者且检查UID全部不同，疑似流水号重复使用，已登记待平台确认，登记号 {} \
-             (examNo belongs to another patient with other study UIDs: suspected reuse, listed for the operator as {})",
-            listed, listed
+            "{path} 已属于另一患者（sickId、姓名均不同），{}，疑似{number}重复使用，已登记待平台确认，登记号 {listed} \
+             ({path} belongs to another patient and no study UID is the same: suspected reuse, listed for the operator as {listed})",
+            studies_differ(existing, content)
         ),
     )))
+}
+
+fn studies_differ(existing: &ExamRow, content: &Content) -> &'static str {
+    match (existing.studies.is_empty(), content.studies.is_empty()) {
+        (false, false) => "且检查UID全部不同",
+        (true, true) => "且两次推送均无检查UID可证明是同一检查",
+        (true, false) => "且原检查报告已确认而无检查UID可证明是同一检查",
+        (false, true) => "且本次推送没有原检查的任何检查UID",
+    }
+}
+
+/// What differs, without values.
+fn differences(reused: Reused<'_>, content: &Content) -> Vec<String> {
+    let mut names = vec!["sickId".to_owned(), "name".to_owned()];
+    let (Reused::Exam(existing) | Reused::Form(existing)) = reused;
+    if !existing.studies.is_empty() || !content.studies.is_empty() {
+        names.push("studyUID".to_owned());
+    }
+    names
 }
 
 /// The list's line of a push that was refused as suspected reuse.
@@ -64,6 +99,33 @@ fn reuse_finding(hospital: &HospitalCode, exam_no: &ExamNo, digest: &[u8; 16]) -
         hospital: hospital.clone(),
         subject: format!("{exam_no}/{:032x}", u128::from_be_bytes(*digest)),
     }
+}
+
+/// Whether a listed number has no exam any more, of whatever generation.
+pub(crate) fn is_free<S: State>(
+    work: &Work<'_, S>,
+    listed: &FindingKey,
+) -> Result<bool, StateError> {
+    let Some((number, _)) = listed.subject.rsplit_once('/') else {
+        return Ok(false);
+    };
+    let (Ok(exam_no), Some(hospital)) = (
+        ExamNo::new(number),
+        work.registry().hospitals.get(&listed.hospital),
+    ) else {
+        return Ok(false);
+    };
+    for generation in 0..=hospital.generation {
+        let key = ExamKey {
+            hospital: listed.hospital.clone(),
+            exam_no: exam_no.clone(),
+            generation,
+        };
+        if work.exam(&key)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// An operator said what a push was that was refused as suspected reuse. Its content stays, for as long as the ruling
@@ -112,7 +174,8 @@ pub(crate) fn ruled<S: State>(
     }
     let mut key = content.key(hospital.generation);
     // An earlier ruling may have opened the generation already.
-    if ruling == ReuseRuling::NewGeneration && work.exam(&key)?.is_some() {
+    let is_used = work.exam(&key)?.is_some() || form::reused(work, hospital, &content)?.is_some();
+    if ruling == ReuseRuling::NewGeneration && is_used {
         let mut next = hospital.clone();
         next.generation = next.generation.saturating_add(1);
         key.generation = next.generation;

@@ -4,7 +4,7 @@ use super::super::Context;
 use super::Content;
 use crate::contract::push::ExamStatus;
 use crate::dictionaries::{canonical_class, is_placeholder};
-use crate::exam::{ExamFlag, ExamRow, ReportState, WithdrawnBy};
+use crate::exam::{ExamFlag, ExamRow, FinalReport, ReportState, Withdrawals};
 use crate::ids::ExamKey;
 use crate::registry::{Hospital, HospitalMode, Settings};
 
@@ -12,12 +12,14 @@ pub(super) fn status_number(status: ExamStatus) -> u8 {
     status.code().parse().unwrap_or_default()
 }
 
-fn report_state(before: Option<&ExamRow>, status: u8) -> ReportState {
-    match status {
-        60 => ReportState::Preliminary,
-        65 => ReportState::Returned,
-        70 if before.is_some_and(|row| row.confirmed_ms > 0) => ReportState::Revised,
-        70 => ReportState::Confirmed,
+/// R6: a changed 70 is a revision; the same that was taken back is what it was.
+fn report_state(last_final: Option<FinalReport>, status: u8, digest: [u8; 16]) -> ReportState {
+    match (status, last_final) {
+        (60, _) => ReportState::Preliminary,
+        (65, _) => ReportState::Returned,
+        (70, None) => ReportState::Confirmed,
+        (70, Some(last)) if last.digest == digest => last.state,
+        (70, Some(_)) => ReportState::Revised,
         _ => ReportState::None,
     }
 }
@@ -31,7 +33,15 @@ pub(super) fn row_of(
     content: Content,
 ) -> ExamRow {
     let status = status_number(content.summary.exam_status);
-    let report = report_state(before, status);
+    let earlier_final = before.and_then(|row| row.last_final);
+    let report = report_state(earlier_final, status, content.digest);
+    let last_final = match report.is_final() {
+        true => Some(FinalReport {
+            digest: content.digest,
+            state: report,
+        }),
+        false => earlier_final,
+    };
     let confirmed_ms = match before.map_or(0, |row| row.confirmed_ms) {
         0 if report.is_final() => context.time_ms,
         earlier => earlier,
@@ -49,6 +59,7 @@ pub(super) fn row_of(
         status,
         report,
         confirmed_ms,
+        last_final,
         exam_time: summary.exam_time.to_string(),
         class: summary.exam_class.into_owned(),
         apply_no: summary.apply_no.into_owned(),
@@ -72,9 +83,10 @@ pub(super) fn row_of(
             .into_iter()
             .collect(),
         // What the app took back, its next push brings back; an operator's ruling stays.
-        withdrawn: before
-            .and_then(|row| row.withdrawn)
-            .filter(|by| *by == WithdrawnBy::Operator),
+        withdrawn: Withdrawals {
+            app: None,
+            operator: before.and_then(|row| row.withdrawn.operator),
+        },
     };
     let test = hospital.mode == HospitalMode::Test
         || before.is_some_and(|row| row.has(ExamFlag::Test)) && hospital.mode != HospitalMode::Live;

@@ -50,7 +50,11 @@ fn a_push_brings_back_what_its_app_withdrew_but_not_what_an_operator_did() {
         };
         house.take(actor, Event::CorrectionMade(made));
         house.push(&e1().status(65));
-        assert_eq!(house.row("350006", "E1").withdrawn, withdrawn, "{actor}");
+        assert_eq!(
+            house.row("350006", "E1").withdrawn.by(),
+            withdrawn,
+            "{actor}"
+        );
     }
 }
 
@@ -338,10 +342,7 @@ fn a_purge_of_the_exam_they_were_moved_to_leaves_images_to_be_moved_on() {
     house.push(&Push::new("350007", "T1", "测试", 70, "1.2.9"));
     let (_, moved) = house.correct(move_to(key("350007", "T1", 0)));
     let exams = vec![key("350007", "T1", 0)];
-    house.take(
-        "operator:o",
-        Event::TestDataPurged(TestDataPurged { exams }),
-    );
+    house.take("operator:o", purge(exams));
     assert!(house.claims[&uid("1.2.1")].owner().is_none());
     assert_eq!(house.undo(moved), Outcome::Done);
     assert_eq!(house.shown("350006", "1.2.1"), 2);
@@ -390,4 +391,77 @@ fn a_new_generation_is_not_undone_and_the_refusal_says_what_to_do() {
     };
     assert!(refusal.message.contains("correct withdraw 350006/E1#1"));
     assert!(house.exams[&key("350006", "E1", 1)].withdrawn.is_none());
+}
+
+/// What the history of E1 says last.
+fn last_step(house: &House) -> (ExamStep, Position) {
+    let mut lines = house.history.iter().rev();
+    let last = lines.find(|line| line.row.key == key("350006", "E1", 0));
+    last.map(|line| (line.step, line.position)).unwrap()
+}
+
+#[test]
+fn a_push_with_new_content_ends_the_apps_withdrawal_and_says_so() {
+    let mut house = House::new();
+    house.push(&e1());
+    let (_, first) = house.correct_as("app:demo-pacs", withdraw(key("350006", "E1", 0)));
+    // The same again does not show it
+    let Outcome::Push(again) = house.push(&e1()) else {
+        panic!("refused")
+    };
+    assert_eq!((again.hidden, again.lifted), (Some(WithdrawnBy::App), None));
+    // New content does: it is said, and stands in the history
+    let lifting = Position(house.next);
+    let Outcome::Push(lifted) = house.push(&e1().status(65)) else {
+        panic!("refused")
+    };
+    assert_eq!((lifted.hidden, lifted.lifted), (None, Some(first)));
+    assert_eq!(last_step(&house), (ExamStep::Restored, lifting));
+    // The withdrawal is over: undoing it is refused, whatever came since
+    let Outcome::Refused(refusal) = house.undo(first) else {
+        panic!("undone")
+    };
+    assert!(refusal.message.contains("已由此后的推送"));
+    let (_, second) = house.correct_as("app:demo-pacs", withdraw(key("350006", "E1", 0)));
+    assert_eq!(rule(&house.undo(first)), "conflict");
+    assert!(house.row("350006", "E1").withdrawn.is_some());
+    assert_eq!(house.undo(second), Outcome::Done);
+    assert!(house.row("350006", "E1").withdrawn.is_none());
+}
+
+#[test]
+fn each_withdrawal_is_undone_on_its_own() {
+    let mut house = House::new();
+    house.push(&e1());
+    let (_, by_app) = house.correct_as("app:demo-pacs", withdraw(key("350006", "E1", 0)));
+    let (_, by_operator) = house.correct(withdraw(key("350006", "E1", 0)));
+    assert_eq!(house.undo(by_app), Outcome::Done);
+    let by = house.row("350006", "E1").withdrawn.by();
+    assert_eq!(by, Some(WithdrawnBy::Operator));
+    assert_eq!(house.undo(by_operator), Outcome::Done);
+    assert!(house.row("350006", "E1").withdrawn.is_none());
+}
+
+#[test]
+fn hiding_images_and_its_undoing_stand_in_the_exams_history() {
+    let mut house = mixed_up();
+    let (_, hidden) = house.correct(CorrectionAction::HideInstances {
+        study: study_at("350006", "1.2.1"),
+        instances: Vec::new(),
+    });
+    assert_eq!(last_step(&house), (ExamStep::Corrected, hidden));
+    let undone = Position(house.next);
+    house.undo(hidden);
+    assert_eq!(last_step(&house), (ExamStep::Corrected, undone));
+}
+
+#[test]
+fn a_study_that_another_took_meanwhile_stays_his_when_a_withdrawal_is_undone() {
+    let mut house = House::new();
+    house.push(&e1());
+    let (_, withdrawn) = house.correct(withdraw(key("350006", "E1", 0)));
+    house.push(&Push::new("350006", "E2", "李四", 70, "1.2.1"));
+    assert_eq!(house.undo(withdrawn), Outcome::Done);
+    assert!(house.row("350006", "E1").studies[0].foreign);
+    assert_eq!(house.listed(FindingKind::StudyConflict), 1);
 }

@@ -57,12 +57,114 @@ fn sent_back_takes_the_report_back_and_a_new_one_is_revised() {
     house.push(&e1(65));
     assert_eq!(house.row("350006", "E1").report, ReportState::Returned);
     assert!(!house.row("350006", "E1").is_accordant());
-    house.push(&e1(70));
+    house.push(&e1(70).with("/examInfo/applyNo", "F2"));
     let row = house.row("350006", "E1");
     assert_eq!(
         (row.report, row.confirmed_ms),
         (ReportState::Revised, confirmed_ms)
     );
+}
+
+#[test]
+fn a_report_that_comes_back_unchanged_is_shown_as_it_was() {
+    let mut house = House::new();
+    let revised = e1(70).with("/examInfo/applyNo", "F2");
+    for (push, shown) in [
+        (e1(70), ReportState::Confirmed),
+        (e1(65), ReportState::Returned),
+        (e1(70), ReportState::Confirmed),
+        (revised.clone(), ReportState::Revised),
+        (e1(65), ReportState::Returned),
+        (revised, ReportState::Revised),
+        (e1(70), ReportState::Revised),
+    ] {
+        house.push(&push);
+        assert_eq!(house.row("350006", "E1").report, shown);
+    }
+}
+
+/// A push without `imageList`.
+fn bare(exam_no: &str, person: &str, status: u8) -> Push {
+    let mut push = Push::new("350006", exam_no, person, status, "1.2.1");
+    push.0.as_object_mut().unwrap().remove("imageList");
+    push
+}
+
+#[test]
+fn an_unknown_patient_of_the_emergency_room_is_identified() {
+    for identified in [bare("E1", "李四", 70), e1(70)] {
+        let mut house = House::new();
+        house.push(&bare("E1", "无名氏", 50));
+        assert_eq!(step(&house.push(&identified)), PushStep::Changed);
+        assert_eq!(house.row("350006", "E1").version, 2);
+    }
+}
+
+#[test]
+fn a_confirmed_report_goes_to_no_other_person_and_the_refusal_tells_the_true_reason() {
+    let with_studies = |person| Push::new("350006", "E1", person, 70, "1.2.9");
+    for (first, second, reason) in [
+        (
+            bare("E1", "王一", 70),
+            bare("E1", "李四", 70),
+            "均无检查UID",
+        ),
+        (
+            bare("E1", "王一", 70),
+            with_studies("李四"),
+            "原检查报告已确认",
+        ),
+        (
+            with_studies("王一"),
+            bare("E1", "李四", 70),
+            "没有原检查的任何检查UID",
+        ),
+        (e1(70), with_studies("李四"), "检查UID全部不同"),
+    ] {
+        let mut house = House::new();
+        house.push(&first);
+        let Outcome::Refused(refusal) = house.push(&second) else {
+            panic!("taken")
+        };
+        assert_eq!(refusal.rule, "number-reuse");
+        assert!(refusal.message.contains(reason), "{}", refusal.message);
+    }
+}
+
+#[test]
+fn an_exam_that_was_under_way_when_numbers_started_anew_goes_on() {
+    // Given an exam without images so far, and a new generation of numbers opened for another one
+    let mut house = House::new();
+    house.push(&bare("E7", "赵六", 50));
+    house.push(&e1(70));
+    let refused = Position(house.next);
+    house.push(&Push::new("350006", "E1", "李四", 70, "1.2.9"));
+    let ruling = ReuseRuling::NewGeneration;
+    house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    // When its report comes, with images or without, then it is that exam's next version
+    house.push(&bare("E7", "赵六", 60));
+    house.push(&Push::new("350006", "E7", "赵六", 70, "1.2.7"));
+    assert_eq!(house.row("350006", "E7").version, 3);
+    assert!(!house.exams.contains_key(&key("350006", "E7", 1)));
+    // And the number is free for another person
+    let other = Push::new("350006", "E7", "孙七", 70, "1.2.8");
+    assert_eq!(step(&house.push(&other)), PushStep::Registered);
+    assert_eq!(house.exams[&key("350006", "E7", 1)].name, "孙七");
+}
+
+#[test]
+fn only_who_differs_from_the_first_claimant_is_told_of_a_conflict() {
+    let mut house = House::new();
+    let told = |outcome: &Outcome| match outcome {
+        Outcome::Push(push) => push.contested,
+        other => panic!("not a push: {other:?}"),
+    };
+    let claim = |exam, person| Push::new("350006", exam, person, 70, "1.2.1");
+    assert!(!told(&house.push(&claim("A", "王一"))));
+    assert!(told(&house.push(&claim("B", "李四"))));
+    assert!(!told(&house.push(&claim("C", "王一"))));
+    assert!(!told(&house.push(&claim("A", "王一").status(65))));
+    assert!(told(&house.push(&claim("B", "李四").status(65))));
 }
 
 #[test]
@@ -194,4 +296,70 @@ fn a_report_that_was_taken_back_stays_so_when_a_late_50_comes() {
     // A new draft is another matter
     assert_eq!(step(&house.push(&e1(60))), PushStep::Changed);
     assert_eq!(house.row("350006", "E1").report, ReportState::Preliminary);
+}
+
+/// Exam E1 of one person, and E2 of another with the first one's apply form.
+fn reused_form() -> (House, Push, Position) {
+    let mut house = House::new();
+    house.push(&e1(70).with("/examInfo/applyNo", "F1"));
+    let other = Push::new("350006", "E2", "李四", 70, "1.2.2").with("/examInfo/applyNo", "F1");
+    let refused = Position(house.next);
+    let Outcome::Refused(refusal) = house.push(&other) else {
+        panic!("taken")
+    };
+    assert_eq!(refusal.rule, "number-reuse");
+    assert_eq!(refusal.path, "examInfo.applyNo");
+    assert!(!house.exams.contains_key(&key("350006", "E2", 0)));
+    (house, other, refused)
+}
+
+#[test]
+fn an_apply_form_that_is_used_for_another_person_is_listed_and_ruled_on() {
+    // As a correction: it was this person's form
+    let (mut house, other, refused) = reused_form();
+    assert_eq!(house.listed(FindingKind::NumberReuse), 1);
+    let ruling = ReuseRuling::Correction;
+    house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    assert_eq!(house.row("350006", "E2").name, "李四");
+    assert_eq!(step(&house.push(&other.status(65))), PushStep::Changed);
+    // As a new generation: the hospital's numbers start anew
+    let (mut house, other, refused) = reused_form();
+    let ruling = ReuseRuling::NewGeneration;
+    house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    assert_eq!(house.registry.hospitals[&code("350006")].generation, 1);
+    assert_eq!(step(&house.push(&other)), PushStep::Repeated);
+    assert_eq!(house.exams[&key("350006", "E2", 1)].name, "李四");
+    assert_eq!(step(&house.push(&e1(65))), PushStep::Changed);
+}
+
+#[test]
+fn an_exam_that_comes_to_name_anothers_form_is_refused() {
+    let mut house = House::new();
+    house.push(&e1(70));
+    let other = Push::new("350006", "E2", "李四", 70, "1.2.2");
+    house.push(&other);
+    let taken = other.with("/examInfo/applyNo", "F-王一");
+    assert_eq!(rule(&house.push(&taken)), "number-reuse");
+}
+
+#[test]
+fn a_form_is_shared_by_one_persons_exams_and_free_again_when_they_are_withdrawn() {
+    let form = |exam_no, person| {
+        let study = format!("1.2.{exam_no}").replace('E', "");
+        Push::new("350006", exam_no, person, 70, &study).with("/examInfo/applyNo", "F1")
+    };
+    let mut house = House::new();
+    for exam in ["E1", "E2"] {
+        assert_eq!(step(&house.push(&form(exam, "王一"))), PushStep::Registered);
+    }
+    for exam in ["E1", "E2"] {
+        assert_eq!(rule(&house.push(&form("E3", "李四"))), "number-reuse");
+        let exam = key("350006", exam, 0);
+        house.correct(CorrectionAction::WithdrawExam { exam });
+    }
+    assert_eq!(step(&house.push(&form("E3", "李四"))), PushStep::Registered);
+    // A placeholder is nobody's form
+    let none = |exam_no, person| form(exam_no, person).with("/examInfo/applyNo", "无");
+    house.push(&none("E5", "王一"));
+    assert_eq!(step(&house.push(&none("E6", "李四"))), PushStep::Registered);
 }

@@ -7,10 +7,10 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::association::{NegotiationPolicy, Requestor, accept};
+use crate::door::{OpenDoor, PlacesPerAe};
 use crate::message::Operation;
 use crate::pdu::{PduError, Timeouts};
 use crate::scu::service_context;
-use crate::server::{OpenDoor, PlacesPerAe};
 use crate::stream::TunedTcp;
 
 const MODEL: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;

@@ -189,3 +189,35 @@ async fn a_full_disk_ends_a_large_instance_with_a_reason() {
     let placed = store_large(&packs, 1).await;
     assert_eq!(read_large(&packs, placed).unwrap(), sample(1, LARGE));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leased_pack_that_idles_is_sealed_while_others_store() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let idle = PackOptions {
+        seal_bytes: 1 << 30,
+        seal_idle: Duration::from_millis(400),
+        ..options(&TestDisk::new())
+    };
+    let (packs, _) = Packs::open(dir.path(), idle).unwrap();
+    let leased = store_large(&packs, 0).await.pack;
+    packs.all_logged(leased);
+    // given small instances without a pause
+    let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let storing = {
+        let (packs, ended) = (packs.clone(), Arc::clone(&ended));
+        tokio::spawn(async move {
+            let mut n = 0;
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                packs.append(instance(n % 100, 50)).await.unwrap();
+                n += 1;
+            }
+        })
+    };
+    // then the other pack is sealed in the meantime
+    let mut sealed = packs.watch_sealed();
+    let waited = tokio::time::timeout(Duration::from_secs(20), sealed.wait_for(|n| *n > 0)).await;
+    ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    storing.await.unwrap();
+    assert!(waited.is_ok(), "a pack that nobody uses stays open");
+    assert!(file_of(dir.path(), leased, "pack").exists());
+}

@@ -28,7 +28,11 @@ impl Gathering<'_> {
             rows.push(row);
         }
         for (place, rows) in by_class.into_values() {
-            let (counts, details) = in_force(rows, self.as_of);
+            let (in_trial, _) = in_force(&rows, self.as_of, true);
+            for declared in in_trial {
+                self.book.declare_test(&place, declared.count);
+            }
+            let (counts, details) = in_force(&rows, self.as_of, false);
             for declared in counts {
                 self.book.declare(&place, declared.count, declared.time_ms);
             }
@@ -43,27 +47,33 @@ impl Gathering<'_> {
 /// What counts of a day and class, declared under one or several spellings of it (R10): the latest declaration, whole.
 /// Spellings of one message, as DR and CR, are parts of it and add up; a later message replaces an earlier one also
 /// where it spells the class in another way, so that `X-Ray` 80 after `DR` 50 is 80. The same goes for lists of exams.
+/// What was declared in mode `test` is apart from what was declared live.
 fn in_force(
-    rows: Vec<DeclarationRow>,
+    rows: &[DeclarationRow],
     as_of: Option<Position>,
+    test: bool,
 ) -> (Vec<DeclaredCount>, Vec<DeclaredDetail>) {
     let (mut counts, mut details) = (Vec::new(), Vec::new());
     for row in rows {
-        counts.extend(latest(row.counts, as_of, |declared| declared.position));
-        details.extend(latest(row.details, as_of, |declared| declared.position));
+        let of_kind = row.counts.iter().filter(|declared| declared.test == test);
+        counts.extend(latest(of_kind, as_of, |declared| declared.position));
+        let of_kind = row.details.iter().filter(|declared| declared.test == test);
+        details.extend(latest(of_kind, as_of, |declared| declared.position));
     }
     keep_latest(&mut counts, |declared| declared.position);
     keep_latest(&mut details, |declared| declared.position);
     (counts, details)
 }
 
-fn latest<T>(
-    declared: Vec<T>,
+fn latest<'a, T: Clone + 'a>(
+    declared: impl DoubleEndedIterator<Item = &'a T>,
     as_of: Option<Position>,
     position: impl Fn(&T) -> Position,
 ) -> Option<T> {
-    let mut latest_first = declared.into_iter().rev();
-    latest_first.find(|row| as_of.is_none_or(|as_of| position(row) < as_of))
+    let mut latest_first = declared.rev();
+    latest_first
+        .find(|row| as_of.is_none_or(|as_of| position(row) < as_of))
+        .cloned()
 }
 
 fn keep_latest<T>(rows: &mut Vec<T>, position: impl Fn(&T) -> Position) {
@@ -80,6 +90,7 @@ mod tests {
             position: Position(position),
             time_ms: 0,
             count,
+            test: false,
         };
         DeclarationRow {
             counts: counts.iter().map(declared).collect(),
@@ -89,14 +100,19 @@ mod tests {
 
     #[test]
     fn a_later_declaration_replaces_an_earlier_one_of_the_same_class_however_either_spells_it() {
-        let sum = |rows, as_of: Option<u64>| {
-            let (counts, _) = in_force(rows, as_of.map(Position));
+        let sum = |rows: Vec<DeclarationRow>, as_of: Option<u64>| {
+            let (counts, _) = in_force(&rows, as_of.map(Position), false);
             counts.iter().map(|declared| declared.count).sum::<u32>()
         };
         // DR 50 first, X-Ray 80 in a later message: both are X-Ray
         assert_eq!(sum(vec![row(&[(1, 50)]), row(&[(2, 80)])], None), 80);
         // As it was told between the two
         assert_eq!(sum(vec![row(&[(1, 50)]), row(&[(2, 80)])], Some(2)), 50);
+        // Three messages, CT, ct and ＣＴ: the last one counts
+        assert_eq!(
+            sum(vec![row(&[(3, 5)]), row(&[(2, 5)]), row(&[(1, 5)])], None),
+            5
+        );
         // DR and CR in one message are parts of it
         assert_eq!(sum(vec![row(&[(1, 50)]), row(&[(1, 30)])], None), 80);
     }

@@ -71,7 +71,7 @@ impl Gathering<'_> {
                             Images::of(self.views, self.as_of, std::slice::from_ref(&exam))?;
                         let mut differs = vec![Why::DateDiffers];
                         differs.extend(images.differences(&day.lines, &exam));
-                        self.book.elsewhere(&day.place, &name, differs);
+                        self.book.elsewhere(&day.place, &exam, differs);
                     }
                 }
             }

@@ -1,8 +1,8 @@
 //! Reconciliation: gathers what the views hold of a range of days and lets `core::reconcile` add it up.
 //!
 //! A past position is answered as it was answered then: by the exams' histories, by the counts of studies that were
-//! kept, by lists with what has been settled since. Only names are of today: hospitals, and classes by the alias table
-//! as it is, so that all days compare.
+//! kept, by lists with what has been settled since. Only names are of today: hospitals and whether they are in trial, and
+//! classes by the alias table as it is, so that all days compare.
 
 mod declared;
 mod detail;
@@ -51,15 +51,16 @@ pub fn reconcile(
     question: Question<'_>,
 ) -> Result<Reconciliation, ViewsError> {
     check_days(question)?;
+    let zone = Zone::named(&registry.settings.time_zone).unwrap_or_default();
     let mut gathering = Gathering {
         views,
         registry,
-        zone: Zone::named(&registry.settings.time_zone).unwrap_or_default(),
         from: question.from.to_string(),
         to: question.to.to_string(),
         as_of: question.as_of,
         classes: HashMap::new(),
-        book: Book::default(),
+        book: Book::in_zone(zone.clone()),
+        zone,
     };
     for hospital in question.hospitals {
         let mut named = gathering.declarations(hospital)?;
@@ -76,19 +77,18 @@ pub fn reconcile(
     }
     gathering.held(question.hospitals)?;
     gathering.held_then(question.hospitals)?;
-    let name_of = |code: &str| {
-        HospitalCode::new(code)
-            .ok()
-            .and_then(|code| registry.hospitals.get(&code))
-            .map(|hospital| hospital.name.clone())
-            .unwrap_or_default()
+    let hospital_of = |code: &str| {
+        let code = HospitalCode::new(code).ok()?;
+        registry.hospitals.get(&code)
     };
-    let (cells, totals) = gathering.book.finish(name_of);
+    let (cells, totals) = gathering.book.finish(hospital_of);
     Ok(Reconciliation {
         from: gathering.from,
         to: gathering.to,
         as_of: question.as_of,
-        as_of_ms: question.as_of_ms,
+        as_of_time: question
+            .as_of_ms
+            .and_then(|ms| LocalDateTime::from_unix_ms(ms, &gathering.zone)),
         cells,
         totals,
     })

@@ -24,8 +24,7 @@ pub const HAPPENINGS: [&str; 11] = [
 ];
 
 pub(super) enum Correction {
-    /// By an operator?
-    Withdrawn(ExamNumber, bool),
+    Withdrawn(ExamNumber),
     /// Hospital, study, SOP instances.
     Hidden(String, String, BTreeSet<String>),
     /// Whose this study is.
@@ -52,16 +51,14 @@ impl Recount {
                 let number = number(exam);
                 let by_operator = !actor.starts_with("app:");
                 match self.exams.get_mut(&number) {
-                    Some(exam)
-                        if exam.withdrawn != Some(true) && exam.withdrawn != Some(by_operator) =>
-                    {
-                        exam.withdrawn = Some(by_operator);
+                    Some(exam) if exam.withdrawn.values().all(|other| !other && by_operator) => {
+                        exam.withdrawn.insert(position, by_operator);
                     }
                     _ => return,
                 }
                 self.claim(position, &number);
                 self.happened.insert("withdrawn");
-                Some(Correction::Withdrawn(number, by_operator))
+                Some(Correction::Withdrawn(number))
             }
             CorrectionAction::HideInstances { study, instances } => {
                 let chosen: BTreeSet<&str> = instances.iter().map(|sop| sop.as_str()).collect();
@@ -128,7 +125,7 @@ impl Recount {
         from: &str,
         to: ExamNumber,
     ) -> Option<Correction> {
-        let is_here = self.exams.get(&to)?.withdrawn.is_none() && self.holds(from, uid);
+        let is_here = self.exams.get(&to)?.withdrawn.is_empty() && self.holds(from, uid);
         let meets_others = from != to.0 && self.holds(&to.0, uid);
         if !is_here || meets_others || self.ruled(uid).1 == Some(&to) {
             return None;
@@ -169,10 +166,9 @@ impl Recount {
 
     fn undo(&mut self, position: u64, correction: u64) {
         match self.corrections.remove(&correction) {
-            Some(Correction::Withdrawn(number, by_operator)) => {
+            Some(Correction::Withdrawn(number)) => {
                 let exam = self.exams.get_mut(&number).unwrap();
-                if exam.withdrawn == Some(by_operator) {
-                    exam.withdrawn = None;
+                if exam.withdrawn.remove(&correction).is_some() {
                     self.claim(position, &number);
                 }
             }
@@ -211,7 +207,7 @@ impl Recount {
                     return;
                 }
                 let exam = Exam {
-                    withdrawn: now.withdrawn,
+                    withdrawn: now.withdrawn.clone(),
                     test: now.test,
                     ..*before
                 };

@@ -34,8 +34,8 @@ struct Exam {
     digest: [u8; 16],
     last_digest: [u8; 16],
     confirmed_ms: i64,
-    /// By an operator?
-    withdrawn: Option<bool>,
+    /// Withdrawals in force, and whether by an operator.
+    withdrawn: BTreeMap<u64, bool>,
     test: bool,
     late: bool,
 }
@@ -88,9 +88,15 @@ struct Declared {
     count: u32,
     position: u64,
     time_ms: i64,
+    test: bool,
 }
 
 impl Recount {
+    fn is_test(&self, hospital: &str) -> bool {
+        let mut hospitals = self.registry.hospitals.values();
+        hospitals.any(|h| h.code.as_str() == hospital && h.mode == HospitalMode::Test)
+    }
+
     /// Reads records in their order, those before a position.
     pub fn of<'a>(records: impl IntoIterator<Item = &'a Decoded>, before: u64) -> Self {
         let mut recount = Self::default();
@@ -116,8 +122,10 @@ impl Recount {
                 for row in &body.rows {
                     let hospital = row.hospital_code.as_str().to_owned();
                     let (date, class) = (row.exam_date.clone(), row.exam_class.clone());
-                    self.declared
-                        .retain(|d| (&d.hospital, &d.date, &d.class) != (&hospital, &date, &class));
+                    let test = self.is_test(&hospital);
+                    self.declared.retain(|d| {
+                        (&d.hospital, &d.date, &d.class, d.test) != (&hospital, &date, &class, test)
+                    });
                     self.declared.push(Declared {
                         hospital,
                         date,
@@ -125,12 +133,16 @@ impl Recount {
                         count: row.accord_count,
                         position,
                         time_ms,
+                        test,
                     });
                 }
             }
             Event::DetailDeclared(body) => {
-                let rows = body.rows.iter().cloned();
-                self.details.extend(rows.map(|row| (position, row)));
+                for row in &body.rows {
+                    if !self.is_test(row.hospital_code.as_str()) {
+                        self.details.push((position, row.clone()));
+                    }
+                }
             }
             Event::InstancesRefused(body) => {
                 for row in &body.refused {
@@ -191,7 +203,7 @@ impl Recount {
                 digest,
                 last_digest: digest,
                 confirmed_ms: if is_final { time_ms } else { 0 },
-                withdrawn: None,
+                withdrawn: BTreeMap::new(),
                 test: mode == HospitalMode::Test,
                 late: false,
                 now,
@@ -207,7 +219,9 @@ impl Recount {
             .studies
             .iter()
             .any(|s| exam.now.studies.iter().any(|o| o.uid == s.uid));
-        if now.sick_id != exam.now.sick_id && now.name != exam.now.name && !shares {
+        let is_begun = exam.now.studies.is_empty() && exam.confirmed_ms == 0;
+        let is_other = now.sick_id != exam.now.sick_id && now.name != exam.now.name;
+        if is_other && !shares && !is_begun {
             let listed = self.reuse.entry((number.clone(), digest));
             if *listed.or_insert(position) == position {
                 self.refused_pushes.insert(position, (number, digest, now));
@@ -244,7 +258,7 @@ impl Recount {
         exam.digest = digest;
         exam.late = false;
         exam.test = mode == HospitalMode::Test;
-        exam.withdrawn = exam.withdrawn.filter(|by_operator| *by_operator);
+        exam.withdrawn.retain(|_, by_operator| *by_operator);
         if is_final && exam.confirmed_ms == 0 {
             exam.confirmed_ms = time_ms;
         }
@@ -254,14 +268,10 @@ impl Recount {
     /// Claims of an exam as its content and state have it.
     fn claim(&mut self, position: u64, number: &ExamNumber) {
         let exam = &self.exams[number];
-        let wanted: BTreeSet<String> = match exam.withdrawn {
-            None => exam
-                .now
-                .studies
-                .iter()
-                .map(|study| study.uid.clone())
-                .collect(),
-            Some(_) => BTreeSet::new(),
+        let studies = exam.now.studies.iter();
+        let wanted: BTreeSet<String> = match exam.withdrawn.is_empty() {
+            true => studies.map(|study| study.uid.clone()).collect(),
+            false => BTreeSet::new(),
         };
         self.claims
             .retain(|(uid, of), _| of != number || wanted.contains(uid));

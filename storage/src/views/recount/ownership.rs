@@ -59,7 +59,7 @@ impl Recount {
             .filter(|(exam, since)| !released(exam, *since))
             .collect();
         if let (_, Some(given)) = self.ruled(uid)
-            && self.exams[given].withdrawn.is_none()
+            && self.exams[given].withdrawn.is_empty()
             && !claimants.iter().any(|(exam, _)| *exam == given)
         {
             claimants.push((given, u64::MAX));

@@ -11,7 +11,7 @@ use super::Recount;
 use super::content::is_placeholder;
 
 /// Names of [`Tally`]'s numbers.
-pub const COUNTS: [&str; 22] = [
+pub const COUNTS: [&str; 23] = [
     "declared",
     "registered",
     "confirmed",
@@ -34,10 +34,11 @@ pub const COUNTS: [&str; 22] = [
     "furtherVersions",
     "mismatched",
     "detailDiffers",
+    "testDeclared",
 ];
 
 /// Numbers by hospital, date and class; a cell of zeros is no cell.
-pub type Tally = BTreeMap<(String, String, String), [i64; 22]>;
+pub type Tally = BTreeMap<(String, String, String), [i64; 23]>;
 
 /// The same numbers of an answer.
 pub fn tally_of(answer: &Reconciliation) -> Tally {
@@ -76,6 +77,7 @@ pub fn tally_of(answer: &Reconciliation) -> Tally {
             c.further_versions.into(),
             mismatched,
             c.detail_differs.into(),
+            c.test_declared.into(),
         ];
         (key, counts)
     });
@@ -93,7 +95,7 @@ impl Recount {
         let mut tally = Tally::new();
         let mut add = |(hospital, date, class): (&str, &str, &str), count: usize, by: i64| {
             let key = (hospital.to_owned(), date.to_owned(), self.class(class));
-            tally.entry(key).or_insert([0; 22])[count] += by;
+            tally.entry(key).or_insert([0; 23])[count] += by;
         };
         let mut confirmed = Vec::new();
         for (number, exam) in &self.exams {
@@ -106,7 +108,7 @@ impl Recount {
                 add(at, 15, 1);
                 continue;
             }
-            if exam.withdrawn.is_some() {
+            if !exam.withdrawn.is_empty() {
                 add(at, 14, 1);
                 continue;
             }
@@ -156,7 +158,7 @@ impl Recount {
                 // Told under the first of the classes that name it.
                 let class = rows.iter().map(|row| key(row)).min().unwrap();
                 add((hospital, date, &class), 21, 1);
-            } else if exam.withdrawn.is_none() {
+            } else if exam.withdrawn.is_empty() {
                 let differs = rows.iter().any(|row| self.differs(&number, row));
                 add((hospital, date, &exam.now.class), 21, i64::from(differs));
             }
@@ -174,12 +176,14 @@ impl Recount {
             add(at, 20, i64::from(self.owner(&image.study).is_some()));
         }
         // The latest message about a class, all its spellings together.
-        let mut declared: BTreeMap<(&str, &str, String), (u64, i64, i64)> = BTreeMap::new();
+        type Declared<'a> = (&'a str, &'a str, String, bool);
+        let mut declared: BTreeMap<Declared<'_>, (u64, i64, i64)> = BTreeMap::new();
         for row in &self.declared {
             let key = (
                 row.hospital.as_str(),
                 row.date.as_str(),
                 self.class(&row.class),
+                row.test,
             );
             let latest = declared
                 .entry(key)
@@ -191,7 +195,11 @@ impl Recount {
                 latest.1 += i64::from(row.count);
             }
         }
-        for ((hospital, date, class), (_, count, time_ms)) in declared {
+        for ((hospital, date, class, test), (_, count, time_ms)) in declared {
+            if test {
+                add((hospital, date, class.as_str()), 22, count);
+                continue;
+            }
             let of_cell: Vec<i64> = confirmed
                 .iter()
                 .filter(|((h, d, c), _)| (*h, *d) == (hospital, date) && self.class(c) == class)

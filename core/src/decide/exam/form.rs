@@ -1,0 +1,74 @@
+//! Apply forms that exams name: a form's number is suspected to be used again as an exam's is (R6).
+
+use super::Content;
+use super::reuse::reuses_number;
+use crate::dictionaries::is_placeholder;
+use crate::exam::{ExamFlag, ExamRow, FORM_EXAMS_LIMIT};
+use crate::ids::{FormKey, HospitalCode};
+use crate::registry::{Hospital, HospitalMode};
+use crate::state::{State, StateError, Work};
+
+/// The other person's exam that has the push's form. Nobody's, if an exam of this person has it too.
+pub(super) fn reused<S: State>(
+    work: &Work<'_, S>,
+    hospital: &Hospital,
+    content: &Content,
+) -> Result<Option<ExamRow>, StateError> {
+    let apply_no = content.summary.apply_no.as_ref();
+    if is_placeholder(&work.registry().settings.placeholder_apply_nos, apply_no) {
+        return Ok(None);
+    }
+    let key = key(&content.hospital, apply_no, hospital.generation);
+    let mut other = None;
+    for exam in work.form(&key)?.exams {
+        let Some(exam) = work.exam(&exam)? else {
+            continue;
+        };
+        // A cancelled exam lets its form go, and a trial's keeps none from who is live.
+        let is_trial = exam.has(ExamFlag::Test) && hospital.mode == HospitalMode::Live;
+        if exam.apply_no != apply_no || exam.withdrawn.is_some() || is_trial {
+            continue;
+        }
+        if !reuses_number(&exam, content) {
+            return Ok(None);
+        }
+        other.get_or_insert(exam);
+    }
+    Ok(other)
+}
+
+/// Enters an exam under its form when it comes or names another one.
+pub(super) fn enter<S: State>(
+    work: &mut Work<'_, S>,
+    before: Option<&ExamRow>,
+    row: &ExamRow,
+) -> Result<(), StateError> {
+    if row.has(ExamFlag::PlaceholderApplyNo)
+        || before.is_some_and(|before| before.apply_no == row.apply_no)
+    {
+        return Ok(());
+    }
+    let hospital = work.registry().hospitals.get(&row.key.hospital);
+    let generation = hospital.map_or(row.key.generation, |hospital| hospital.generation);
+    // A push that opens a generation is of that one already.
+    let generation = generation.max(row.key.generation);
+    let key = key(&row.key.hospital, &row.apply_no, generation);
+    let mut form = work.form(&key)?;
+    if form.exams.contains(&row.key) {
+        return Ok(());
+    }
+    if form.exams.len() >= FORM_EXAMS_LIMIT {
+        form.exams.remove(0);
+    }
+    form.exams.push(row.key.clone());
+    work.put_form(key, form);
+    Ok(())
+}
+
+fn key(hospital: &HospitalCode, apply_no: &str, generation: u16) -> FormKey {
+    FormKey {
+        hospital: hospital.clone(),
+        apply_no: apply_no.to_owned(),
+        generation,
+    }
+}

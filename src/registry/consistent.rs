@@ -1,0 +1,128 @@
+//! What a registry file must not say beside what is registered: two hospitals of one number, hospitals that are not there.
+
+use std::collections::BTreeMap;
+
+use yingku_core::ids::HospitalCode;
+use yingku_core::registry::{Hospital, Registry, Scope};
+
+use super::file::RegistryFile;
+
+/// Refuses a file whose entries contradict each other or what stays registered. What it does not name is not looked at.
+pub(super) fn check_against(registry: &Registry, file: &RegistryFile) -> anyhow::Result<()> {
+    let mut hospitals: BTreeMap<&HospitalCode, &Hospital> = registry.hospitals.iter().collect();
+    hospitals.extend(file.hospitals.iter().map(|it| (&it.code, it)));
+    // R15: a number's prefix identifies the hospital; so does yyid00 in 基卫.
+    one_hospital_each(file, &hospitals, "prefix", |it| it.prefix.as_deref())?;
+    one_hospital_each(file, &hospitals, "yyid00", |it| it.yyid00.as_deref())?;
+    let known = |who: &str, code: &str| {
+        let known = hospitals.keys().any(|known| known.as_str() == code);
+        anyhow::ensure!(
+            known,
+            "{who}: 没有登记医院 {code}，请先登记 (hospital {code} is not registered)"
+        );
+        Ok(())
+    };
+    let all_known = |who: &str, scope: &Scope| {
+        let mut codes = scope.codes().filter(|code| *code != "*");
+        codes.try_for_each(|code| known(who, code))
+    };
+    for app in &file.apps {
+        let who = format!("app {}", app.id);
+        known(&who, app.org.as_str())?;
+        all_known(&who, &app.hospitals)?;
+    }
+    for peer in &file.peers {
+        all_known(&format!("peer {}", peer.ae), &peer.hospitals)?;
+    }
+    Ok(())
+}
+
+fn one_hospital_each(
+    file: &RegistryFile,
+    hospitals: &BTreeMap<&HospitalCode, &Hospital>,
+    key: &str,
+    number: fn(&Hospital) -> Option<&str>,
+) -> anyhow::Result<()> {
+    for hospital in &file.hospitals {
+        let Some(own) = number(hospital) else {
+            continue;
+        };
+        let other = hospitals
+            .values()
+            .find(|other| other.code != hospital.code && number(other) == Some(own));
+        if let Some(other) = other {
+            anyhow::bail!(
+                "医院 {} 与 {} 的 {key} 同为 {own}，请改正 (hospitals {} and {} have one {key})",
+                hospital.code,
+                other.code,
+                hospital.code,
+                other.code
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use yingku_core::registry::RegistryChange;
+
+    fn hospital(code: &str, more: &str) -> String {
+        format!("[[hospital]]\ncode = \"{code}\"\nname = \"甲\"\n{more}\n")
+    }
+
+    fn registered(text: &str) -> Registry {
+        let mut registry = Registry::default();
+        for hospital in RegistryFile::parse(text).unwrap().hospitals {
+            registry.apply(RegistryChange::PutHospital(hospital));
+        }
+        registry
+    }
+
+    fn refusal(registry: &Registry, text: &str) -> String {
+        let file = RegistryFile::parse(text).unwrap();
+        check_against(registry, &file).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn two_hospitals_of_one_number_are_both_named() {
+        let one = hospital("1", "prefix = \"7173\"\nyyid00 = \"6930\"");
+        for more in ["prefix = \"7173\"", "yyid00 = \"6930\""] {
+            let two = hospital("2", more);
+            for said in [
+                refusal(&registered(&one), &two),
+                refusal(&Registry::default(), &(one.clone() + &two)),
+            ] {
+                assert!(said.contains('1') && said.contains('2'), "{said}");
+                assert!(said.contains(more.split(' ').next().unwrap()), "{said}");
+            }
+        }
+        // the number of a hospital that gives it up in the same file is free
+        let moved = hospital("1", "prefix = \"1\"") + &hospital("2", "prefix = \"7173\"");
+        let file = RegistryFile::parse(&moved).unwrap();
+        check_against(&registered(&one), &file).unwrap();
+    }
+
+    #[test]
+    fn an_app_or_peer_of_a_hospital_that_is_not_there_is_refused_with_both_names() {
+        let registry = registered(&hospital("1", ""));
+        let app = |org: &str, hospitals: &str| {
+            format!(
+                "[[app]]\nid = \"vendor\"\nlicense = \"x\"\norg = \"{org}\"\nrights = [\"push\"]\nhospitals = [\"{hospitals}\"]"
+            )
+        };
+        let peer = "[[peer]]\nae = \"CT\"\nhost = \"h\"\nport = 1\nhospitals = [\"9\"]";
+        for (text, who) in [
+            (app("9", "1"), "app vendor"),
+            (app("1", "9"), "app vendor"),
+            (peer.to_owned(), "peer CT"),
+        ] {
+            let said = refusal(&registry, &text);
+            assert!(said.contains(who) && said.contains("医院 9"), "{said}");
+        }
+        let good = RegistryFile::parse(&app("1", "*")).unwrap();
+        check_against(&registry, &good).unwrap();
+    }
+}

@@ -1,0 +1,188 @@
+"""Every answer of a walk through all operations, done and refused, is one that /openapi.json describes, and holds nothing else."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+import requests
+
+from support import netdicom
+from support.archive import Archive
+from support.contract import Answer, Client
+from support.exams import new_exam, study_of
+from support.instances import ct_slices, raw_of
+from support.registry import COUNTY, TOWN
+
+DAY = "2017-03-04"
+WHO = {"reason": "核对", "author": "王医生"}
+
+
+class Described:
+    """The document, and which operations were answered how."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.document = requests.get(f"{archive.http}/openapi.json", timeout=30).json()
+        self.seen: dict[str, set[int]] = defaultdict(set)
+
+    def check(self, name: str, answer: Answer) -> Answer:
+        responses = self.document["paths"][f"/v1/{name}"]["post"]["responses"]
+        assert str(answer.http) in responses, (name, answer)
+        schema = responses[str(answer.http)]["content"]["application/json"]["schema"]
+        whole = closed({**schema, "components": self.document["components"]})
+        errors = [
+            f"{'/'.join(map(str, error.instance_path))}: {error.message}"
+            for error in jsonschema_rs.validator_for(whole).iter_errors(answer.body)
+        ]
+        assert not errors, (name, errors, answer)
+        self.seen[name].add(answer.status)
+        return answer
+
+
+def closed(schema: object) -> object:
+    """The schema with every object that lists its members refusing any other."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out = {key: closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        out["additionalProperties"] = False
+    return out
+
+
+class Walker:
+    """A client whose every answer is checked."""
+
+    def __init__(self, described: Described, client: Client) -> None:
+        self.described, self.client = described, client
+
+    def __call__(self, name: str, body: object, status: int, **more: object) -> Answer:
+        answer = self.described.check(name, self.client.post(name, body, **more))
+        assert answer.status == status, (name, answer)
+        return answer
+
+
+def key_of(exam: dict) -> dict:
+    return {"hospitalCode": exam["hospitalCode"], "examNo": exam["examNo"]}
+
+
+def declaration(exam: dict, **more: object) -> dict:
+    return {"hospitalCode": exam["hospitalCode"], "examDate": DAY, "examClass": "CT", **more}
+
+
+@pytest.fixture
+def walked(tmp_path: Path):
+    archive = Archive(tmp_path / "walked").start()
+    yield archive
+    assert archive.stop() == 0
+
+
+def test_a_validator_would_notice(walked: Archive) -> None:
+    described = Described(walked)
+    reader = walked.client("demo-reader")
+    good = reader.post("statistics/reconcile", {"from": DAY, "to": DAY})
+    described.check("statistics/reconcile", good)
+    wrong = copy.deepcopy(good)
+    wrong.body["result"]["totals"]["unheardOf"] = 1
+    with pytest.raises(AssertionError, match="unheardOf"):
+        described.check("statistics/reconcile", wrong)
+
+
+def test_every_answer_is_described_to_the_last_member(walked: Archive) -> None:
+    described = Described(walked)
+    pacs = Walker(described, walked.client())
+    reader = Walker(described, walked.client("demo-reader"))
+
+    # tokens
+    signs = walked.client()
+    for plaintext, status in [
+        (None, 0),
+        ("demo-pacs,350006,wrong", 1),
+        ("demo-pacs,350006,demo-license,2026-13-45 10:00:00", 1),
+        ("demo-pacs,350006,demo-license,2001-01-01 10:00:00", 1),
+    ]:
+        answer = described.check("auth/getToken", signs.get_token(signs.sign(plaintext)))
+        assert answer.status == status, answer
+
+    # pushes: new, again, changed, late, with warnings, of a study that another patient has, refused, reused
+    whole, bare, odd = new_exam(day=DAY), new_exam(day=DAY), new_exam(day=DAY)
+    pacs("exam/push", whole, 0)
+    pacs("exam/push", whole, 0)
+    changed = copy.deepcopy(whole)
+    changed["reportList"][0]["impression"] = "未见异常。"
+    pacs("exam/push", changed, 0)
+    late = copy.deepcopy(changed)
+    late["examInfo"]["examStatus"] = "60"
+    pacs("exam/push", late, 0)
+    del bare["imageList"][0]["imageCount"], bare["imageList"][0]["accessionNo"]
+    bare["examInfo"]["applyNo"] = "无"
+    bare["examInfo"]["examClass"] = "不在字典"
+    pacs("exam/push", bare, 0)
+    odd["imageList"][0]["studyUID"] = "1.2.03." + study_of(odd).rsplit(".", 1)[1]
+    assert pacs("exam/push", odd, 0).result["warnings"]
+    contested = new_exam(day=DAY, hospital=TOWN, study_uid=study_of(whole))
+    assert "studyConflict" in pacs("exam/push", contested, 0).result["flags"]
+    reused = new_exam(day=DAY, name="李四")
+    reused["examNo"] = whole["examNo"]
+    for name in ("exam/push", "exam/validate"):
+        pacs(name, {}, 1)
+        pacs(name, [], 1)
+        pacs(name, reused, 1)
+    pacs("exam/validate", new_exam(day=DAY), 0)
+    pacs("exam/validate", odd, 0)
+
+    # images: as declared, and of another patient
+    netdicom.stored(walked.dicom, [raw_of(one) for one in ct_slices(whole, 1)])
+    [stranger] = ct_slices(whole, 1)
+    stranger.PatientID = "OTHER"
+    netdicom.store(walked.dicom, [raw_of(stranger)])
+
+    # declarations
+    pacs("exam/uploadStatistics", [declaration(whole, accordCount=5)], 0)
+    pacs("exam/uploadStatistics", [declaration(whole, accordCount="many")], 1)
+    told = {"studyUID": study_of(whole), "imageCount": 3, "applyNo": "OTHER"}
+    pacs("exam/uploadDetail", [declaration(whole, examNo=whole["examNo"], **told), declaration(whole, examNo="NEVER")], 0)
+    pacs("exam/uploadDetail", [declaration(whole)], 1)
+
+    # withdrawn, and taken back
+    withdrawn, restored = new_exam(day=DAY), new_exam(day=DAY)
+    for exam in (withdrawn, restored):
+        pacs("exam/push", exam, 0)
+        made = pacs("exam/withdraw", {**key_of(exam), **WHO}, 0).result["correction"]
+    walked.command("correct", "undo", str(made), "--reason", "误撤", "--author", "王", "--data", walked.data)
+    pacs("exam/withdraw", {**key_of(withdrawn), **WHO}, 1)
+    pacs("exam/withdraw", {**key_of(new_exam()), **WHO}, 1)
+    pacs("exam/withdraw", {}, 1)
+
+    # reading
+    day = {"from": DAY, "to": DAY}
+    assert len(reader("exam/query", {**day, "includeWithdrawn": True}, 0).rows) == 6
+    assert reader("exam/query", {**day, "pageSize": 1}, 0).page["nextPageToken"]
+    reader("exam/query", {}, 1)
+    for question in (key_of(whole), key_of(bare), key_of(restored), {"studyUID": study_of(whole)}):
+        reader("exam/detail", question, 0)
+    for question in (key_of(withdrawn), key_of(new_exam()), {"studyUID": "1.2.99"}, {}):
+        reader("exam/detail", question, 1)
+    for exam in (whole, withdrawn, restored):
+        reader("exam/history", key_of(exam), 0)
+    reader("exam/history", key_of(new_exam()), 1)
+    for as_of in ({}, {"asOf": "2199-01-01 00:00:00"}):
+        [*cells] = reader("statistics/reconcile", {**day, **as_of}, 0).result["cells"]
+        assert any(cell["refusals"] for cell in cells) and any(cell["unfinished"] for cell in cells), cells
+    reader("statistics/reconcile", {"from": "bad"}, 1)
+
+    # no token, no right, no such hospital
+    for name in described.document["paths"]:
+        name = name.removeprefix("/v1/")
+        if name != "auth/getToken":
+            pacs(name, {}, 999, token=None)
+    pacs("exam/query", {}, 999)
+    reader("exam/push", whole, 999)
+    pacs("exam/push", new_exam(hospital="350099"), 999)
+
+    every = {f"/v1/{name}" for name, seen in described.seen.items() if {0, 1} <= seen}
+    assert every == set(described.document["paths"]), described.seen
