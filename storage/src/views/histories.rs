@@ -198,7 +198,7 @@ impl Generator {
             pack: PackId::new(0, 1),
             groups,
         };
-        match self.random.gen_bool(0.1) {
+        match self.offset.is_multiple_of(10_000) {
             true => Event::InstancesReplaced(stored),
             false => Event::InstancesStored(stored),
         }
