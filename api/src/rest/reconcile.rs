@@ -62,6 +62,11 @@ fn counts() -> Vec<(&'static str, bool, Value)> {
         ),
         ("withdrawn", true, count("已撤回")),
         ("testExams", true, count("测试模式的检查，不计入其他各项")),
+        (
+            "testDeclared",
+            true,
+            count("测试模式下的申报数，不计入其他各项"),
+        ),
         ("deficit", true, or_null(count("缺口；未申报为 null"))),
         (
             "unnamed",
@@ -87,6 +92,7 @@ fn cell() -> Value {
             true,
             text(32, "检查唯一流水号；只知 Study 时为空"),
         ),
+        ("generation", false, schema::integer("流水号的代；首代省略")),
         ("studyUID", false, text(128, "Study 唯一号")),
         (
             "why",
@@ -108,6 +114,11 @@ fn cell() -> Value {
         ("examClass", true, text(32, "检查类别，字典代码或原文")),
         ("classKnown", true, schema::boolean("类别在字典中")),
         (
+            "test",
+            true,
+            schema::boolean("测试医院，不计入 totals (in no total)"),
+        ),
+        (
             "declaredTime",
             false,
             text(19, "所计申报的时间，多个时为最早"),
@@ -116,7 +127,7 @@ fn cell() -> Value {
             "refusals",
             true,
             by_sender(
-                "unregistered, patientIdDiffers, accessionNumberDiffers, malformed, hospitalSuspended",
+                "unregistered, patientIdDiffers, accessionNumberDiffers, malformed, hospitalSuspended, notAuthorised, notStored",
             ),
         ),
         ("holds", true, by_sender("unregistered, mismatch")),
