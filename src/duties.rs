@@ -1,36 +1,78 @@
 //! What time brings about: instances that waited too long for their push are dropped, by an event (R8).
+//!
+//! It is done by one node of an archive, the one that has the lease; where the log is this node's own it is always that one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use yingku_core::decide::DUTIES;
 use yingku_core::event::{Event, HoldExpired};
 use yingku_core::ids::{HospitalCode, Position, StudyUid};
 use yingku_core::registry::Registry;
-use yingku_storage::archive::{Archive, Submission};
+use yingku_storage::archive::{Archive, SnapshotError, Submission};
 use yingku_storage::views::{ViewsError, Walk};
 
 /// `hold_days` counts days: an hour more or less is nothing.
 const EVERY: Duration = Duration::from_secs(3600);
-const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 /// Studies of one round, so that the list is bounded; the next round takes the rest.
 const STUDIES_OF_ROUND: usize = 10_000;
 
+/// What has to be done, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Duties {
+    /// Other nodes may follow the same log.
+    pub shared: bool,
+    /// Hours between snapshots of the views; `None`: an operator makes them.
+    pub snapshot_hours: Option<u16>,
+}
+
 /// Looks every hour until `stop`.
-pub async fn run(archive: Archive, stop: CancellationToken) {
+pub async fn run(archive: Archive, duties: Duties, stop: CancellationToken) {
+    if !duties.shared {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = look_every_hour(&archive, duties, None) => {}
+        }
+        return;
+    }
+    let duty = archive.duty(DUTIES);
+    tokio::select! {
+        () = stop.cancelled() => duty.give_back().await,
+        () = duty.work(|epoch| look_every_hour(&archive, duties, Some(epoch))) => {}
+    }
+}
+
+async fn look_every_hour(archive: &Archive, duties: Duties, epoch: Option<u64>) {
     let mut hours = tokio::time::interval(EVERY);
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = hours.tick() => {}
-        }
-        if let Err(error) = expire_holds(&archive, jiff::Timestamp::now().as_millisecond()).await {
+        hours.tick().await;
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        if let Err(error) = expire_holds(archive, now_ms, epoch).await {
             tracing::warn!(%error, "held instances that waited too long stay until the next hour");
+        }
+        if let Some(hours) = duties.snapshot_hours
+            && let Err(error) = make_snapshot(archive, now_ms, hours).await
+        {
+            tracing::warn!(%error, "no snapshot of the views was made; it is tried again in an hour");
         }
     }
 }
 
-pub async fn expire_holds(archive: &Archive, now_ms: i64) -> anyhow::Result<usize> {
+/// Makes a snapshot if the last one is older than `hours`; the first one with the first look.
+async fn make_snapshot(archive: &Archive, now_ms: i64, hours: u16) -> Result<(), SnapshotError> {
+    let last_ms = archive.last_snapshot_ms().await?;
+    if last_ms.is_some_and(|last_ms| now_ms - last_ms < i64::from(hours) * HOUR_MS) {
+        return Ok(());
+    }
+    let made = archive.snapshot().await?;
+    tracing::info!(position = %made.position, bytes = made.bytes, "a snapshot of the views was made");
+    Ok(())
+}
+
+async fn expire_holds(archive: &Archive, now_ms: i64, epoch: Option<u64>) -> anyhow::Result<usize> {
     let expired = expired(archive, now_ms)?;
     let count = expired.len();
     for ((study, hospital), up_to) in expired {
@@ -42,6 +84,7 @@ pub async fn expire_holds(archive: &Archive, now_ms: i64) -> anyhow::Result<usiz
                 study,
                 hospital,
                 up_to,
+                epoch,
             }),
         };
         archive.submit(submission).await?;

@@ -11,16 +11,16 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use yingku_core::event::{Event, NodeStarted};
 use yingku_core::registry::Registry;
 use yingku_dicom_node::scp::Doors;
 use yingku_dicom_node::tls;
-use yingku_storage::archive::{Archive, Submission};
+use yingku_storage::archive::{Archive, Reached};
 
 use crate::config::Config;
 use crate::control::ControlServer;
+use crate::duties::{self, Duties};
 use crate::registry::{self, RegistryFile};
-use crate::{duties, edges, open_files, shutdown};
+use crate::{edges, open_files, shutdown};
 
 /// How long associations and requests have to end after a signal; then they are broken off. What was answered is
 /// durable at any moment.
@@ -127,6 +127,7 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
     let dicom = Doors { clear: dicom, tls };
     let control = ControlServer::bind(archive).context("control.sock")?;
     let tasks = TaskTracker::new();
+    announce(archive, config, &addresses).await;
     edges::start(
         archive,
         config,
@@ -135,9 +136,18 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
         &tasks,
     )?;
     tasks.spawn(control.run(archive.clone(), signal.clone()));
-    tasks.spawn(duties::run(archive.clone(), signal.clone()));
+    if config.node.work {
+        let snapshots = archive.packs().objects_options().is_some();
+        let duties = Duties {
+            shared: config.log.is_shared(),
+            snapshot_hours: snapshots
+                .then_some(config.objects.snapshot_hours)
+                .filter(|hours| *hours > 0),
+        };
+        tasks.spawn(duties::run(archive.clone(), duties, signal.clone()));
+    }
     tasks.close();
-    say_started(archive, addresses).await?;
+    say_started(&addresses)?;
     signal.cancelled().await;
     tracing::info!("stopping: associations and requests end");
     if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait())
@@ -165,25 +175,31 @@ struct Addresses {
     dicom_tls: Option<SocketAddr>,
 }
 
-/// The log learns of it, then whoever waits on standard output.
-async fn say_started(archive: &Archive, addresses: Addresses) -> anyhow::Result<()> {
-    let started = NodeStarted {
-        node: archive.node(),
+/// The log learns who this is before anything is taken in.
+async fn announce(archive: &Archive, config: &Config, addresses: &Addresses) {
+    let address = config.node.address_for(addresses.http);
+    if address.is_none() && config.log.is_shared() {
+        tracing::warn!(
+            "other nodes cannot read what this one has not uploaded: node.address is not set, and http.listen names no \
+             address that they could use"
+        );
+    }
+    let reached = Reached {
         release: env!("CARGO_PKG_VERSION").to_owned(),
         http: addresses.http.to_string(),
         dicom: addresses.dicom.to_string(),
-    };
-    let submission = Submission {
-        hospital: None,
-        actor: archive.node_actor(),
-        event: Event::NodeStarted(started),
+        address: address.unwrap_or_default(),
     };
     // A full disk must not keep readers from what is there.
-    if let Err(error) = archive.submit(submission).await {
+    if let Err(error) = archive.announce(reached).await {
         tracing::warn!(%error, "the start is not recorded");
     }
+}
+
+/// For whoever waits on standard output.
+fn say_started(addresses: &Addresses) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(&addresses)?)?;
+    writeln!(out, "{}", serde_json::to_string(addresses)?)?;
     out.flush()?;
     Ok(())
 }

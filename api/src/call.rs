@@ -14,6 +14,7 @@ use crate::auth::attempts::SignAttempts;
 use crate::auth::sign::PrivateKeys;
 use crate::error::Failure;
 use crate::limits::{ApiConfig, Places};
+use crate::nodes;
 
 /// What all requests share.
 pub struct Api {
@@ -24,6 +25,8 @@ pub struct Api {
     pub private_keys: Arc<PrivateKeys>,
     /// Decryptions at once: they take whole cores.
     pub decrypting: Arc<tokio::sync::Semaphore>,
+    /// Parts of packs that are in memory for other nodes.
+    pub node_parts: Arc<tokio::sync::Semaphore>,
 }
 
 /// Decryptions of signs at once; more wait, so that a flood of signs leaves cores to the rest.
@@ -37,6 +40,7 @@ impl Api {
             sign_attempts: SignAttempts::new(&config),
             private_keys: Arc::default(),
             decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
+            node_parts: Arc::new(tokio::sync::Semaphore::new(nodes::PARTS_AT_ONCE)),
             config,
         }
     }

@@ -10,7 +10,7 @@ pub fn alive() -> Response<Body> {
     json_response(StatusCode::OK, br#"{"alive":true}"#.to_vec())
 }
 
-/// Ready: the log takes records and the views follow it. Words say why not.
+/// Ready: the log takes records, the views follow it closely, and there is space. Words say why not.
 pub fn ready(api: &Api) -> Response<Body> {
     let health = api.archive.health();
     let http = if health.is_ready() {
@@ -30,11 +30,13 @@ pub fn ready(api: &Api) -> Response<Body> {
         "ready": health.is_ready(),
         "end": health.end.0,
         "projected": health.projected.0,
+        "behind": health.behind(),
         "stopped": health.stopped,
         "logLatched": health.log_latched,
         "logAway": health.log_away,
         "packsLatched": health.packs_latched,
         "full": health.full,
+        "short": health.short,
         // Away or behind is no reason to send work elsewhere: what comes is kept here meanwhile.
         "objects": objects,
     });

@@ -10,6 +10,7 @@ mod error;
 mod health;
 mod limits;
 mod meters;
+mod nodes;
 mod openapi;
 mod operations;
 mod pages;

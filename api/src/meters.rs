@@ -82,9 +82,9 @@ fn measure(archive: &Archive) {
     metrics::gauge!("yingku_ready").set(if health.is_ready() { 1.0 } else { 0.0 });
     metrics::gauge!("yingku_log_end").set(health.end.0 as f64);
     metrics::gauge!("yingku_views_position").set(health.projected.0 as f64);
-    let behind = health.end.0.saturating_sub(health.projected.0);
-    metrics::gauge!("yingku_views_behind_records").set(behind as f64);
-    let full = health.full.is_some();
+    metrics::counter!("yingku_views_followed_records_total").absolute(health.followed);
+    metrics::gauge!("yingku_views_behind_records").set(health.behind() as f64);
+    let full = health.short.is_some();
     metrics::gauge!("yingku_disk_full").set(if full { 1.0 } else { 0.0 });
     let packs = archive.packs();
     metrics::gauge!("yingku_pack_waiting_instances").set(packs.health().waiting as f64);

@@ -21,8 +21,9 @@ use crate::call::{Api, Call, Caller, INVALID_TOKEN, now_ms};
 use crate::envelope::{Answer, DONE, REFUSED, Reply, Shape};
 use crate::error::Failure;
 use crate::limits::{ApiConfig, network};
+use crate::nodes::PackPart;
 use crate::operations::{Access, OPERATIONS, Operation};
-use crate::{health, meters, openapi, pages};
+use crate::{health, meters, nodes, openapi, pages};
 
 /// The most that anybody without a token may send: a sign has 1,024 characters.
 const OPEN_BODY_BYTES: usize = 64 << 10;
@@ -80,6 +81,11 @@ async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
         "/openapi.json" if is_read => openapi::document_response(api),
         "/healthz" if is_read => health::alive(),
         "/readyz" if is_read => health::ready(api),
+        other if is_read && other.starts_with(nodes::PACKS) => {
+            let name = other.trim_start_matches(nodes::PACKS);
+            let asked = PackPart::of(api, name, &request);
+            nodes::answer(api, asked).await
+        }
         "/metrics" if is_read => meters::page(api, address_of(&request)).await,
         _ => {
             // R2: where the interfaces are, usual clients drop the body of a 404.

@@ -5,6 +5,7 @@
 //! and a person with a hex dump can read them.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::contract::push::ExamPushedBody;
 use crate::correction::CorrectionMade;
@@ -17,7 +18,10 @@ use crate::registry::RegistryChange;
 use crate::statistics::DayKey;
 
 /// Version of the rules in [`crate::decide`] that this release writes and knows.
-pub const RULES_VERSION: u32 = 1;
+///
+/// - 1: the first.
+/// - 2: nodes have numbers of their own ([`NodeJoined`]).
+pub const RULES_VERSION: u32 = 2;
 
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +40,8 @@ pub enum Event {
     TestDataPurged(TestDataPurged),
     /// Instances stored anew: their copies so far can no longer be read.
     InstancesReplaced(InstancesStored),
+    NodeJoined(NodeJoined),
+    LeaseTaken(LeaseTaken),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,6 +102,9 @@ pub struct HoldExpired {
     /// Held groups of this hospital that records up to this position brought.
     pub hospital: HospitalCode,
     pub up_to: Position,
+    /// The lease under which it was found out; absent where one node is all there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
 }
 
 /// A timed sign works once (R3): consumed in log order.
@@ -119,6 +128,37 @@ pub struct NodeStarted {
     pub release: String,
     pub http: String,
     pub dicom: String,
+    /// Its data directory; absent in records of releases whose nodes had no number of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+    /// This run of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Uuid>,
+    /// Where other nodes reach it: `http://HOST:PORT`. Empty: nowhere.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub address: String,
+}
+
+/// A node takes a duty for a time, or keeps it; of no time: it gives it back. The log's order decides between several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseTaken {
+    pub duty: String,
+    pub node: u16,
+    pub run: Uuid,
+    /// The epoch that it has, or the one after that of the lease that ended.
+    pub epoch: u64,
+    pub ttl_ms: u32,
+}
+
+/// A data directory asks for a number of its own; the log's order decides who gets which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeJoined {
+    pub id: Uuid,
+    /// The number that its packs have already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packs_of: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +247,8 @@ kinds! {
     11, RulesActivated, json, "rules-activated";
     12, TestDataPurged, json, "test-data-purged";
     13, InstancesReplaced, binary, "instances-replaced";
+    14, NodeJoined, json, "node-joined";
+    15, LeaseTaken, json, "lease-taken";
 }
 
 impl Event {

@@ -242,6 +242,16 @@ impl PackId {
     pub fn number(self) -> u64 {
         self.0 & 0xFFFF_FFFF_FFFF
     }
+
+    /// `0001-00000000002a`, as it is shown.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (node, number) = text.split_once('-')?;
+        let id = Self::new(
+            u16::from_str_radix(node, 16).ok()?,
+            u64::from_str_radix(number, 16).ok()?,
+        );
+        (id.to_string() == text).then_some(id)
+    }
 }
 
 impl fmt::Display for PackId {
@@ -278,5 +288,7 @@ mod tests {
         let pack = PackId::new(7, 9);
         assert_eq!((pack.node(), pack.number()), (7, 9));
         assert_eq!(pack.to_string(), "0007-000000000009");
+        assert_eq!(PackId::parse("0007-000000000009"), Some(pack));
+        assert_eq!(PackId::parse("7-9"), None);
     }
 }

@@ -15,7 +15,7 @@ use crate::instance::{
     Place, StudyClaims, StudyRow,
 };
 use crate::refusal::RefusalRow;
-use crate::registry::{Registry, RegistryChange};
+use crate::registry::{Lease, Node, Registry, RegistryChange};
 use crate::statistics::{DayKey, DeclarationRow};
 
 /// A row could not be read: the projector stops, nothing is decided without it.
@@ -113,6 +113,8 @@ pub struct Changes {
     pub signs: BTreeMap<[u8; 16], Option<i64>>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
+    pub node: Option<Node>,
+    pub lease: Option<(String, Lease)>,
     pub rules: Option<u32>,
 }
 

@@ -77,6 +77,12 @@ enum Command {
     Verify(Place),
     /// 重建全部视图，不停服务 (make all views anew, while serving)
     Rebuild(Place),
+    /// 把视图快照存入对象存储，新节点由此启动 (a snapshot of the views, from which a new node starts)
+    Snapshot(Place),
+    /// 视图的位置与摘要：两个节点在同一位置应相同 (position and digest of the views: nodes agree at the same position)
+    Digest(Place),
+    /// 启用本版本的规则；须所有节点都已升级 (put this release's rules in force, once every node has it)
+    ActivateRules(Place),
 }
 
 /// Where the archive is.
@@ -164,6 +170,9 @@ impl Yingku {
             Command::Status(place) => place.run(Operation::Status).await,
             Command::Verify(place) => place.run(Operation::Verify).await,
             Command::Rebuild(place) => place.run(Operation::Rebuild).await,
+            Command::Snapshot(place) => place.run(Operation::Snapshot).await,
+            Command::Digest(place) => place.run(Operation::Digest).await,
+            Command::ActivateRules(place) => place.run(Operation::ActivateRules).await,
         }
     }
 }

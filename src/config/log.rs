@@ -53,9 +53,14 @@ impl Default for Log {
 }
 
 impl Log {
+    /// Whether other nodes may follow it.
+    pub fn is_shared(&self) -> bool {
+        self.place != EMBEDDED
+    }
+
     /// The topic, if the log is in Kafka. Files are relative to the data directory.
     pub fn kafka_options(&self, data: &Path) -> anyhow::Result<Option<KafkaLogOptions>> {
-        if self.place == EMBEDDED {
+        if !self.is_shared() {
             return Ok(None);
         }
         let (brokers, topic) = split(&self.place).with_context(|| {

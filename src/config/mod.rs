@@ -4,6 +4,7 @@
 //! replay must agree on them.
 
 mod log;
+mod node;
 mod objects;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,6 +20,7 @@ use yingku_storage::log::EmbeddedLogOptions;
 use yingku_storage::packs::PackOptions;
 
 pub use log::Log;
+pub use node::Node;
 pub use objects::Objects;
 
 /// The smallest pack: smaller ones would be files of single instances.
@@ -35,6 +37,7 @@ pub struct Config {
     pub storage: Storage,
     pub log: Log,
     pub objects: Objects,
+    pub node: Node,
     pub keys: Keys,
     pub registry: Bootstrap,
 }
@@ -176,6 +179,7 @@ impl Config {
             "dicom.max_associations: 至少 1 (at least 1)"
         );
         config.objects.check()?;
+        config.node.check()?;
         Ok(config)
     }
 
@@ -278,6 +282,9 @@ mod tests {
             "request_timeout_s",
             "upload_timeout_s",
             "cache_bytes",
+            "snapshot_hours",
+            "address",
+            "work",
             "cluster_key_file",
             "generate",
             "bootstrap",

@@ -21,6 +21,8 @@ pub struct Objects {
     pub request_timeout_s: u64,
     pub upload_timeout_s: u64,
     pub cache_bytes: u64,
+    /// 0: none but those that an operator makes.
+    pub snapshot_hours: u16,
 }
 
 impl Default for Objects {
@@ -35,6 +37,7 @@ impl Default for Objects {
             request_timeout_s: 15,
             upload_timeout_s: 120,
             cache_bytes: 100 << 30,
+            snapshot_hours: 24,
         }
     }
 }

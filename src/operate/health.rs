@@ -5,6 +5,7 @@ use std::ops::Range;
 use yingku_core::ids::{PackId, Position};
 use yingku_storage::archive::Archive;
 use yingku_storage::packs::{ObjectsHealth, VerifyReport};
+use yingku_storage::views::ViewsError;
 
 use crate::control::Output;
 
@@ -46,6 +47,22 @@ pub async fn status(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
             registry.rules
         ),
     ];
+    lines.extend(registry.nodes.values().map(|node| {
+        let this = match node.number == archive.node() {
+            true => " (本节点 this one)",
+            false => "",
+        };
+        format!(
+            "节点 (node) {}{this}: 版本 (release) {} {}",
+            node.number, node.release, node.address
+        )
+    }));
+    lines.extend(
+        registry
+            .leases
+            .iter()
+            .map(|(duty, lease)| format!("任务 (duty) {duty}: 节点 (node) {}", lease.node)),
+    );
     lines.extend(
         archive
             .packs()
@@ -77,13 +94,6 @@ pub async fn rebuild(archive: &Archive, output: &Output) -> anyhow::Result<bool>
         .await?;
     let archive = archive.clone();
     let report = tokio::task::spawn_blocking(move || archive.rebuild()).await??;
-    let hex = |digest: &[u8; 32]| {
-        digest
-            .iter()
-            .take(8)
-            .map(|b| format!("{b:02x}"))
-            .collect::<String>()
-    };
     output
         .line(format!(
             "已重建 (rebuilt): {} 条 (records), {:.1} s, 摘要 (digest) {}",
@@ -105,6 +115,44 @@ pub async fn rebuild(archive: &Archive, output: &Output) -> anyhow::Result<bool>
         _ => true,
     };
     Ok(same)
+}
+
+/// The digest of all rows as they are now, and the position that they are of.
+pub async fn digest(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    let views = archive.views();
+    let (cursor, digest) = tokio::task::spawn_blocking(move || {
+        let frozen = views.freeze();
+        Ok::<_, ViewsError>((frozen.cursor()?, frozen.digest()?))
+    })
+    .await??;
+    let (position, digest) = (cursor.next, hex(&digest));
+    output
+        .line(format!(
+            "位置 (position) {position}, 摘要 (digest) {digest}"
+        ))
+        .await?;
+    Ok(true)
+}
+
+/// Puts a snapshot of the views into the object store.
+pub async fn snapshot(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    let report = archive.snapshot().await?;
+    output
+        .line(format!(
+            "快照 (snapshot): 位置 (position) {}, {} 个文件 (files), {} 字节 (bytes), {:.1} s",
+            report.position,
+            report.files,
+            report.bytes,
+            report.took.as_secs_f64()
+        ))
+        .await?;
+    Ok(true)
+}
+
+/// As much of a digest as people compare.
+fn hex(digest: &[u8; 32]) -> String {
+    let head = digest.iter().take(8);
+    head.map(|b| format!("{b:02x}")).collect()
 }
 
 /// Reads everything again: log, views, packs.

@@ -9,6 +9,7 @@ mod operator;
 mod purge;
 mod reconcile;
 mod registry;
+mod rules;
 mod ruling;
 
 use anyhow::Context;
@@ -80,6 +81,9 @@ pub enum Operation {
     Status,
     Verify,
     Rebuild,
+    Digest,
+    Snapshot,
+    ActivateRules,
 }
 
 /// Who is recorded as having done it, where nobody gave a name.
@@ -127,7 +131,10 @@ impl Operation {
             | Self::PurgeTestData { .. }
             | Self::Status
             | Self::Verify
-            | Self::Rebuild => None,
+            | Self::Rebuild
+            | Self::Digest
+            | Self::Snapshot
+            | Self::ActivateRules => None,
         }
     }
 }
@@ -177,5 +184,8 @@ pub async fn execute(
         Operation::Status => health::status(archive, output).await,
         Operation::Verify => health::verify(archive, output).await,
         Operation::Rebuild => health::rebuild(archive, output).await,
+        Operation::Digest => health::digest(archive, output).await,
+        Operation::Snapshot => health::snapshot(archive, output).await,
+        Operation::ActivateRules => rules::activate(archive, output).await,
     }
 }

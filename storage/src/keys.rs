@@ -51,6 +51,8 @@ pub enum Purpose {
     Token,
     /// Page tokens: a reader must not make up positions.
     Page,
+    /// Requests of one node to another.
+    Node,
 }
 
 impl Purpose {
@@ -60,6 +62,7 @@ impl Purpose {
             Self::PrivateKey => b"private-key",
             Self::Token => b"token",
             Self::Page => b"page",
+            Self::Node => b"node",
         }
     }
 }

@@ -157,6 +157,16 @@ fn samples() -> Vec<Event> {
         ),
         (11, json!({ "rules": 1 })),
         (12, json!({ "exams": [exam] })),
+        (
+            14,
+            json!({ "id": "01890a5d-ac96-774b-bcce-b302099a8057", "packsOf": 3 }),
+        ),
+        (
+            15,
+            json!({
+                "duty": "duties", "node": 3, "run": "01890a5d-ac96-774b-bcce-b302099a8058", "epoch": 2, "ttlMs": 12_000
+            }),
+        ),
     ];
     let mut events: Vec<Event> = bodies
         .iter()
@@ -177,11 +187,20 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
     });
     let exam = json!({ "hospital": "350006", "exam_no": "E1", "generation": 1 });
     let ruled = json!({ "exams": [exam], "reason": "上线前清理", "author": "王医生" });
-    let purged =
-        |body: serde_json::Value| Event::decode_body(12, 1, body.to_string().as_bytes()).unwrap();
+    let started = json!({
+        "node": 3, "release": "0.1.0", "http": "127.0.0.1:8080", "dicom": "127.0.0.1:11112",
+        "id": "01890a5d-ac96-774b-bcce-b302099a8057", "run": "01890a5d-ac96-774b-bcce-b302099a8058",
+        "address": "http://127.0.0.1:8080"
+    });
+    let expired = json!({ "study": "1.2.3", "hospital": "350006", "upTo": 42, "epoch": 2 });
+    let event = |kind, body: serde_json::Value| {
+        Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap()
+    };
     vec![
-        ("-declarations", purged(declared)),
-        ("-ruled", purged(ruled)),
+        ("-declarations", event(12, declared)),
+        ("-ruled", event(12, ruled)),
+        ("-node", event(10, started)),
+        ("-epoch", event(8, expired)),
     ]
 }
 

@@ -10,9 +10,14 @@ mod given;
 mod held;
 mod instances;
 mod known;
+mod lease;
+mod node;
 mod past;
 mod replaced;
 mod statistics;
+
+pub use lease::DUTIES;
+pub use node::SINCE_RULES as NODES_SINCE_RULES;
 
 use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
 use crate::exam::ExamFlag;
@@ -101,6 +106,7 @@ fn decide_read<S: State>(
         Event::StatisticsDeclared(body) => statistics::declared(&mut work, context, body)?,
         Event::DetailDeclared(body) => statistics::detailed(&mut work, context, body)?,
         Event::CorrectionMade(body) => correction::made(&mut work, context, body)?,
+        Event::HoldExpired(body) if lease::is_past(&work, DUTIES, body.epoch) => lease::ignored(),
         Event::HoldExpired(body) => held::expired(&mut work, context, body)?,
         Event::SignUsed(body) => sign_used(&mut work, context, body)?,
         Event::TestDataPurged(body) => purged(&mut work, context, body)?,
@@ -125,7 +131,9 @@ fn decide_read<S: State>(
             work.changes.rules = Some(body.rules);
             Outcome::Done
         }
-        Event::NodeStarted(_) => Outcome::Done,
+        Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
+        Event::NodeJoined(body) => node::joined(&mut work, body),
+        Event::NodeStarted(body) => node::started(&mut work, body),
     };
     past::close(&mut work, context)?;
     given::keep_in_step(&mut work)?;

@@ -1,14 +1,19 @@
 //! The registry: hospitals, apps, peers and the settings that rules read. Changed by events, so every node and every
 //! replay has the same one.
 
+mod node;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::contract::policy::ValidationPolicy;
 use crate::dictionaries::{ClassAliases, Placeholders};
 use crate::ids::{AeTitle, AppId, HospitalCode};
+
+pub use node::{Lease, Node};
 
 /// Everything that is registered, as of one position of the log.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +22,12 @@ pub struct Registry {
     pub apps: BTreeMap<AppId, App>,
     pub peers: BTreeMap<AeTitle, Peer>,
     pub settings: Settings,
+    /// By number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<u16, Node>,
+    /// By duty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leases: BTreeMap<String, Lease>,
     /// The rules version in force; a newer one is used only after an event activates it, so that nodes of two
     /// releases agree.
     pub rules: u32,
@@ -282,6 +293,13 @@ pub enum RegistryChange {
 }
 
 impl Registry {
+    /// The node of a data directory.
+    pub fn node_of(&self, id: &Uuid) -> Option<&Node> {
+        self.nodes
+            .values()
+            .find(|node| node.id.as_ref() == Some(id))
+    }
+
     pub fn apply(&mut self, change: RegistryChange) {
         match change {
             RegistryChange::PutHospital(hospital) => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -81,6 +81,14 @@ pub(super) fn open_views(views_dir: &Path) -> Result<Views, ViewsError> {
     Ok(views)
 }
 
+/// Views that are to be used from now on instead of empty ones.
+pub(super) fn use_views(views_dir: &Path, path: &Path) -> Result<Views, ViewsError> {
+    let views = Views::open(path)?;
+    set_current(views_dir, path);
+    sweep(views_dir, path);
+    Ok(views)
+}
+
 /// The views in use, if this release can use them.
 fn open_current(views_dir: &Path) -> Option<Views> {
     let opened = Views::open(&current_path(views_dir)).and_then(|views| {
@@ -130,7 +138,7 @@ fn current_path(views_dir: &Path) -> PathBuf {
 }
 
 /// A directory that is not there yet.
-fn next_path(views_dir: &Path) -> PathBuf {
+pub(super) fn next_path(views_dir: &Path) -> PathBuf {
     (2u32..)
         .map(|number| views_dir.join(format!("v{number}")))
         .find(|path| !path.exists())
@@ -166,6 +174,7 @@ impl Follower {
             views: RwLock::new(Arc::new(views)),
             registry: RwLock::new(Arc::new(registry)),
             projected: watch::Sender::new(cursor.next),
+            followed: AtomicU64::new(0),
             waiters: Mutex::default(),
             stopped: watch::Sender::new(None),
         });
@@ -357,6 +366,8 @@ impl Thread {
     }
 
     fn publish(&mut self, applied: Applied) -> Result<(), ProjectError> {
+        let followed = applied.cursor.next.0 - self.cursor.next.0;
+        self.shared.followed.fetch_add(followed, Ordering::Relaxed);
         self.cursor = applied.cursor;
         if let Some(registry) = applied.registry {
             *self.shared.registry.write() = registry;

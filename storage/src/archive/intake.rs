@@ -340,9 +340,9 @@ impl Archive {
         let checked = tokio::task::spawn_blocking(check).await;
         match checked.unwrap_or(Err(PackError::Closed)) {
             // Whether another node can read it, that node knows.
-            Err(PackError::Missing { .. }) if pack.node() != self.inner.node => Ok(()),
-            // It was whole when it was uploaded, and comes back with the object store.
-            Err(PackError::Remote { .. }) => Ok(()),
+            Err(PackError::Missing { .. }) if pack.node() != self.node() => Ok(()),
+            // It was whole when it was stored, and comes back with the object store or its node.
+            Err(PackError::Remote { .. } | PackError::AtNode { .. }) => Ok(()),
             checked => checked,
         }
     }

@@ -9,15 +9,20 @@ mod facts;
 mod follower;
 mod identity;
 mod intake;
+mod lease;
+mod node;
+mod nodes;
 mod open;
 pub(crate) mod replay;
 #[cfg(test)]
 mod resent_tests;
 mod sign;
+mod snapshot;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -39,10 +44,17 @@ pub use audit::{AuditEntry, AuditError};
 pub use error_digest::{ErrorDigest, ErrorDigestError, RefusedRequest, RefusedRequestKey};
 pub use follower::RebuildReport;
 pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
+pub use lease::Duty;
+pub use node::{NodeIdError, Reached};
+pub use nodes::{NODE_TOKEN, PACK_BYTES};
 pub use open::{ArchiveOptions, LogOptions, OpenError};
+pub use snapshot::{SnapshotError, SnapshotReport};
 
 /// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Views that are further behind answer late: a second's work, as a rule.
+const READY_BEHIND_RECORDS: u64 = 10_000;
 
 /// What is to be recorded.
 pub struct Submission {
@@ -82,24 +94,36 @@ pub struct Health {
     pub end: Position,
     /// Next position of the views.
     pub projected: Position,
+    /// Records that the views took in since the start: with a snapshot far fewer than the log has.
+    pub followed: u64,
     /// Why the projector stopped.
     pub stopped: Option<String>,
     pub log_latched: Option<String>,
     /// Why the log, or the audit stream's, cannot be reached; ends by itself.
     pub log_away: Option<String>,
     pub packs_latched: Option<String>,
+    /// What was refused last for lack of space.
     pub full: Option<String>,
+    /// Space is lacking at this moment.
+    pub short: Option<String>,
 }
 
 impl Health {
+    /// Whether the node may be sent work: the log takes records, the views follow it closely, and there is space.
     pub fn is_ready(&self) -> bool {
         let problems = [
             &self.stopped,
             &self.log_latched,
             &self.log_away,
             &self.packs_latched,
+            &self.short,
         ];
-        problems.iter().all(|problem| problem.is_none())
+        problems.iter().all(|problem| problem.is_none()) && self.behind() <= READY_BEHIND_RECORDS
+    }
+
+    /// Records of the log that the views do not have yet.
+    pub fn behind(&self) -> u64 {
+        self.end.0.saturating_sub(self.projected.0)
     }
 }
 
@@ -111,7 +135,7 @@ pub struct Archive {
 
 struct Inner {
     dir: PathBuf,
-    node: u16,
+    node: node::NodeId,
     log: Arc<dyn EventLog>,
     audit: audit::Audit,
     packs: Packs,
@@ -127,6 +151,8 @@ struct Shared {
     registry: RwLock<Arc<Registry>>,
     /// Next position of the views.
     projected: watch::Sender<Position>,
+    /// Records that were followed since the start.
+    followed: AtomicU64,
     waiters: Mutex<HashMap<[u8; 16], oneshot::Sender<Decided>>>,
     stopped: watch::Sender<Option<Arc<str>>>,
 }
@@ -161,12 +187,12 @@ impl Archive {
     }
 
     pub fn node(&self) -> u16 {
-        self.inner.node
+        self.inner.node.number
     }
 
     /// The operator of this node as an actor of events.
     pub fn node_actor(&self) -> String {
-        format!("node:{}", self.inner.node)
+        format!("node:{}", self.node())
     }
 
     /// Records what happened; resolves once it is durable and this node has decided it.
@@ -174,22 +200,7 @@ impl Archive {
     /// [`SubmitError::Pending`] means recorded or not is unknown, or recorded and not yet decided: sending it again is
     /// safe, since repeating a record changes nothing.
     pub async fn submit(&self, submission: Submission) -> Result<Decided, SubmitError> {
-        let (id, bytes) = encode(&submission)?;
-        let shared = &self.inner.follower.shared;
-        if shared.stopped.borrow().is_some() {
-            return Err(SubmitError::Pending);
-        }
-        let (sender, receiver) = oneshot::channel();
-        shared.waiters.lock().insert(id, sender);
-        // Whoever gives up waiting takes its place in the table along.
-        let _guard = Waiting { shared, id };
-        append(&*self.inner.log, bytes).await?;
-        let mut stopped = shared.stopped.subscribe();
-        tokio::select! {
-            decided = receiver => decided.map_err(|_| SubmitError::Pending),
-            _ = stopped.wait_for(Option::is_some) => Err(SubmitError::Pending),
-            () = tokio::time::sleep(OUTCOME_TIMEOUT) => Err(SubmitError::Pending),
-        }
+        submit(&*self.inner.log, &self.inner.follower.shared, submission).await
     }
 
     /// Resolves once the views have everything that the log held when this was called. `Err`: they do not follow.
@@ -233,11 +244,13 @@ impl Archive {
         Health {
             end: log.end,
             projected: *shared.projected.borrow(),
+            followed: shared.followed.load(Ordering::Relaxed),
             stopped: shared.stopped.borrow().as_deref().map(str::to_owned),
             log_latched: log.latched.as_deref().map(str::to_owned),
             log_away: away.as_deref().map(str::to_owned),
             packs_latched: packs.latched.as_deref().map(str::to_owned),
             full: log.full.or(packs.full).map(|shortage| shortage.to_string()),
+            short: packs.short.map(|shortage| shortage.to_string()),
         }
     }
 
@@ -262,6 +275,29 @@ pub enum RebuildError {
     Project(#[from] Box<dyn std::error::Error + Send + Sync>),
     #[error("a rebuild is running already")]
     Running,
+}
+
+/// [`Archive::submit`], also while the archive is being opened.
+async fn submit(
+    log: &dyn EventLog,
+    shared: &Shared,
+    submission: Submission,
+) -> Result<Decided, SubmitError> {
+    let (id, bytes) = encode(&submission)?;
+    if shared.stopped.borrow().is_some() {
+        return Err(SubmitError::Pending);
+    }
+    let (sender, receiver) = oneshot::channel();
+    shared.waiters.lock().insert(id, sender);
+    // Whoever gives up waiting takes its place in the table along.
+    let _guard = Waiting { shared, id };
+    append(log, bytes).await?;
+    let mut stopped = shared.stopped.subscribe();
+    tokio::select! {
+        decided = receiver => decided.map_err(|_| SubmitError::Pending),
+        _ = stopped.wait_for(Option::is_some) => Err(SubmitError::Pending),
+        () = tokio::time::sleep(OUTCOME_TIMEOUT) => Err(SubmitError::Pending),
+    }
 }
 
 struct Waiting<'a> {

@@ -6,21 +6,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use yingku_core::event::{Event, RULES_VERSION, RulesActivated};
-use yingku_core::ids::{PackId, SopInstanceUid, StudyKey};
+use yingku_core::ids::{PackId, Position, SopInstanceUid, StudyKey};
 use yingku_core::instance::HeldInstance;
+use yingku_core::registry::Registry;
 
 use super::audit::Audit;
 use super::facts::{FactsQueue, Stored};
-use super::follower::{Follower, open_views};
+use super::follower::{Follower, next_path, open_views, use_views};
 use super::identity::{self, IdentityError};
 use super::intake::decode_facts;
-use super::{Archive, ErrorDigest, ErrorDigestError, Inner, Submission, SubmitError};
-use crate::keys::ClusterKey;
+use super::node::{self, NodeIdError};
+use super::{
+    Archive, ErrorDigest, ErrorDigestError, Inner, Shared, Submission, SubmitError, nodes,
+    snapshot, submit,
+};
+use crate::keys::{ClusterKey, Purpose};
 use crate::log::{
     EmbeddedLog, EmbeddedLogOptions, EventLog, KafkaLog, KafkaLogOptions, KafkaOpenError,
     LogOpenError,
 };
-use crate::packs::{PackOpenError, PackOptions, Packs, Placed};
+use crate::objects::ObjectsOptions;
+use crate::packs::{PackOpenError, PackOptions, Packs, PacksDirectory, Placed};
 use crate::views::{Views, ViewsError};
 
 /// The audit log's part of the event log's reserve.
@@ -59,13 +65,6 @@ impl From<KafkaLogOptions> for LogOptions {
     }
 }
 
-impl ArchiveOptions {
-    /// This node's number: the upper part of its packs' ids.
-    pub fn node(&self) -> u16 {
-        self.packs.node
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the data directory {dir} cannot be made")]
@@ -96,6 +95,13 @@ pub enum OpenError {
     Digest(#[from] ErrorDigestError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Node(#[from] NodeIdError),
+    #[error(
+        "the cluster key is not this archive's: what is sealed in its registry does not open under it; give this node the \
+         key that the archive was made with"
+    )]
+    ClusterKey,
     #[error("{0}")]
     Follow(Box<dyn std::error::Error + Send + Sync>),
     #[error("the views do not follow the log: {0}")]
@@ -118,28 +124,31 @@ impl Archive {
         key: ClusterKey,
     ) -> Result<Self, OpenError> {
         let runtime = tokio::runtime::Handle::current();
-        let node = options.node();
         let dir = dir.to_owned();
-        let opened = {
-            let runtime = runtime.clone();
-            let dir = dir.clone();
-            tokio::task::spawn_blocking(move || open_parts(&dir, options, runtime))
-                .await
-                .map_err(|e| OpenError::Follow(e.into()))??
-        };
+        let ArchiveOptions { log, mut packs } = options;
+        let objects = packs.objects.clone();
         let Parts {
             log,
             audit,
-            packs,
-            unlogged,
+            directory,
             follower,
             errors,
-        } = opened;
+        } = {
+            let runtime = runtime.clone();
+            let dir = dir.clone();
+            blocking(move || open_parts(&dir, log, objects, runtime)).await?
+        };
+        replayed(&*log, &follower.shared).await?;
+        activate_rules(&*log, &follower.shared).await?;
+        check_key(&key, &follower.shared.registry.read())?;
+        let node = node::identify(&dir, &directory, &*log, &follower.shared).await?;
+        packs.node = node.number;
+        let (packs, unlogged) = blocking(move || open_packs(directory, packs)).await?;
         let facts = FactsQueue::start(
             &runtime,
             Arc::clone(&log),
             packs.clone(),
-            format!("node:{node}"),
+            format!("node:{}", node.number),
         );
         let archive = Self {
             inner: Arc::new(Inner {
@@ -154,7 +163,6 @@ impl Archive {
                 errors,
             }),
         };
-        archive.replayed().await?;
         match archive.take_up(&unlogged).await {
             // Every byte of the views cannot be read before each start: what is damaged shows here, or to a reader.
             Err(OpenError::Views(error)) => {
@@ -164,7 +172,6 @@ impl Archive {
             }
             done => done?,
         }
-        archive.activate_rules().await?;
         // The log of a new archive has begun only now.
         identity::check(&archive.inner.dir.join("packs"), &*archive.inner.log)?;
         archive.use_objects().await?;
@@ -174,8 +181,9 @@ impl Archive {
     async fn use_objects(&self) -> Result<(), OpenError> {
         let identity = identity::of(&*self.inner.log).map_err(SubmitError::from)?;
         let identity = identity.ok_or_else(|| OpenError::Stopped("the log is empty".to_owned()))?;
-        let packs = &self.inner.packs;
-        Ok(packs.use_objects(identity, &self.inner.dir).await?)
+        let nodes = nodes::Nodes::new(self).map_err(|e| OpenError::Follow(e.into()))?;
+        let (packs, dir) = (&self.inner.packs, &self.inner.dir);
+        Ok(packs.use_objects(identity, dir, Some(nodes)).await?)
     }
 
     async fn make_views_anew(&self) -> Result<(), OpenError> {
@@ -188,42 +196,10 @@ impl Archive {
         }
     }
 
-    /// A new archive begins with the rules of the release that made it; later ones are activated by an operator.
-    async fn activate_rules(&self) -> Result<(), OpenError> {
-        if self.registry().rules == 0 {
-            let event = Event::RulesActivated(RulesActivated {
-                rules: RULES_VERSION,
-            });
-            let actor = self.node_actor();
-            let submission = Submission {
-                hospital: None,
-                actor,
-                event,
-            };
-            self.submit(submission).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for the views as long as they make progress: a first replay takes longer than any request may.
-    async fn replayed(&self) -> Result<(), OpenError> {
-        let end = self.inner.log.end().map_err(SubmitError::from)?;
-        let shared = &self.inner.follower.shared;
-        let mut projected = shared.projected.subscribe();
-        let mut stopped = shared.stopped.subscribe();
-        tokio::select! {
-            _ = projected.wait_for(|next| *next >= end) => Ok(()),
-            why = stopped.wait_for(Option::is_some) => {
-                let why = why.ok().and_then(|why| why.clone());
-                Err(OpenError::Stopped(why.as_deref().unwrap_or("unknown").to_owned()))
-            }
-        }
-    }
-
     /// A pack that was lost leaves its instances missing, and its number unused: what is stored later must not be read
     /// in its place.
     fn continue_packs(&self) -> Result<(), ViewsError> {
-        let Some(newest) = self.views().newest_pack(self.inner.node)? else {
+        let Some(newest) = self.views().newest_pack(self.node())? else {
             return Ok(());
         };
         let packs = &self.inner.packs;
@@ -347,51 +323,139 @@ fn shown_instances(views: &Views, key: &StudyKey) -> Result<ShownInstances, View
     Ok(known)
 }
 
+/// Waits for the views as long as they make progress: a first replay takes longer than any request may.
+async fn replayed(log: &dyn EventLog, shared: &Shared) -> Result<(), OpenError> {
+    let end = log.end().map_err(SubmitError::from)?;
+    let mut projected = shared.projected.subscribe();
+    let mut stopped = shared.stopped.subscribe();
+    tokio::select! {
+        _ = projected.wait_for(|next| *next >= end) => Ok(()),
+        why = stopped.wait_for(Option::is_some) => {
+            let why = why.ok().and_then(|why| why.clone());
+            Err(OpenError::Stopped(why.as_deref().unwrap_or("unknown").to_owned()))
+        }
+    }
+}
+
+/// A new archive begins with the rules of the release that made it; later ones are activated by an operator.
+async fn activate_rules(log: &dyn EventLog, shared: &Shared) -> Result<(), OpenError> {
+    if shared.registry.read().rules == 0 {
+        let activated = Submission {
+            hospital: None,
+            actor: "node:new".to_owned(),
+            event: Event::RulesActivated(RulesActivated {
+                rules: RULES_VERSION,
+            }),
+        };
+        submit(log, shared, activated).await?;
+    }
+    Ok(())
+}
+
+/// A node with another key would take no sign and no token, and no other node would know it.
+fn check_key(key: &ClusterKey, registry: &Registry) -> Result<(), OpenError> {
+    match registry.apps.values().next() {
+        Some(app) if key.open(Purpose::License, &app.license).is_err() => {
+            Err(OpenError::ClusterKey)
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| OpenError::Follow(e.into()))?
+}
+
 struct Parts {
     log: Arc<dyn EventLog>,
     audit: Arc<dyn EventLog>,
-    packs: Packs,
-    unlogged: Vec<PackId>,
+    directory: PacksDirectory,
     follower: Follower,
     errors: ErrorDigest,
 }
 
 fn open_parts(
     dir: &Path,
-    options: ArchiveOptions,
+    options: LogOptions,
+    objects: Option<ObjectsOptions>,
     runtime: tokio::runtime::Handle,
 ) -> Result<Parts, OpenError> {
     std::fs::create_dir_all(dir).map_err(|source| OpenError::Directory {
         dir: dir.to_owned(),
         source,
     })?;
-    let (log, audit) = open_logs(dir, options.log, &runtime)?;
+    let directory = PacksDirectory::lock(&dir.join("packs"))?;
+    let (log, audit) = open_logs(dir, options, &runtime)?;
     identity::check(&dir.join("packs"), &*log)?;
-    let (packs, recovered) = Packs::open(&dir.join("packs"), options.packs)?;
+    let views_dir = dir.join("views");
+    std::fs::create_dir_all(&views_dir).map_err(|source| OpenError::Directory {
+        dir: views_dir.clone(),
+        source,
+    })?;
+    let mut views = open_views(&views_dir)?;
+    if views.cursor()?.next == Position(0)
+        && let Some(objects) = objects
+    {
+        views = from_snapshot(views, &views_dir, &objects, &*log, &runtime)?;
+    }
+    let follower =
+        Follower::start(views_dir, views, Arc::clone(&log), runtime).map_err(OpenError::Follow)?;
+    let errors = ErrorDigest::open(&dir.join("refusals"))?;
+    Ok(Parts {
+        log,
+        audit,
+        directory,
+        follower,
+        errors,
+    })
+}
+
+/// The views of the newest snapshot, if there is one; else those that were given, which are empty.
+fn from_snapshot(
+    empty: Views,
+    views_dir: &Path,
+    objects: &ObjectsOptions,
+    log: &dyn EventLog,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Views, OpenError> {
+    let Some(archive) = identity::of(log).map_err(SubmitError::from)? else {
+        return Ok(empty);
+    };
+    let path = next_path(views_dir);
+    let restored = runtime.block_on(snapshot::restore(objects, archive, log, &path));
+    if matches!(restored, Ok(None)) {
+        return Ok(empty);
+    }
+    drop(empty);
+    let opened = restored.and_then(|_| Ok(use_views(views_dir, &path)?));
+    match opened {
+        Ok(views) => Ok(views),
+        Err(error) => {
+            tracing::warn!(%error, "no snapshot can be used; the whole log is read");
+            let _ = std::fs::remove_dir_all(&path);
+            Ok(open_views(views_dir)?)
+        }
+    }
+}
+
+/// The packs, and which of them the log may lack something of.
+fn open_packs(
+    directory: PacksDirectory,
+    options: PackOptions,
+) -> Result<(Packs, Vec<PackId>), OpenError> {
+    let (packs, recovered) = Packs::open_locked(directory, options)?;
     for cut in &recovered.cut {
         tracing::warn!(pack = %cut.pack, offset = cut.offset, bytes = cut.bytes, "an incomplete last record was moved aside");
     }
     for damage in &recovered.damage {
         tracing::error!(pack = %damage.pack, from = damage.range.start, to = damage.range.end, reason = %damage.reason, "a pack is damaged; the bytes are kept and never served");
     }
-    let views_dir = dir.join("views");
-    std::fs::create_dir_all(&views_dir).map_err(|source| OpenError::Directory {
-        dir: views_dir.clone(),
-        source,
-    })?;
-    let views = open_views(&views_dir)?;
-    let follower =
-        Follower::start(views_dir, views, Arc::clone(&log), runtime).map_err(OpenError::Follow)?;
-    let errors = ErrorDigest::open(&dir.join("refusals"))?;
     let unlogged = recovered.packs.iter().map(|pack| pack.pack).collect();
-    Ok(Parts {
-        log,
-        audit,
-        packs,
-        unlogged,
-        follower,
-        errors,
-    })
+    Ok((packs, unlogged))
 }
 
 type Log = Arc<dyn EventLog>;

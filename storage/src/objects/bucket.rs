@@ -1,11 +1,13 @@
 //! Single requests to the bucket: each has a time limit and a few attempts, and fails in words.
 
 use std::future::Future;
+use std::io;
 use std::ops::Range;
+use std::path::Path as FilePath;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -14,6 +16,7 @@ use object_store::{
     PutPayload, RetryConfig,
 };
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::error::{ObjectsError, ObjectsErrorKind};
 use super::{Location, ObjectsOptions};
@@ -22,6 +25,11 @@ use super::{Location, ObjectsOptions};
 const RETRIES: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Bytes of one request of a file's way up or down.
+const PART_BYTES: u64 = 32 << 20;
+/// Parts on their way down at once.
+const PARTS_AT_ONCE: usize = 4;
 
 /// A place in a bucket, open for requests.
 pub struct Bucket {
@@ -181,6 +189,59 @@ impl Bucket {
         Ok(found)
     }
 
+    /// Uploads a file, whatever its size. Durable at the server on return.
+    pub async fn put_file(&self, key: &str, path: &FilePath) -> Result<(), ObjectsError> {
+        let failed = |error: io::Error| {
+            let words = format!("a file to be uploaded cannot be read: {error}");
+            ObjectsError::new(ObjectsErrorKind::Refused, words)
+        };
+        let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
+        let first = read_part(&mut file).await.map_err(failed)?;
+        if (first.len() as u64) < PART_BYTES {
+            return self.put(key, first).await;
+        }
+        let mut upload = self.begin_upload(key).await?;
+        let mut next = first;
+        while !next.is_empty() {
+            let index = upload.parts.len();
+            let part = self.upload_part(key, &upload.id, index, next).await?;
+            upload.parts.push(part);
+            next = read_part(&mut file).await.map_err(failed)?;
+        }
+        self.complete_upload(key, upload).await
+    }
+
+    /// Fetches an object of `size` bytes into a file.
+    pub async fn get_file(
+        &self,
+        key: &str,
+        size: u64,
+        path: &FilePath,
+    ) -> Result<(), ObjectsError> {
+        let failed = |error: io::Error| {
+            let words = format!("what came cannot be written: {error}");
+            ObjectsError::new(ObjectsErrorKind::Refused, words)
+        };
+        let mut file = tokio::fs::File::create(path).await.map_err(failed)?;
+        let starts = (0..size).step_by(PART_BYTES as usize);
+        let mut parts = stream::iter(starts)
+            .map(|start| self.range(key, start..size.min(start + PART_BYTES)))
+            .buffered(PARTS_AT_ONCE);
+        while let Some(part) = parts.next().await {
+            file.write_all(&part?.0).await.map_err(failed)?;
+        }
+        file.sync_all().await.map_err(failed)
+    }
+
+    /// An object that is not there is gone already.
+    pub async fn delete(&self, key: &str) -> Result<(), ObjectsError> {
+        let path = self.path(key);
+        match limited(self.request_timeout, self.store.delete(&path)).await {
+            Err(error) if !error.is_missing() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     pub async fn begin_upload(&self, key: &str) -> Result<MultipartUpload, ObjectsError> {
         let path = self.path(key);
         let id = limited(self.request_timeout, self.store.create_multipart(&path)).await?;
@@ -218,6 +279,13 @@ impl Bucket {
         let complete = self.store.complete_multipart(&path, &upload.id, parts);
         limited(self.upload_timeout, complete).await.map(drop)
     }
+}
+
+/// The next part of a file; shorter at its end.
+async fn read_part(file: &mut tokio::fs::File) -> io::Result<Bytes> {
+    let mut part = Vec::new();
+    file.take(PART_BYTES).read_to_end(&mut part).await?;
+    Ok(part.into())
 }
 
 pub(super) async fn limited<T>(

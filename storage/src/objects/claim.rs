@@ -87,6 +87,12 @@ pub fn remember(dir: &Path, location: &Location) -> Result<(), ClaimError> {
     written.map_err(|source| ClaimError::File { file, source })
 }
 
+/// Whether the place is this archive's already.
+pub async fn belongs_to(bucket: &Bucket, archive: Uuid) -> Result<bool, ObjectsError> {
+    let found = bucket.get(ARCHIVE).await?;
+    Ok(found.is_some_and(|found| found == format!("{archive}\n").as_bytes()))
+}
+
 /// Checks that the place answers, takes what it is given and belongs to this archive; an empty one is taken.
 pub async fn claim(
     bucket: &Bucket,

@@ -5,6 +5,7 @@
 //! | `PREFIX/archive` | the archive that the place belongs to ([`claim`]) |
 //! | `PREFIX/nodes/NODE` | written by each start of a node: the place takes what it is given |
 //! | `PREFIX/packs/ID.pack` | a sealed pack, byte for byte the file that its node wrote |
+//! | `PREFIX/snapshots/…`, `PREFIX/snapshot-files/…` | snapshots of the views (`archive/snapshot.rs`) |
 //!
 //! [`Bucket`] does single requests, each within a time limit and tried a few times; whoever uses it decides what comes
 //! after a failure. Errors are told in words of ours: what a server writes into its own may name the account.
@@ -19,8 +20,8 @@ mod uploads;
 use std::time::Duration;
 
 pub(crate) use self::bucket::{Bucket, MultipartUpload};
-pub(crate) use self::claim::claim;
 pub use self::claim::{ClaimError, remember, remembered};
+pub(crate) use self::claim::{belongs_to, claim};
 pub use self::credentials::{Credentials, CredentialsError};
 pub use self::error::{ObjectsError, ObjectsErrorKind};
 pub use self::location::{Location, LocationError};

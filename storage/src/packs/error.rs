@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use yingku_core::ids::PackId;
 
+use super::remote::NodeError;
 use crate::objects::{ClaimError, ObjectsError};
 use crate::space::Shortage;
 
@@ -42,6 +43,12 @@ pub enum PackError {
     Remote {
         pack: PackId,
         source: Arc<ObjectsError>,
+    },
+    #[error("pack {pack} is at node {node} only, which does not give it: {source}")]
+    AtNode {
+        pack: PackId,
+        node: u16,
+        source: Arc<NodeError>,
     },
     #[error("a new pack could not be created")]
     Create { source: Arc<io::Error> },

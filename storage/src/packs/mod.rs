@@ -26,9 +26,11 @@ mod tests;
 mod verify;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -53,7 +55,7 @@ pub use self::error::{PackError, PackOpenError};
 pub use self::lease::{LeasedWriter, MAX_LEASES};
 pub use self::record::{CHUNK_BYTES, MAX_READ_BYTES, RecordInfo, RecordReader, StoredRecord};
 pub use self::recover::{CutRecord, DamagedRange, Recovered, RecoveredPack};
-pub use self::remote::ObjectsHealth;
+pub use self::remote::{NodeError, NodePart, ObjectsHealth, OtherNodes};
 pub use self::verify::{VerifyProgress, VerifyReport};
 
 /// Instances that may wait for the committer. Their bytes are bounded by those who hold them.
@@ -139,6 +141,8 @@ pub struct PackHealth {
     pub latched: Option<Arc<str>>,
     /// The last store was refused for lack of space; ends by itself.
     pub full: Option<Shortage>,
+    /// The next store would be refused for lack of space.
+    pub short: Option<Shortage>,
     /// Instances that wait for the committer.
     pub waiting: usize,
 }
@@ -162,20 +166,20 @@ struct Inner {
 impl Packs {
     /// Opens the packs in `dir` (made if it is not there) and reads the unsealed ones through. Blocks.
     pub fn open(dir: &Path, options: PackOptions) -> Result<(Self, Recovered), PackOpenError> {
+        Self::open_locked(PacksDirectory::lock(dir)?, options)
+    }
+
+    /// The same, of a directory that was locked before.
+    pub fn open_locked(
+        directory: PacksDirectory,
+        options: PackOptions,
+    ) -> Result<(Self, Recovered), PackOpenError> {
+        let PacksDirectory { dir, file } = directory;
+        let (dir, dir_file) = (dir.as_path(), file);
         let io = |source| PackOpenError::Io {
             dir: dir.to_owned(),
             source,
         };
-        fs::create_dir_all(dir).map_err(io)?;
-        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-            File::open(parent).and_then(|d| d.sync_all()).map_err(io)?;
-        }
-        let dir_file = File::open(dir).map_err(io)?;
-        flock(&dir_file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            PackOpenError::InUse {
-                dir: dir.to_owned(),
-            }
-        })?;
         let journal = Journal::open(dir).map_err(io)?;
         let next_number = next_number(dir, &options, &journal).map_err(io)?;
         let (sealer_queue, to_seal) = mpsc::channel();
@@ -198,18 +202,35 @@ impl Packs {
         Ok((packs, recovered))
     }
 
-    /// Uses the object store of the options from now on, if they name one. `archive` tells whose packs these are, `dir` is
-    /// the archive's directory, which remembers the place.
-    pub async fn use_objects(&self, archive: Uuid, dir: &Path) -> Result<(), PackOpenError> {
+    /// Uses the object store of the options from now on, if they name one, and asks other nodes for what is not there.
+    /// `archive` tells whose packs these are, `dir` is the archive's directory, which remembers the place.
+    pub async fn use_objects(
+        &self,
+        archive: Uuid,
+        dir: &Path,
+        nodes: Option<Arc<dyn OtherNodes>>,
+    ) -> Result<(), PackOpenError> {
         let shared = &self.inner.shared;
         if let Some(options) = &shared.options.objects {
-            let thread = remote::start(shared, options, archive, dir).await?;
+            let thread = remote::start(shared, options, archive, dir, nodes).await?;
             *self.inner.objects.lock() = Some(thread);
         } else if let Some(location) = crate::objects::remembered(dir)? {
             let location = location.to_string();
             return Err(PackOpenError::ObjectsNotConfigured { location });
+        } else if let Some(nodes) = nodes {
+            let started = remote::start_without_objects(shared, nodes);
+            let thread = started.map_err(|source| PackOpenError::Io {
+                dir: shared.dir.clone(),
+                source,
+            })?;
+            *self.inner.objects.lock() = Some(thread);
         }
         Ok(())
+    }
+
+    /// The object store of the options.
+    pub fn objects_options(&self) -> Option<&ObjectsOptions> {
+        self.inner.shared.options.objects.as_ref()
     }
 
     /// Where the object store stands; `None` without one.
@@ -219,7 +240,7 @@ impl Packs {
 
     /// The same, as it changes.
     pub fn watch_objects(&self) -> Option<watch::Receiver<ObjectsHealth>> {
-        self.inner.shared.remote.get().map(|remote| remote.watch())
+        self.inner.shared.remote.get()?.watch()
     }
 
     /// Stores an instance; durable when this resolves to `Ok`. Dropped meanwhile, it may or may not be stored.
@@ -302,6 +323,17 @@ impl Packs {
             .map(move |entry| file.info(entry.offset).map(|(info, _)| info)))
     }
 
+    /// A part of a pack that lies here, for another node: what there is of `range`, and how far the pack goes. An open one
+    /// goes as far as it is durable. Blocks on the disk.
+    pub fn local_part(&self, pack: PackId, range: Range<u64>) -> Result<NodePart, PackError> {
+        self.inner.shared.local_part(pack, range)
+    }
+
+    /// From now on nothing more is stored, until a restart.
+    pub fn stop(&self, reason: &str) {
+        self.inner.shared.stop(reason);
+    }
+
     /// One record without its data. Blocks on the disk.
     pub fn record(&self, pack: PackId, offset: u64) -> Result<RecordInfo, PackError> {
         let (info, _) = self.inner.shared.pack(pack)?.info(offset)?;
@@ -364,6 +396,7 @@ impl Packs {
         PackHealth {
             latched: self.inner.shared.latched(),
             full: self.inner.shared.full(),
+            short: self.inner.shared.reserve.admit(0).err(),
             waiting: MAX_WAITING.saturating_sub(self.inner.places.available_permits()),
         }
     }
@@ -436,6 +469,48 @@ fn check_facts(facts: &Bytes) -> Result<(), PackError> {
         });
     }
     Ok(())
+}
+
+/// The directory of the packs, held by this process alone.
+pub struct PacksDirectory {
+    dir: PathBuf,
+    file: File,
+}
+
+impl PacksDirectory {
+    /// Made if it is not there.
+    pub fn lock(dir: &Path) -> Result<Self, PackOpenError> {
+        let io = |source| PackOpenError::Io {
+            dir: dir.to_owned(),
+            source,
+        };
+        fs::create_dir_all(dir).map_err(io)?;
+        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+            File::open(parent).and_then(|d| d.sync_all()).map_err(io)?;
+        }
+        let file = File::open(dir).map_err(io)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            PackOpenError::InUse {
+                dir: dir.to_owned(),
+            }
+        })?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            file,
+        })
+    }
+
+    /// The node whose packs lie here; `None`: there are none.
+    pub fn node(&self) -> io::Result<Option<u16>> {
+        let own = [UNSEALED, SEALED].map(|extension| shared::ids_in(&self.dir, extension));
+        let mut nodes = BTreeSet::new();
+        for ids in own {
+            nodes.extend(ids?.into_iter().map(PackId::node));
+        }
+        let journal = Journal::open(&self.dir)?;
+        nodes.extend(journal.packs().into_iter().map(|(pack, _)| pack.node()));
+        Ok(nodes.pop_last())
+    }
 }
 
 /// One more than this node's highest pack, here or in the object store.

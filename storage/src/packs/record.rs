@@ -191,7 +191,7 @@ impl PackFile {
     }
 
     /// `length` bytes from `offset`, into memory that is not zeroed before.
-    fn read_vec(&self, offset: u64, length: usize) -> Result<Vec<u8>, PackError> {
+    pub fn read_vec(&self, offset: u64, length: usize) -> Result<Vec<u8>, PackError> {
         if let Some(bytes) = self.provide(offset, length)? {
             return match bytes.len() == length {
                 true => Ok(bytes.into()),

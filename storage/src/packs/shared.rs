@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -16,7 +17,7 @@ use super::disk::is_full;
 use super::error::PackError;
 use super::format::{HEADER_BYTES, IndexEntry};
 use super::record::PackFile;
-use super::remote::{Journal, Remote};
+use super::remote::{Journal, NodePart, Remote};
 use crate::space::{Reserve, Shortage};
 
 /// Sealed packs that are kept open for reading; opening one costs some microseconds, a descriptor is scarce.
@@ -163,6 +164,12 @@ impl Shared {
         }
     }
 
+    /// Nothing more is stored.
+    pub fn stop(&self, reason: &str) {
+        tracing::error!(reason, "no instance is acknowledged until a restart");
+        self.state.lock().latched.get_or_insert(reason.into());
+    }
+
     /// The disk was full in spite of the reserve: what was written of the record is cut off again.
     pub fn full_or_latch(&self, pack: &PackFile, end: u64, error: &io::Error) -> PackError {
         if !is_full(error) {
@@ -235,6 +242,26 @@ impl Shared {
         }
     }
 
+    /// What lies here of a part of a pack, and how far the pack goes here.
+    pub fn local_part(&self, id: PackId, range: Range<u64>) -> Result<NodePart, PackError> {
+        let unsealed = {
+            let ledger = self.ledger.lock();
+            ledger.get(&id).map(|it| (Arc::clone(&it.pack), it.end))
+        };
+        let (pack, size) = match unsealed {
+            Some(unsealed) => unsealed,
+            None => {
+                let pack = self.sealed_pack(id)?;
+                let size = pack.len()?;
+                (pack, size)
+            }
+        };
+        let range = range.start.min(size)..range.end.min(size);
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let bytes = pack.read_vec(range.start, length)?.into();
+        Ok(NodePart { bytes, size })
+    }
+
     fn sealed_pack(&self, id: PackId) -> Result<Arc<PackFile>, PackError> {
         let mut sealed = self.sealed_files.lock();
         sealed.uses += 1;
@@ -275,19 +302,9 @@ pub fn ids_in(dir: &Path, extension: &str) -> io::Result<Vec<PackId>> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == extension) {
-            ids.extend(path.file_stem().and_then(|s| id_of(s.to_str()?)));
+            ids.extend(path.file_stem().and_then(|s| PackId::parse(s.to_str()?)));
         }
     }
     ids.sort_unstable();
     Ok(ids)
-}
-
-/// `0001-00000000002a`, as [`PackId`] prints itself.
-pub fn id_of(stem: &str) -> Option<PackId> {
-    let (node, number) = stem.split_once('-')?;
-    let id = PackId::new(
-        u16::from_str_radix(node, 16).ok()?,
-        u64::from_str_radix(number, 16).ok()?,
-    );
-    (id.to_string() == stem).then_some(id)
 }

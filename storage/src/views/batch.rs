@@ -253,6 +253,16 @@ impl<'a> BatchState<'a> {
             Arc::make_mut(&mut self.registry).apply(change);
             self.registry_changed = true;
         }
+        if let Some(node) = changes.node {
+            Arc::make_mut(&mut self.registry)
+                .nodes
+                .insert(node.number, node);
+            self.registry_changed = true;
+        }
+        if let Some((duty, lease)) = changes.lease {
+            Arc::make_mut(&mut self.registry).leases.insert(duty, lease);
+            self.registry_changed = true;
+        }
         if let Some(rules) = changes.rules {
             Arc::make_mut(&mut self.registry).rules = rules;
             self.registry_changed = true;

@@ -398,6 +398,7 @@ impl Generator {
             study: StudyUid::new(self.study(code, exam)).unwrap(),
             hospital: HospitalCode::new(code).unwrap(),
             up_to: Position(self.random.gen_range(0..self.events.len() as u64)),
+            epoch: None,
         })
     }
 }

@@ -21,6 +21,7 @@ pub mod studies;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
     DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions,
@@ -145,6 +146,11 @@ impl Views {
 
     pub fn path(&self) -> &Path {
         &self.dir.path
+    }
+
+    /// A copy of the views as they are now in a directory that is not there yet; files are linked where that is possible.
+    pub fn checkpoint(&self, path: &Path) -> Result<(), ViewsError> {
+        Ok(Checkpoint::new(&self.db)?.create_checkpoint(path)?)
     }
 
     /// Removes the directory as soon as the last reader lets go of these views.
@@ -273,6 +279,15 @@ pub struct Frozen<'v> {
 }
 
 impl Frozen<'_> {
+    /// How far these views had followed the log.
+    pub fn cursor(&self) -> Result<Cursor, ViewsError> {
+        let family = self.views.family(View::Meta)?;
+        match self.snapshot.get_pinned_cf(family, keys::CURSOR)? {
+            Some(bytes) => decode(View::Meta, &bytes),
+            None => Ok(Cursor::default()),
+        }
+    }
+
     /// As [`Views::digest`].
     pub fn digest(&self) -> Result<[u8; 32], ViewsError> {
         let mut hasher = blake3::Hasher::new();

@@ -7,12 +7,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use yingku_core::ids::PackId;
 
 use super::blocks::RemoteBlocks;
-use super::fetch::Fetcher;
+use super::fetch::{Fetcher, Source};
 use crate::packs::error::PackError;
 use crate::packs::record::PackFile;
 use crate::packs::shared::{SEALED, Shared, ids_in};
@@ -21,6 +22,8 @@ use crate::packs::shared::{SEALED, Shared, ids_in};
 const SPARSE: &str = "blocks";
 /// Sparse files that are open at once; a descriptor is scarce.
 const MAX_OPEN: usize = 1024;
+/// How often blocks that readers brought are held against the budget, and the space is looked at.
+pub const EVICT_EVERY: Duration = Duration::from_secs(5);
 /// Packs for which room is kept: one for ordinary instances and one for each lease, which all reserve theirs at once,
 /// and as many again while those are uploaded.
 const HEADROOM_PACKS: u64 = 10;
@@ -100,6 +103,7 @@ impl Cache {
         shared: &Shared,
         fetcher: &Arc<Fetcher>,
         pack: PackId,
+        source: Source,
         size: u64,
     ) -> Result<Arc<PackFile>, PackError> {
         self.used(pack);
@@ -121,7 +125,7 @@ impl Cache {
             .open(shared.path(pack, SPARSE))
             .and_then(|file| file.set_len(size).map(|()| file))
             .map_err(|e| PackError::read(pack, e))?;
-        let blocks = RemoteBlocks::new(Arc::clone(fetcher), shared.reserve.clone(), size);
+        let blocks = RemoteBlocks::new(Arc::clone(fetcher), shared.reserve.clone(), source, size);
         let opened = Arc::new(PackFile::remote(pack, file, blocks));
         state.open.insert(pack, Arc::clone(&opened));
         Ok(opened)

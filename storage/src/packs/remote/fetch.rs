@@ -1,4 +1,4 @@
-//! Bytes of objects for those who wait in any thread.
+//! Bytes of packs that are not here, from the object store or from their node, for those who wait in any thread.
 
 use std::future::Future;
 use std::ops::Range;
@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yingku_core::ids::PackId;
 
 use super::key;
+use super::other_nodes::{NodeError, NodePart, OtherNodes};
 use crate::objects::{Bucket, ObjectsError, ObjectsErrorKind};
 use crate::packs::error::PackError;
 
@@ -22,36 +23,99 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Reads at once: each has up to 32 MiB in memory. More wait for their turn.
 const MAX_READS: usize = 8;
 
+/// Where a pack that is not here is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Objects,
+    /// The node that wrote it.
+    Node,
+}
+
 pub struct Fetcher {
-    bucket: Arc<Bucket>,
+    bucket: Option<Arc<Bucket>>,
+    nodes: Option<Arc<dyn OtherNodes>>,
     handle: Handle,
     turns: Arc<Semaphore>,
     away: Mutex<Option<(Instant, ObjectsError)>>,
 }
 
 impl Fetcher {
-    pub fn new(bucket: Arc<Bucket>, handle: Handle) -> Self {
+    pub fn new(
+        bucket: Option<Arc<Bucket>>,
+        nodes: Option<Arc<dyn OtherNodes>>,
+        handle: Handle,
+    ) -> Self {
         Self {
             bucket,
+            nodes,
             handle,
             turns: Arc::new(Semaphore::new(MAX_READS)),
             away: Mutex::new(None),
         }
     }
 
-    /// Bytes of the pack's object; `None` if there is none.
-    pub fn size(&self, pack: PackId) -> Result<Option<u64>, PackError> {
-        let bucket = Arc::clone(&self.bucket);
-        self.wait(pack, async move { bucket.size(&key(pack)).await })
+    /// Where the pack is, and its bytes there: in the object store, or else at its node.
+    pub fn find(&self, pack: PackId) -> Result<(Source, u64), PackError> {
+        let stored = match &self.bucket {
+            Some(bucket) => {
+                let bucket = Arc::clone(bucket);
+                self.wait(pack, async move { bucket.size(&key(pack)).await })
+            }
+            None => Ok(None),
+        };
+        if let Ok(Some(size)) = stored {
+            return Ok((Source::Objects, size));
+        }
+        match (self.ask_node(pack, 0..0), stored) {
+            (Ok(part), _) => Ok((Source::Node, part.size)),
+            // Why the object store does not say is what has to be known, if its node has nothing.
+            (Err(PackError::Missing { .. }), Err(error)) => Err(error),
+            (Err(error), _) => Err(error),
+        }
     }
 
-    /// A part of the pack's object, as long as asked for.
-    pub fn range(&self, pack: PackId, range: Range<u64>) -> Result<Fetched, PackError> {
-        let (bucket, turns) = (Arc::clone(&self.bucket), Arc::clone(&self.turns));
-        let turn = self.wait(pack, async move { Ok(turns.acquire_owned().await.ok()) })?;
-        // Those before may have found out meanwhile that it is away.
-        let (bytes, _) = self.wait(pack, async move { bucket.range(&key(pack), range).await })?;
+    /// How far the pack goes at its node by now.
+    pub fn size_at_node(&self, pack: PackId) -> Result<u64, PackError> {
+        Ok(self.ask_node(pack, 0..0)?.size)
+    }
+
+    /// A part of the pack, as long as asked for.
+    pub fn range(
+        &self,
+        pack: PackId,
+        source: Source,
+        range: Range<u64>,
+    ) -> Result<Fetched, PackError> {
+        let turns = Arc::clone(&self.turns);
+        let turn = self.answer_of(async move { turns.acquire_owned().await.ok() })?;
+        let bytes = match (source, &self.bucket) {
+            (Source::Objects, Some(bucket)) => {
+                let bucket = Arc::clone(bucket);
+                // Those before may have found out meanwhile that it is away.
+                let (bytes, _) =
+                    self.wait(pack, async move { bucket.range(&key(pack), range).await })?;
+                bytes
+            }
+            (Source::Objects, None) => return Err(PackError::Missing { pack }),
+            (Source::Node, _) => {
+                let length = range.end - range.start;
+                let part = self.ask_node(pack, range)?;
+                if part.bytes.len() as u64 != length {
+                    return Err(at_node(
+                        pack,
+                        NodeError::Away("it gave fewer bytes than were asked for".to_owned()),
+                    ));
+                }
+                part.bytes
+            }
+        };
         Ok(Fetched { bytes, _turn: turn })
+    }
+
+    fn ask_node(&self, pack: PackId, range: Range<u64>) -> Result<NodePart, PackError> {
+        let nodes = self.nodes.as_ref().ok_or(PackError::Missing { pack })?;
+        let asked = self.answer_of(nodes.range(pack, range))?;
+        asked.map_err(|error| at_node(pack, error))
     }
 
     fn wait<T: Send + 'static>(
@@ -60,11 +124,7 @@ impl Fetcher {
         request: impl Future<Output = Result<T, ObjectsError>> + Send + 'static,
     ) -> Result<T, PackError> {
         self.fail_if_away(pack)?;
-        let (reply, answer) = mpsc::sync_channel(1);
-        self.handle.spawn(async move {
-            let _ = reply.send(request.await);
-        });
-        match answer.recv().map_err(|_| PackError::Closed)? {
+        match self.answer_of(request)? {
             Ok(answer) => Ok(answer),
             Err(error) => {
                 if error.kind == ObjectsErrorKind::Away {
@@ -74,6 +134,17 @@ impl Fetcher {
                 Err(remote(pack, error))
             }
         }
+    }
+
+    fn answer_of<T: Send + 'static>(
+        &self,
+        request: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, PackError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.handle.spawn(async move {
+            let _ = reply.send(request.await);
+        });
+        answer.recv().map_err(|_| PackError::Closed)
     }
 
     /// Somebody got an answer.
@@ -102,5 +173,16 @@ fn remote(pack: PackId, error: ObjectsError) -> PackError {
     PackError::Remote {
         pack,
         source: Arc::new(error),
+    }
+}
+
+fn at_node(pack: PackId, error: NodeError) -> PackError {
+    match error {
+        NodeError::Missing => PackError::Missing { pack },
+        NodeError::Away(_) => PackError::AtNode {
+            pack,
+            node: pack.node(),
+            source: Arc::new(error),
+        },
     }
 }

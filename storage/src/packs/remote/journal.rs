@@ -15,8 +15,6 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use yingku_core::ids::PackId;
 
-use crate::packs::shared::id_of;
-
 const NAME: &str = "uploaded.journal";
 
 pub struct Journal {
@@ -147,7 +145,7 @@ fn line(pack: PackId, size: u64) -> String {
 
 fn parsed(text: &str) -> Option<(PackId, u64)> {
     let mut fields = text.strip_suffix('\n')?.split(' ');
-    let (pack, size) = (id_of(fields.next()?)?, fields.next()?.parse().ok()?);
+    let (pack, size) = (PackId::parse(fields.next()?)?, fields.next()?.parse().ok()?);
     (line(pack, size) == text).then_some((pack, size))
 }
 

@@ -1,4 +1,4 @@
-//! Sealed packs in the object store.
+//! Packs that are not here: in the object store, or at another node.
 //!
 //! - **Up** ([`uploader`], [`upload`]): the node that wrote a pack uploads it, in parts of 32 MiB with checksums; then it
 //!   reads the index back and compares. Only then the pack is in the [`journal`], which is durable. A crash amid an upload
@@ -8,6 +8,9 @@
 //! - **Read** ([`blocks`]): a pack that is not here is read in blocks of 8 MiB, kept in a sparse file beside the packs.
 //!   What comes is checked as if it came from the disk: a record with a wrong checksum is never given on.
 //!
+//! - **Other nodes'** ([`other_nodes`]): what is not in the object store is read from the node that wrote it, in the same
+//!   blocks; an open pack grows meanwhile.
+//!
 //! All requests run on threads of their own, so that whoever waits for them may be in any thread. While the store is away,
 //! storing goes on as long as there is local space, and reads of evicted packs fail within their time limit.
 
@@ -15,6 +18,7 @@ mod blocks;
 mod cache;
 mod fetch;
 mod journal;
+mod other_nodes;
 mod upload;
 mod uploader;
 
@@ -30,14 +34,15 @@ use yingku_core::ids::PackId;
 
 use super::error::{PackError, PackOpenError};
 use super::record::PackFile;
-use super::shared::{SEALED, Shared, id_of};
+use super::shared::{SEALED, Shared};
 use crate::objects::{self, Bucket, ClaimError, Location, ObjectsOptions};
 
 pub use self::blocks::RemoteBlocks;
 pub use self::journal::Journal;
+pub use self::other_nodes::{NodeError, NodePart, OtherNodes};
 
-use self::cache::Cache;
-use self::fetch::Fetcher;
+use self::cache::{Cache, EVICT_EVERY};
+use self::fetch::{Fetcher, Source};
 use self::uploader::Uploader;
 
 /// Threads of the requests: hashing and encrypting one part, and something for readers meanwhile.
@@ -57,12 +62,15 @@ pub struct ObjectsHealth {
     pub problem: Option<String>,
 }
 
+/// Bytes of other nodes' packs that are kept here where there is no object store, and so no budget for copies.
+const CACHE_BYTES: u64 = 4 << 30;
+
 /// What uploader and readers share.
 pub struct Remote {
-    bucket: Arc<Bucket>,
     fetcher: Arc<Fetcher>,
     cache: Cache,
-    health: watch::Sender<ObjectsHealth>,
+    /// Of the object store, if there is one.
+    health: Option<watch::Receiver<ObjectsHealth>>,
     /// Something is to be uploaded or evicted.
     wake: Notify,
 }
@@ -79,15 +87,12 @@ impl Remote {
         if let Some(pack) = self.cache.get(id) {
             return Ok(pack);
         }
-        let size = match shared.journal.size(id) {
-            Some(size) => size,
+        let (source, size) = match shared.journal.size(id) {
+            Some(size) => (Source::Objects, size),
             // Another node's.
-            None => self
-                .fetcher
-                .size(id)?
-                .ok_or(PackError::Missing { pack: id })?,
+            None => self.fetcher.find(id)?,
         };
-        self.cache.open(shared, &self.fetcher, id, size)
+        self.cache.open(shared, &self.fetcher, id, source, size)
     }
 
     /// A local file was read.
@@ -99,8 +104,8 @@ impl Remote {
         self.wake.notify_one();
     }
 
-    pub fn watch(&self) -> watch::Receiver<ObjectsHealth> {
-        self.health.subscribe()
+    pub fn watch(&self) -> Option<watch::Receiver<ObjectsHealth>> {
+        self.health.clone()
     }
 }
 
@@ -122,6 +127,7 @@ pub async fn start(
     options: &ObjectsOptions,
     archive: Uuid,
     dir: &Path,
+    nodes: Option<Arc<dyn OtherNodes>>,
 ) -> Result<RemoteThread, PackOpenError> {
     let location = &options.location;
     let bucket = Bucket::open(options).map_err(|source| ClaimError::Unusable {
@@ -139,7 +145,7 @@ pub async fn start(
     };
     cache::clear(&shared.dir).map_err(io)?;
     let (handle, thread) = requests_thread().map_err(io)?;
-    match begin(shared, options, claim, &handle, dir).await {
+    match begin(shared, options, claim, nodes, &handle, dir).await {
         Ok(()) => Ok(thread),
         Err(error) => {
             thread.stop();
@@ -148,10 +154,45 @@ pub async fn start(
     }
 }
 
+/// Reads other nodes' packs where there is no object store.
+pub fn start_without_objects(
+    shared: &Arc<Shared>,
+    nodes: Arc<dyn OtherNodes>,
+) -> io::Result<RemoteThread> {
+    cache::clear(&shared.dir)?;
+    let (handle, thread) = requests_thread()?;
+    let remote = Arc::new(Remote {
+        fetcher: Arc::new(Fetcher::new(None, Some(nodes), handle.clone())),
+        cache: Cache::new(CACHE_BYTES),
+        health: None,
+        wake: Notify::new(),
+    });
+    if shared.remote.set(Arc::clone(&remote)).is_ok() {
+        handle.spawn(keep_budget(Arc::clone(shared), remote));
+    }
+    Ok(thread)
+}
+
+/// Lets go of other nodes' blocks that were not read for longest. Runs until its runtime ends.
+async fn keep_budget(shared: Arc<Shared>, remote: Arc<Remote>) {
+    loop {
+        tokio::select! {
+            () = remote.wake.notified() => {}
+            () = tokio::time::sleep(EVICT_EVERY) => {}
+        }
+        for evictable in remote.cache.to_evict(&shared, &[]) {
+            if let Err(error) = remote.cache.evict(&shared, evictable) {
+                tracing::warn!(pack = %evictable.pack, %error, "the blocks of a pack cannot be removed");
+            }
+        }
+    }
+}
+
 async fn begin(
     shared: &Arc<Shared>,
     options: &ObjectsOptions,
     claim: Claim,
+    nodes: Option<Arc<dyn OtherNodes>>,
     handle: &Handle,
     dir: &Path,
 ) -> Result<(), PackOpenError> {
@@ -177,25 +218,26 @@ async fn begin(
             });
         }
     };
+    let (health, watched) = watch::channel(ObjectsHealth {
+        location: options.location.to_string(),
+        uploaded_packs: 0,
+        backlog_packs: 0,
+        backlog_bytes: 0,
+        local_bytes: 0,
+        problem: None,
+    });
+    let bucket = Some(Arc::clone(&claim.bucket));
     let remote = Arc::new(Remote {
-        fetcher: Arc::new(Fetcher::new(Arc::clone(&claim.bucket), handle.clone())),
+        fetcher: Arc::new(Fetcher::new(bucket, nodes, handle.clone())),
         cache: Cache::new(options.cache_bytes),
-        health: watch::Sender::new(ObjectsHealth {
-            location: options.location.to_string(),
-            uploaded_packs: 0,
-            backlog_packs: 0,
-            backlog_bytes: 0,
-            local_bytes: 0,
-            problem: None,
-        }),
+        health: Some(watched),
         wake: Notify::new(),
-        bucket: claim.bucket,
     });
     if shared.remote.set(Arc::clone(&remote)).is_err() {
         tracing::error!("an object store is in use already");
         return Ok(());
     }
-    let uploader = Uploader::new(Arc::clone(shared), remote, unclaimed);
+    let uploader = Uploader::new(Arc::clone(shared), remote, claim.bucket, health, unclaimed);
     handle.spawn(uploader.run());
     Ok(())
 }
@@ -229,7 +271,7 @@ impl Claim {
         };
         let found = self.bucket.list(FOLDER).await.map_err(unusable)?;
         let own = found.into_iter().filter_map(|(name, size)| {
-            let id = id_of(name.strip_suffix(".pack")?)?;
+            let id = PackId::parse(name.strip_suffix(".pack")?)?;
             (id.node() == node).then_some((id, size))
         });
         let highest = shared

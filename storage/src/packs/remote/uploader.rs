@@ -9,10 +9,10 @@ use rand::Rng;
 use tokio::sync::watch;
 use yingku_core::ids::PackId;
 
-use super::cache::{Evictable, LocalPack, local_packs, short_bytes};
+use super::cache::{EVICT_EVERY, Evictable, LocalPack, local_packs, short_bytes};
 use super::upload::{self, Upload, UploadError, known_uploads};
-use super::{Claim, FOLDER, Remote, key};
-use crate::objects::{ObjectsError, ObjectsErrorKind};
+use super::{Claim, FOLDER, ObjectsHealth, Remote, key};
+use crate::objects::{Bucket, ObjectsError, ObjectsErrorKind};
 use crate::packs::error::PackError;
 use crate::packs::shared::Shared;
 
@@ -20,12 +20,11 @@ use crate::packs::shared::Shared;
 /// nodes do not come back at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
-/// How often blocks that readers brought are held against the budget, and the space is looked at.
-const EVICT_EVERY: Duration = Duration::from_secs(5);
-
 pub struct Uploader {
     shared: Arc<Shared>,
     remote: Arc<Remote>,
+    bucket: Arc<Bucket>,
+    health: watch::Sender<ObjectsHealth>,
     /// What could not be found out at the start.
     unclaimed: Option<Claim>,
     /// The server may have uploads of ours that nobody remembers.
@@ -36,10 +35,18 @@ pub struct Uploader {
 }
 
 impl Uploader {
-    pub fn new(shared: Arc<Shared>, remote: Arc<Remote>, unclaimed: Option<Claim>) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        remote: Arc<Remote>,
+        bucket: Arc<Bucket>,
+        health: watch::Sender<ObjectsHealth>,
+        unclaimed: Option<Claim>,
+    ) -> Self {
         Self {
             shared,
             remote,
+            bucket,
+            health,
             unclaimed,
             sweep: true,
             unfit: HashSet::new(),
@@ -101,7 +108,7 @@ impl Uploader {
         let local = local_packs(&self.shared)?;
         let sparse = self.remote.cache.sparse_bytes();
         let waiting = local.iter().filter(|local| !local.uploaded);
-        self.remote.health.send_modify(|health| {
+        self.health.send_modify(|health| {
             health.uploaded_packs = self.shared.journal.count();
             health.backlog_packs = waiting.clone().count() as u64;
             health.backlog_bytes = waiting.map(|local| local.bytes).sum();
@@ -117,7 +124,7 @@ impl Uploader {
     }
 
     async fn upload(&mut self, pack: PackId) -> Result<(), UploadError> {
-        let uploaded = match Upload::open(&self.shared, &self.remote.bucket, pack) {
+        let uploaded = match Upload::open(&self.shared, &self.bucket, pack) {
             Ok(upload) => upload.run().await,
             Err(error) => Err(error),
         };
@@ -141,7 +148,7 @@ impl Uploader {
         let uploads = known_uploads(&self.shared)?;
         let known: HashSet<String> = uploads.iter().map(|(_, id)| id.clone()).collect();
         let own = format!("{FOLDER}/{:04x}-", self.shared.options.node);
-        let there = self.remote.bucket.sweep_uploads(&own, &known).await?;
+        let there = self.bucket.sweep_uploads(&own, &known).await?;
         for (pack, _) in uploads.iter().filter(|(_, id)| !there.contains(id)) {
             upload::forget(&self.shared, *pack);
         }
@@ -174,7 +181,7 @@ impl Uploader {
     }
 
     async fn is_whole_there(&self, evictable: Evictable) -> Result<bool, ObjectsError> {
-        let there = self.remote.bucket.size(&key(evictable.pack)).await?;
+        let there = self.bucket.size(&key(evictable.pack)).await?;
         let whole = there == Some(evictable.bytes);
         if !whole {
             tracing::error!(pack = %evictable.pack, found = ?there, "an uploaded pack is no longer in the object store as it was; it is uploaded again");
@@ -185,14 +192,12 @@ impl Uploader {
     fn succeeded(&mut self) {
         self.failures = 0;
         self.remote.fetcher.is_back();
-        self.remote
-            .health
-            .send_modify(|health| health.problem = None);
+        self.health.send_modify(|health| health.problem = None);
     }
 
     fn failed(&mut self, error: &UploadError) {
         let words = error.to_string();
-        self.remote.health.send_modify(|health| {
+        self.health.send_modify(|health| {
             if health.problem.as_deref() != Some(&words) {
                 tracing::warn!(error = %words, backlog_bytes = health.backlog_bytes, "packs wait for the object store");
             }

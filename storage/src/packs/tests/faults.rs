@@ -32,6 +32,7 @@ async fn a_disk_that_fills_amid_a_write_refuses_and_goes_on_when_space_returns()
         PackHealth {
             latched: None,
             full: None,
+            short: None,
             waiting: 0
         }
     );

@@ -77,7 +77,9 @@ impl Place {
 
     async fn open_with(&self, options: PackOptions) -> Result<Packs, PackOpenError> {
         let (packs, _) = Packs::open(&self.packs_dir(), options)?;
-        packs.use_objects(self.archive, self.dir.path()).await?;
+        packs
+            .use_objects(self.archive, self.dir.path(), None)
+            .await?;
         Ok(packs)
     }
 

@@ -70,7 +70,7 @@ async fn a_pack_of_another_node_is_read_from_the_object_store() {
     };
     let (reader, _) = Packs::open(&other.path().join("packs"), options).unwrap();
     reader
-        .use_objects(place.archive, other.path())
+        .use_objects(place.archive, other.path(), None)
         .await
         .unwrap();
     assert_all_whole(&reader, &placed);
