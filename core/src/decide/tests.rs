@@ -209,10 +209,7 @@ impl House {
 
     /// Visible instances of a study at a hospital.
     fn shown(&self, hospital: &str, study: &str) -> u32 {
-        let key = StudyKey {
-            hospital: code(hospital),
-            study: uid(study),
-        };
+        let key = StudyKey::new(code(hospital), uid(study));
         self.studies
             .get(&key)
             .map_or(0, StudyRow::visible_instances)
