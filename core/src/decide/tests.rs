@@ -271,7 +271,14 @@ impl Push {
 
     fn with(&self, path: &str, value: &str) -> Self {
         let mut json = self.0.clone();
-        *json.pointer_mut(path).unwrap() = value.into();
+        let (parent, field) = path.rsplit_once('/').unwrap();
+        json.pointer_mut(parent).unwrap()[field] = value.into();
+        Self(json)
+    }
+
+    fn without(&self, field: &str) -> Self {
+        let mut json = self.0.clone();
+        json.as_object_mut().unwrap().remove(field);
         Self(json)
     }
 
@@ -378,6 +385,7 @@ fn rule(outcome: &Outcome) -> &str {
 mod corrections;
 mod declarations;
 mod images;
+mod persons;
 mod pushes;
 
 #[test]

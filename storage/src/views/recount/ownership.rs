@@ -78,7 +78,9 @@ impl Recount {
                 .find(|exam| *exam == ruled),
             None => {
                 let trial = |exam: &ExamNumber| self.exams[exam].test;
-                let first = claimants.iter().min_by_key(|(exam, since)| (trial(exam), *since));
+                let first = claimants
+                    .iter()
+                    .min_by_key(|(exam, since)| (trial(exam), *since));
                 first.map(|(exam, _)| *exam)
             }
         }
