@@ -169,10 +169,10 @@ def test_a_patient_that_was_wrong_is_replaced_with_its_images_and_never_mixed(ar
     assert studies(archive, StudyInstanceUID=study_of(wrong)) == []
 
     # The same scan comes again with the right patient: the same SOP Instance UIDs, other bytes.
-    again = [
-        netdicom.RawInstance(raw.sop_class, old.sop_instance, raw.transfer_syntax, raw.study, raw.data.replace(raw.sop_instance.encode(), old.sop_instance.encode().ljust(len(raw.sop_instance), b"\0")))
-        for raw, old in zip([raw_of(one) for one in ct_slices(right, 2)], of_wrong, strict=True)
-    ]
+    slices = ct_slices(right, 2)
+    for one, old in zip(slices, of_wrong, strict=True):
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = old.sop_instance
+    again = [raw_of(one) for one in slices]
     netdicom.stored(archive.dicom, again)
     assert received(archive, right, sink_port) == {raw.sop_instance: raw.data for raw in again}
     assert patient_ids(archive, right) == [patient_id_of(right)]
