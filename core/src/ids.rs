@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -191,16 +191,77 @@ pub struct FormKey {
     pub generation: u16,
 }
 
-/// A study as one hospital holds it: the same UID at two hospitals is two studies (R7).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A study as one hospital holds it: the same UID at two hospitals is two studies (R7), and so it is of two patients of
+/// one hospital.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StudyKey {
     pub hospital: HospitalCode,
     pub study: StudyUid,
+    /// 0: the images of the one whose the study is. Others, which nobody sees, are set aside under a number of their own.
+    pub lot: u16,
+}
+
+impl StudyKey {
+    pub fn new(hospital: HospitalCode, study: StudyUid) -> Self {
+        Self {
+            hospital,
+            study,
+            lot: 0,
+        }
+    }
+
+    /// The same study's images of another patient.
+    pub fn with_lot(&self, lot: u16) -> Self {
+        Self {
+            lot,
+            ..self.clone()
+        }
+    }
 }
 
 impl fmt::Display for StudyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.hospital, self.study)
+        write!(f, "{}/{}", self.hospital, self.study)?;
+        if self.lot > 0 {
+            write!(f, "#{}", self.lot)?;
+        }
+        Ok(())
+    }
+}
+
+/// As events and people name it: without a lot, which is nobody's business.
+#[derive(Serialize, Deserialize)]
+struct NamedStudy {
+    hospital: HospitalCode,
+    study: StudyUid,
+}
+
+/// As rows hold it.
+#[derive(Serialize, Deserialize)]
+struct PackedStudy(HospitalCode, StudyUid, u16);
+
+impl Serialize for StudyKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (hospital, study) = (self.hospital.clone(), self.study.clone());
+        match serializer.is_human_readable() {
+            true => NamedStudy { hospital, study }.serialize(serializer),
+            false => PackedStudy(hospital, study, self.lot).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StudyKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let NamedStudy { hospital, study } = NamedStudy::deserialize(deserializer)?;
+            return Ok(Self::new(hospital, study));
+        }
+        let PackedStudy(hospital, study, lot) = PackedStudy::deserialize(deserializer)?;
+        Ok(Self {
+            hospital,
+            study,
+            lot,
+        })
     }
 }
 

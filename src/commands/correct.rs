@@ -193,10 +193,10 @@ fn study(text: &str) -> Result<StudyKey, String> {
     let (hospital, uid) = text
         .split_once('/')
         .ok_or("写作 医院代码/StudyInstanceUID (hospital/UID)")?;
-    Ok(StudyKey {
-        hospital: HospitalCode::new(hospital).map_err(|e| e.to_string())?,
-        study: study_uid(uid)?,
-    })
+    Ok(StudyKey::new(
+        HospitalCode::new(hospital).map_err(|e| e.to_string())?,
+        study_uid(uid)?,
+    ))
 }
 
 fn study_uid(text: &str) -> Result<StudyUid, String> {

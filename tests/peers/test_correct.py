@@ -157,3 +157,40 @@ def test_an_undoing_out_of_turn_names_what_to_undo_first(archive: Archive, mixed
     correct(archive, "undo", released)
     correct(archive, "undo", moved)
     assert studies(archive, PatientID=patient_id_of(mixed.wrong)) == [mixed.study]
+
+
+def test_a_patient_that_was_wrong_is_replaced_with_its_images_and_never_mixed(archive: Archive, sink_port: int) -> None:
+    wrong = archive.client().pushed(new_exam(images=2, day=DAY, name="肖萍", sickId="S-wrong"))
+    right = new_exam(images=2, study_uid=study_of(wrong), day=DAY, name="王小东", sickId="S-right")
+    of_wrong = [raw_of(one) for one in ct_slices(wrong, 2)]
+    netdicom.stored(archive.dicom, of_wrong)
+    correction = correct(archive, "withdraw", f"{COUNTY}/{exam_no(wrong)}")
+    archive.client().pushed(right)
+    assert studies(archive, StudyInstanceUID=study_of(wrong)) == []
+
+    # The same scan comes again with the right patient: the same SOP Instance UIDs, other bytes.
+    slices = ct_slices(right, 2)
+    for one, old in zip(slices, of_wrong, strict=True):
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = old.sop_instance
+    again = [raw_of(one) for one in slices]
+    netdicom.stored(archive.dicom, again)
+    assert received(archive, right, sink_port) == {raw.sop_instance: raw.data for raw in again}
+    assert patient_ids(archive, right) == [patient_id_of(right)]
+
+    # And when it was right after all, the first patient's images are back, alone.
+    correct(archive, "withdraw", f"{COUNTY}/{exam_no(right)}")
+    correct(archive, "undo", correction)
+    assert received(archive, wrong, sink_port) == {raw.sop_instance: raw.data for raw in of_wrong}
+    assert patient_ids(archive, wrong) == [patient_id_of(wrong)]
+
+
+def received(archive: Archive, exam: dict, sink_port: int) -> dict[str, bytes]:
+    with Destination(sink_port) as destination:
+        last, _ = move(archive.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(exam)))[-1]
+        assert last.Status == 0x0000, last
+        return {uid: raw.data for uid, raw in destination.received.items()}
+
+
+def patient_ids(archive: Archive, exam: dict) -> list[str]:
+    asked = query("STUDY", StudyInstanceUID=study_of(exam), PatientID="")
+    return [str(match.PatientID) for match in find(archive.dicom, asked)]

@@ -185,10 +185,7 @@ fn describe(
     }
     let mut series = Vec::new();
     for uid in row.own_studies() {
-        let key = StudyKey {
-            hospital: row.key.hospital.clone(),
-            study: uid.clone(),
-        };
+        let key = StudyKey::new(row.key.hospital.clone(), uid.clone());
         let Some(study) = views.study(&key)? else {
             continue;
         };

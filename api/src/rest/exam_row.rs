@@ -109,10 +109,7 @@ impl Rows<'_> {
         if row.withdrawn.is_some() || !row.own_studies().any(|own| own == uid) {
             return Ok(ImageCounts::default());
         }
-        let key = StudyKey {
-            hospital: row.key.hospital.clone(),
-            study: uid.clone(),
-        };
+        let key = StudyKey::new(row.key.hospital.clone(), uid.clone());
         Ok(self.views.image_counts(&key, self.as_of)?)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, held, instances};
+use super::{Context, aside, held, instances};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
-use crate::ids::{ExamKey, HospitalCode, StudyUid};
-use crate::instance::{CLAIM_LIMIT, Claim, StudyClaims};
+use crate::ids::{ExamKey, HospitalCode, StudyKey, StudyUid};
+use crate::instance::{CLAIM_LIMIT, Claim, StudyClaims, covers};
 use crate::state::{State, StateError, Work};
 
 /// Brings claims in line with the row and shows what was held for it, or for those who claim the same studies; sets
@@ -27,6 +27,7 @@ pub(super) fn take_claims<S: State>(
         .collect();
     let mut adopted = 0u32;
     for study in &touched {
+        aside::align(work, context, study, false)?;
         adopted = adopted.saturating_add(held::adopt(work, context, study)?);
     }
     set_standing(work, context, row)?;
@@ -49,7 +50,9 @@ pub(super) fn set_standing<S: State>(
         };
         let claims = work.claims(&declared.uid)?;
         let is_own = |claim: &Claim| claim.exam == row.key;
-        declared.foreign = row.withdrawn.is_none() && !claims.owning().any(is_own);
+        let is_foreign = !claims.owning().any(is_own)
+            || are_anothers(work, &claims, &row.key.hospital, &declared.uid)?;
+        declared.foreign = row.withdrawn.is_none() && is_foreign;
         let claimed = claims.active().any(is_own);
         let full = claims.claims.len() >= CLAIM_LIMIT && !claims.claims.iter().any(is_own);
         conflict |= full || claimed && claims.is_contested() && claims.ruled_for.is_none();
@@ -58,6 +61,20 @@ pub(super) fn set_standing<S: State>(
     let doubtful = instances::doubts(work, context, row)?;
     row.set(ExamFlag::IdentityDoubt, doubtful);
     Ok(())
+}
+
+/// Whether the images that are here were taken in for another patient than the one whose the study is.
+fn are_anothers<S: State>(
+    work: &Work<'_, S>,
+    claims: &StudyClaims,
+    hospital: &HospitalCode,
+    study: &StudyUid,
+) -> Result<bool, StateError> {
+    if !claims.holders.contains(hospital) {
+        return Ok(false);
+    }
+    let row = work.study(&StudyKey::new(hospital.clone(), study.clone()))?;
+    Ok(row.is_some_and(|row| !covers(work.registry(), claims, &row)))
 }
 
 /// Brings the other exams that claim a study in line with claims that have changed.
@@ -119,6 +136,7 @@ fn reclaim<S: State>(
                 claim.sick_id.clone_from(&row.sick_id);
                 claim.patient_id.clone_from(&row.patient_id);
                 claim.accession_no.clone_from(&declared.accession_no);
+                claim.trial = row.has(ExamFlag::Test);
                 // A claim that lapsed and comes back stands behind those made meanwhile.
                 let was_in_force = before.is_some_and(|before| {
                     before.withdrawn.is_none()
@@ -145,6 +163,7 @@ fn reclaim<S: State>(
                 patient_id: row.patient_id.clone(),
                 accession_no: declared.accession_no.clone(),
                 released: row.withdrawn.is_some(),
+                trial: row.has(ExamFlag::Test),
             }),
         }
         put_claims(work, context, &declared.uid, claims)?;

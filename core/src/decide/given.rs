@@ -26,10 +26,7 @@ pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), State
             None => None,
         };
         for hospital in claims.holders {
-            let key = StudyKey {
-                hospital,
-                study: uid.clone(),
-            };
+            let key = StudyKey::new(hospital, uid.clone());
             let Some(before) = work.study(&key)? else {
                 continue;
             };

@@ -1,7 +1,7 @@
 //! Instances that match no exam: kept aside, shown once they match, dropped when they have waited too long (R8).
 
-use super::Context;
 use super::instances::{Arrival, destination, show};
+use super::{Context, aside};
 use crate::event::HoldExpired;
 use crate::ids::{StudyKey, StudyUid};
 use crate::instance::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HoldReason, SeriesGroup};
@@ -60,10 +60,8 @@ pub(super) fn adopt<S: State>(
     for (at, held) in groups(work, study_uid)? {
         match destination(work, &held.group)? {
             Ok(hospital) => {
-                let study = StudyKey {
-                    hospital,
-                    study: study_uid.clone(),
-                };
+                aside::align(work, context, study_uid, true)?;
+                let study = StudyKey::new(hospital, study_uid.clone());
                 // Shown from this record on, so that a question about the past does not see them.
                 let arrival = Arrival {
                     pack: held.pack,

@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 
 use super::known::{Found, Known};
-use super::{Context, held, past, settle_finding};
+use super::{Context, aside, claims, held, past, settle_finding};
 use crate::exam::ExamRow;
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey, StudyUid};
 use crate::instance::doubt;
 use crate::instance::{
     CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, HoldReason, InstanceKey, InstancesStored,
-    Match, SERIES_LIMIT, SeriesGroup, SeriesRow, StudyRow, is_image_class, match_instance,
+    Match, SERIES_LIMIT, SeriesGroup, SeriesRow, StudyRow, TakenFor, covers, is_image_class,
+    match_instance,
 };
 use crate::outcome::Outcome;
 use crate::registry::Scope;
@@ -31,10 +32,10 @@ pub fn stored<S: State>(
         };
         match destination(work, group)? {
             Ok(hospital) => {
-                let study = StudyKey {
-                    hospital,
-                    study: group.study_uid.clone(),
-                };
+                if aside::align(work, context, &group.study_uid, true)? {
+                    claims::settle(work, context, &group.study_uid, None)?;
+                }
+                let study = StudyKey::new(hospital, group.study_uid.clone());
                 show(work, context, arrival, &study, group)?;
                 doubt_of_study(work, context, &study)?;
             }
@@ -85,11 +86,14 @@ pub(super) fn show<S: State>(
         Some(row) => row.clone(),
         None => {
             let mut claims = work.claims(&key.study)?;
-            if let Err(at) = claims.holders.binary_search(&key.hospital) {
+            let taken_for = claims.owner().map(TakenFor::of);
+            if key.lot == 0
+                && let Err(at) = claims.holders.binary_search(&key.hospital)
+            {
                 claims.holders.insert(at, key.hospital.clone());
                 work.put_claims(key.study.clone(), claims);
             }
-            new_study(key, context, group)
+            new_study(key, context, group, taken_for)
         }
     };
     row.last_time_ms = row.last_time_ms.max(context.time_ms);
@@ -149,8 +153,14 @@ fn list<S: State>(work: &mut Work<'_, S>, row: &StudyRow) -> Result<(), StateErr
     Ok(())
 }
 
-fn new_study(key: &StudyKey, context: Context<'_>, group: &SeriesGroup) -> StudyRow {
+fn new_study(
+    key: &StudyKey,
+    context: Context<'_>,
+    group: &SeriesGroup,
+    taken_for: Option<TakenFor>,
+) -> StudyRow {
     StudyRow {
+        taken_for,
         key: key.clone(),
         first_position: context.position,
         first_time_ms: context.time_ms,
@@ -351,7 +361,7 @@ pub(super) fn is_gone<S: State>(
         return Ok(false);
     };
     let hospital = listed.hospital.clone();
-    Ok(work.study(&StudyKey { hospital, study })?.is_none())
+    Ok(work.study(&StudyKey::new(hospital, study))?.is_none())
 }
 
 /// Instances of a study to hide or show, and those that changed.
@@ -438,25 +448,36 @@ pub(super) fn remove_study<S: State>(
     Ok(())
 }
 
-/// Gives a study's instances to another hospital: same instances, another key.
+/// Gives a study's instances to another hospital.
 pub(super) fn rehome<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     from: &StudyKey,
     to: &HospitalCode,
 ) -> Result<(), StateError> {
-    if from.hospital == *to {
-        return Ok(());
+    match from.hospital == *to {
+        true => Ok(()),
+        false => transfer(
+            work,
+            context,
+            from,
+            &StudyKey::new(to.clone(), from.study.clone()),
+        ),
     }
+}
+
+/// Moves a study's instances: the same instances, another key.
+pub(super) fn transfer<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    from: &StudyKey,
+    target: &StudyKey,
+) -> Result<(), StateError> {
     let Some(row) = work.study(from)? else {
         return Ok(());
     };
-    let target = StudyKey {
-        hospital: to.clone(),
-        study: from.study.clone(),
-    };
     past::keep(work, from)?;
-    past::keep(work, &target)?;
+    past::keep(work, target)?;
     let mut chunks = Vec::new();
     for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
     let entries = chunks.iter().flat_map(|(_, chunk)| &chunk.entries);
@@ -475,7 +496,7 @@ pub(super) fn rehome<S: State>(
         for run in chunk.entries.chunk_by(came_together) {
             let Some(first) = run.first() else { continue };
             let group = SeriesGroup {
-                hospital: to.clone(),
+                hospital: target.hospital.clone(),
                 sender: first.sender.clone(),
                 study_uid: from.study.clone(),
                 series_uid: SeriesUid::clone(&series.uid),
@@ -490,25 +511,28 @@ pub(super) fn rehome<S: State>(
                 position: context.position,
                 time_ms: context.time_ms,
             };
-            show(work, context, arrival, &target, &group)?;
+            show(work, context, arrival, target, &group)?;
             if first.hidden {
                 let sops = group.instances.into_iter();
                 let sops = sops.map(|instance| instance.image.sop_instance).collect();
-                set_hidden(work, &target, Some(&sops), true)?;
+                set_hidden(work, target, Some(&sops), true)?;
             }
         }
     }
-    if let Some(before) = work.study(&target)? {
+    if let Some(before) = work.study(target)? {
         let mut moved = before.clone();
+        moved.taken_for.clone_from(&row.taken_for);
         for person in &row.other_persons {
             moved.name_person(person);
         }
         work.put_study(Some(before), Some(moved));
     }
     remove_study(work, from)?;
-    let mut claims = work.claims(&from.study)?;
-    claims.holders.retain(|holder| *holder != from.hospital);
-    work.put_claims(from.study.clone(), claims);
+    if from.lot == 0 {
+        let mut claims = work.claims(&from.study)?;
+        claims.holders.retain(|holder| *holder != from.hospital);
+        work.put_claims(from.study.clone(), claims);
+    }
     Ok(())
 }
 
@@ -524,10 +548,7 @@ pub(super) fn doubts<S: State>(
 ) -> Result<bool, StateError> {
     let mut differing = BTreeSet::new();
     for declared in &exam.studies {
-        let key = StudyKey {
-            hospital: exam.key.hospital.clone(),
-            study: declared.uid.clone(),
-        };
+        let key = StudyKey::new(exam.key.hospital.clone(), declared.uid.clone());
         // Most exams come before their images: one look at the claims spares one at the study.
         let claims = work.claims(&declared.uid)?;
         if claims.holders.is_empty() {
@@ -537,7 +558,8 @@ pub(super) fn doubts<S: State>(
         if !claims.owning().any(|claim| claim.exam == exam.key) {
             continue;
         }
-        if let Some(study) = work.study(&key)? {
+        let study = work.study(&key)?;
+        if let Some(study) = study.filter(|study| covers(work.registry(), &claims, study)) {
             for person in study.persons() {
                 differing.extend(doubt::differences(exam, person));
             }

@@ -3,6 +3,7 @@
 //! A rule reads only state and record. Every setting that it depends on is in the registry, which events change; what
 //! time brings about is an event too.
 
+mod aside;
 mod claims;
 mod correction;
 mod exam;
@@ -208,10 +209,7 @@ fn purged<S: State>(
         for declared in &row.studies {
             let mut claims = work.claims(&declared.uid)?;
             claims.claims.retain(|claim| claim.exam != *key);
-            let study = StudyKey {
-                hospital: key.hospital.clone(),
-                study: declared.uid.clone(),
-            };
+            let study = StudyKey::new(key.hospital.clone(), declared.uid.clone());
             let mut others = claims.claims.iter();
             // Images that an operator moved here are no test data: they stay, hidden, until they are moved on.
             if !row.moved.contains(&declared.uid)
@@ -219,6 +217,13 @@ fn purged<S: State>(
             {
                 instances::remove_study(work, &study)?;
                 claims.holders.retain(|holder| *holder != key.hospital);
+            }
+            for aside in std::mem::take(&mut claims.aside) {
+                if aside.taken_for.as_ref().is_some_and(|it| it.exam == *key) {
+                    instances::remove_study(work, &study.with_lot(aside.lot))?;
+                } else {
+                    claims.aside.push(aside);
+                }
             }
             claims::put_claims(work, context, &declared.uid, claims)?;
         }

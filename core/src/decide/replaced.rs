@@ -19,11 +19,7 @@ pub(super) fn stored_anew<S: State>(
     body: &InstancesStored,
 ) -> Result<Outcome, StateError> {
     for group in &body.groups {
-        for hospital in work.claims(&group.study_uid)?.holders {
-            let study = StudyKey {
-                hospital,
-                study: group.study_uid.clone(),
-            };
+        for study in work.claims(&group.study_uid)?.homes(&group.study_uid) {
             shown(work, &study, body.pack, &group.instances)?;
         }
         kept_aside(work, &group.study_uid, body.pack, &group.instances)?;

@@ -209,10 +209,7 @@ impl House {
 
     /// Visible instances of a study at a hospital.
     fn shown(&self, hospital: &str, study: &str) -> u32 {
-        let key = StudyKey {
-            hospital: code(hospital),
-            study: uid(study),
-        };
+        let key = StudyKey::new(code(hospital), uid(study));
         self.studies
             .get(&key)
             .map_or(0, StudyRow::visible_instances)
@@ -274,7 +271,14 @@ impl Push {
 
     fn with(&self, path: &str, value: &str) -> Self {
         let mut json = self.0.clone();
-        *json.pointer_mut(path).unwrap() = value.into();
+        let (parent, field) = path.rsplit_once('/').unwrap();
+        json.pointer_mut(parent).unwrap()[field] = value.into();
+        Self(json)
+    }
+
+    fn without(&self, field: &str) -> Self {
+        let mut json = self.0.clone();
+        json.as_object_mut().unwrap().remove(field);
         Self(json)
     }
 
@@ -381,6 +385,7 @@ fn rule(outcome: &Outcome) -> &str {
 mod corrections;
 mod declarations;
 mod images;
+mod persons;
 mod pushes;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::study::{Claim, StudyClaims};
+use super::study::{Claim, StudyClaims, StudyRow};
 use crate::ids::HospitalCode;
 use crate::registry::{HospitalMode, Matching, Registry, Scope};
 
@@ -63,6 +63,32 @@ pub fn match_instance(
         hospital: hospital.clone(),
         attribute: differing,
     }
+}
+
+/// Whether the images of a row are those of the one whose the study is, and so are shown: they were taken for that patient,
+/// or for the same exam, whose patient was corrected since and whose numbers they still have. What an operator ruled on is
+/// the exam's, whatever identifiers it has.
+pub fn covers(registry: &Registry, claims: &StudyClaims, row: &StudyRow) -> bool {
+    let Some(owner) = claims.owner() else {
+        return false;
+    };
+    if row.key.lot > 0 || owner.exam.hospital != row.key.hospital {
+        return false;
+    }
+    let hospital = registry.hospitals.get(&row.key.hospital);
+    let matching = hospital.map_or_else(Matching::default, |hospital| hospital.matching);
+    let (patient_id, accession_no) = (&row.patient.id, &row.study.accession_no);
+    if claims.ruled_for.is_some() {
+        return true;
+    }
+    let Some(taken_for) = &row.taken_for else {
+        return false;
+    };
+    claims.owning().any(|claim| {
+        taken_for.is_same_person(claim)
+            || taken_for.exam == claim.exam
+                && differs(matching, claim, patient_id, accession_no).is_none()
+    })
 }
 
 /// The first attribute that keeps an instance from a claim.
@@ -143,6 +169,7 @@ mod tests {
             patient_id: patient_id.to_owned(),
             accession_no: Some("A0001".to_owned()),
             released: false,
+            trial: false,
         }
     }
 

@@ -16,9 +16,9 @@ pub use facts::{
 };
 pub use given::Given;
 pub use held::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, HoldReason};
-pub use matching::{Match, match_instance};
+pub use matching::{Match, covers, match_instance};
 pub use place::{InstanceKey, Place};
 pub use study::{
     CLAIM_LIMIT, CLASS_LIMIT, Claim, CountedAt, ImageCounts, LOOKED_THROUGH_CHUNKS, SERIES_LIMIT,
-    SeriesRow, StudyClaims, StudyRow, is_image_class,
+    SeriesRow, SetAside, StudyClaims, StudyRow, TakenFor, is_image_class,
 };

@@ -26,11 +26,49 @@ pub struct StudyClaims {
     pub claims: Vec<Claim>,
     /// Hospitals that hold instances of this UID, in key order.
     pub holders: Vec<HospitalCode>,
+    /// Images of patients whose the study is not.
+    pub aside: Vec<SetAside>,
     /// An operator's ruling on whose the study is, whatever identifiers its images have; absent: the first active
     /// claimant's.
     pub ruled_for: Option<ExamKey>,
     /// The latest correction that says whose the study is and is not undone.
     pub corrected: Option<Position>,
+}
+
+/// Images that lie under a study UID and are another patient's than the one whose it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    pub hospital: HospitalCode,
+    pub lot: u16,
+    pub taken_for: Option<TakenFor>,
+}
+
+/// For whom a study's images were taken in: the claim that they met.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenFor {
+    pub exam: ExamKey,
+    pub sick_id: String,
+}
+
+impl SetAside {
+    pub fn is_same_person(&self, claim: &Claim) -> bool {
+        let taken_for = self.taken_for.as_ref();
+        taken_for.is_some_and(|taken_for| taken_for.is_same_person(claim))
+    }
+}
+
+impl TakenFor {
+    pub fn of(claim: &Claim) -> Self {
+        Self {
+            exam: claim.exam.clone(),
+            sick_id: claim.sick_id.clone(),
+        }
+    }
+
+    /// Whether the claim is of the same patient (R7: hospital and sickId).
+    pub fn is_same_person(&self, claim: &Claim) -> bool {
+        self.exam.hospital == claim.exam.hospital && self.sick_id == claim.sick_id
+    }
 }
 
 /// One exam's claim on a study UID.
@@ -44,6 +82,8 @@ pub struct Claim {
     pub accession_no: Option<String>,
     /// The exam is withdrawn, declares the study no longer, or an operator released it.
     pub released: bool,
+    /// Its hospital tries out: it keeps nothing from who is live.
+    pub trial: bool,
 }
 
 impl StudyClaims {
@@ -56,7 +96,9 @@ impl StudyClaims {
         match &self.ruled_for {
             // Ruled for an exam that is withdrawn: the images were not the others' and do not become theirs.
             Some(exam) => self.active().find(|claim| claim.exam == *exam),
-            None => self.active().min_by_key(|claim| claim.position),
+            None => self
+                .active()
+                .min_by_key(|claim| (claim.trial, claim.position)),
         }
     }
 
@@ -79,9 +121,27 @@ impl StudyClaims {
         }
     }
 
-    /// Whether two patients or hospitals claim it.
+    /// Whether two patients or hospitals claim it. A trial contests nothing that is live.
     pub fn is_contested(&self) -> bool {
-        self.active().count() > self.owning().count()
+        let is_live = self.owner().is_some_and(|owner| !owner.trial);
+        let claimants = self.active().filter(|claim| !(is_live && claim.trial));
+        claimants.count()
+            > self
+                .owning()
+                .filter(|claim| !(is_live && claim.trial))
+                .count()
+    }
+
+    /// Every row of the study, shown or not.
+    pub fn homes(&self, study: &StudyUid) -> Vec<StudyKey> {
+        let shown = self.holders.iter();
+        let shown = shown.map(|hospital| StudyKey::new(hospital.clone(), study.clone()));
+        let aside = self.aside.iter().map(|aside| StudyKey {
+            hospital: aside.hospital.clone(),
+            study: study.clone(),
+            lot: aside.lot,
+        });
+        shown.chain(aside).collect()
     }
 }
 
@@ -95,6 +155,8 @@ pub struct StudyRow {
     /// Each attribute as the first instance has it that has it at all: a scanned apply form lacks most of them.
     pub patient: PatientFacts,
     pub study: StudyFacts,
+    /// Absent only while the row is being moved.
+    pub taken_for: Option<TakenFor>,
     /// Whom later instances name otherwise (R8), without their PatientIDs.
     pub other_persons: Vec<PatientFacts>,
     /// What is answered in their place.

@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::json;
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position, SeriesUid, StudyKey, StudyUid};
 use yingku_core::instance::{
-    Claim, PatientFacts, SeriesFacts, SeriesRow, StudyClaims, StudyFacts, StudyRow,
+    Claim, PatientFacts, SeriesFacts, SeriesRow, StudyClaims, StudyFacts, StudyRow, TakenFor,
 };
 use yingku_core::registry::{Registry, RegistryChange, Scope};
 use yingku_core::state::{Changes, Replaced};
@@ -96,10 +96,8 @@ struct House {
 }
 
 fn study(number: u32) -> StudyKey {
-    StudyKey {
-        hospital: HospitalCode::new("350006").unwrap(),
-        study: StudyUid::new(format!("1.2.{number}")).unwrap(),
-    }
+    let uid = StudyUid::new(format!("1.2.{number}")).unwrap();
+    StudyKey::new(HospitalCode::new("350006").unwrap(), uid)
 }
 
 /// Claimed by an exam of a hospital that compares study UIDs only.
@@ -116,6 +114,7 @@ fn claims(key: &StudyKey) -> StudyClaims {
         patient_id: String::new(),
         accession_no: None,
         released: false,
+        trial: false,
     };
     StudyClaims {
         claims: vec![claim],
@@ -163,6 +162,7 @@ impl House {
         };
         StudyRow {
             key: study(number),
+            taken_for: claims(&study(number)).claims.first().map(TakenFor::of),
             first_position: Position(0),
             first_time_ms: 0,
             last_time_ms: 0,

@@ -292,18 +292,20 @@ impl Archive {
         digest: &[u8; 32],
     ) -> Result<Known, IntakeError> {
         let views = self.views();
+        let registry = self.registry();
         let mut known = Known::Sound;
         for instance in &group.instances {
             let sop_instance = &instance.image.sop_instance;
             let study = &group.study_uid;
             let place = match admission {
                 Admission::Shown(hospital) => {
-                    let key = StudyKey {
-                        hospital: hospital.clone(),
-                        study: study.clone(),
-                    };
-                    let entry = views.instance(&key, sop_instance, &instance.digest)?;
-                    entry.map(|entry| (entry.pack, entry.stored.offset))
+                    let key = StudyKey::new(hospital.clone(), study.clone());
+                    // Another patient's images are no copy of this one's.
+                    match views.is_covered(&registry, &key)? {
+                        false => None,
+                        true => views.instance(&key, sop_instance, &instance.digest)?,
+                    }
+                    .map(|entry| (entry.pack, entry.stored.offset))
                 }
                 Admission::Held(_) => views.held_place(&HeldInstance::of(study, instance))?,
             };

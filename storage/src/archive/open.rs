@@ -278,10 +278,7 @@ impl KnownStudies {
     /// Whether the views have every instance of the group, shown or held; if it was stored anew, in its new place.
     fn have(&mut self, archive: &Archive, stored: &Stored) -> Result<bool, ViewsError> {
         let group = &stored.group;
-        let key = StudyKey {
-            hospital: group.hospital.clone(),
-            study: group.study_uid.clone(),
-        };
+        let key = StudyKey::new(group.hospital.clone(), group.study_uid.clone());
         let views = archive.views();
         let shown = match self.0.entry(key) {
             Entry::Occupied(known) => known.into_mut(),

@@ -132,10 +132,7 @@ async fn stream(archive: &Archive, admission: &Admission) {
 /// Where the image lies, shown or held.
 fn place(archive: &Archive) -> (PackId, u64) {
     let views = archive.views();
-    let key = StudyKey {
-        hospital: hospital(),
-        study: StudyUid::new(STUDY).unwrap(),
-    };
+    let key = StudyKey::new(hospital(), StudyUid::new(STUDY).unwrap());
     let admission = Admission::Shown(hospital());
     let group = group_of(&admission, sender(), facts(), &DIGEST);
     let instance = &group.instances[0];

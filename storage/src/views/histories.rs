@@ -331,10 +331,7 @@ impl Generator {
             exam_no: ExamNo::new(format!("E{number}")).unwrap(),
             generation: 0,
         };
-        let study_of = |study| StudyKey {
-            hospital: hospital.clone(),
-            study,
-        };
+        let study_of = |study| StudyKey::new(hospital.clone(), study);
         correction(match self.random.gen_range(0..20) {
             0..=2 => CorrectionAction::WithdrawExam { exam },
             3..=4 => CorrectionAction::ReleaseUid { study, exam },

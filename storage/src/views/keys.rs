@@ -176,6 +176,12 @@ impl Key {
             .u16(key.generation)
     }
 
+    fn study(self, key: &StudyKey) -> Self {
+        self.text(key.hospital.as_str())
+            .text(key.study.as_str())
+            .u16(key.lot)
+    }
+
     /// Text without its end: everything that starts with it.
     pub fn prefix(mut self, text: &str) -> Vec<u8> {
         self.0.extend(text.bytes().map(|byte| byte.max(1)));
@@ -283,16 +289,12 @@ pub fn claims(study: &StudyUid) -> Vec<u8> {
 
 /// A study row; also the beginning of the study's lines in [`View::Counted`].
 pub fn study(key: &StudyKey) -> Vec<u8> {
-    Key::default()
-        .text(key.hospital.as_str())
-        .text(key.study.as_str())
-        .done()
+    Key::default().study(key).done()
 }
 
 pub fn chunk(at: &ChunkKey) -> Vec<u8> {
     Key::default()
-        .text(at.study.hospital.as_str())
-        .text(at.study.study.as_str())
+        .study(&at.study)
         .u32(at.series)
         .u32(at.chunk)
         .done()
@@ -300,8 +302,7 @@ pub fn chunk(at: &ChunkKey) -> Vec<u8> {
 
 pub fn place(at: &InstanceKey) -> Vec<u8> {
     let key = Key::default()
-        .text(at.study.hospital.as_str())
-        .text(at.study.study.as_str())
+        .study(&at.study)
         .text(at.sop_instance.as_str());
     match &at.version {
         Some(digest) => key.digest(digest).done(),
@@ -334,6 +335,10 @@ pub enum StudyAttribute {
 /// A line for each value, as a key is compared with it (`yingku_dicom_node`'s matching): blanks around it aside, names
 /// joined, dates as eight digits.
 pub fn study_index(row: &StudyRow) -> Vec<Vec<u8>> {
+    // What is set aside nobody finds.
+    if row.key.lot > 0 {
+        return Vec::new();
+    }
     let (patient, study) = row.answered();
     let values = |text: &str| -> Vec<String> {
         text.split('\\')
@@ -377,10 +382,7 @@ pub fn study_of_index(key: &[u8]) -> Option<(&str, StudyKey)> {
     let hospital = HospitalCode::new(parts.text()?).ok()?;
     Some((
         value,
-        StudyKey {
-            hospital,
-            study: StudyUid::new(parts.text()?).ok()?,
-        },
+        StudyKey::new(hospital, StudyUid::new(parts.text()?).ok()?),
     ))
 }
 

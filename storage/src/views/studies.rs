@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashSet};
 
 use yingku_core::ids::{PackId, SopInstanceUid, StudyKey, StudyUid};
 use yingku_core::instance::{
-    Chunk, ChunkEntry, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Match,
-    StudyClaims, StudyRow, match_instance,
+    Chunk, ChunkEntry, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, StudyClaims,
+    StudyRow, covers,
 };
-use yingku_core::registry::{Registry, Scope};
+use yingku_core::registry::Registry;
 use yingku_core::state::ChunkKey;
 
 use super::keys::{self, StudyAttribute};
@@ -139,6 +139,15 @@ impl Views {
         Ok(visible.then_some(row))
     }
 
+    /// Whether a claim in force covers the study, whatever of it is hidden.
+    pub fn is_covered(&self, registry: &Registry, key: &StudyKey) -> Result<bool, ViewsError> {
+        let Some(row) = self.study(key)? else {
+            return Ok(false);
+        };
+        let claims = self.claims(&key.study)?;
+        Ok(is_visible(registry, claims.as_ref(), &row))
+    }
+
     /// Visits the visible studies that an index leads to, each once. `unheard` is asked at every row, visible or not:
     /// a walk over a whole archive ends when nobody waits for it any more.
     pub fn visit_studies(
@@ -153,10 +162,7 @@ impl Views {
                 for uid in uids.iter().collect::<BTreeSet<_>>() {
                     let holders = self.claims(uid)?.map(|claims| claims.holders);
                     for hospital in holders.unwrap_or_default() {
-                        let key = StudyKey {
-                            hospital,
-                            study: uid.clone(),
-                        };
+                        let key = StudyKey::new(hospital, uid.clone());
                         if unheard() {
                             return Ok(());
                         }
@@ -301,15 +307,8 @@ pub(super) fn decode_chunk(bytes: &[u8]) -> Result<Chunk, ViewsError> {
     })
 }
 
-/// Whether a claim in force covers the study: the rule that took its images in, asked again.
+/// Whether a claim in force covers the study. What a suspended hospital has stays readable, and what one has that is no
+/// longer registered.
 pub fn is_visible(registry: &Registry, claims: Option<&StudyClaims>, row: &StudyRow) -> bool {
-    let found = match_instance(
-        registry,
-        claims,
-        &Scope::all(),
-        &row.patient.id,
-        &row.study.accession_no,
-    );
-    // A suspended hospital takes nothing new; what is there stays readable.
-    matches!(found, Match::Hospital(h) | Match::Suspended(h) if h == row.key.hospital)
+    claims.is_some_and(|claims| covers(registry, claims, row))
 }

@@ -1,9 +1,9 @@
 //! Whose a study's images are: moved to another exam, released, or ruled on (R7).
 
-use super::super::{Context, claims, held, instances};
+use super::super::{Context, aside, claims, held, instances};
 use super::{Ruled, conflict, no_exam, no_study, not_found, record};
 use crate::correction::Before;
-use crate::exam::{ExamStep, MOVED_LIMIT};
+use crate::exam::{ExamFlag, ExamStep, MOVED_LIMIT};
 use crate::ids::{ExamKey, HospitalCode, StudyKey, StudyUid};
 use crate::instance::{Claim, StudyClaims};
 use crate::outcome::Refusal;
@@ -53,6 +53,7 @@ pub(super) fn move_study<S: State>(
         patient_id: exam.patient_id.clone(),
         accession_no: declared.and_then(|declared| declared.accession_no.clone()),
         released: false,
+        trial: exam.has(ExamFlag::Test),
     });
     claims.ruled_for = Some(to.clone());
     claims.corrected = Some(context.position);
@@ -224,15 +225,14 @@ pub(super) fn put<S: State>(
     mut claims: StudyClaims,
     homes: Option<(&HospitalCode, &HospitalCode)>,
 ) -> Result<(), StateError> {
-    claims.holders = work.claims(study)?.holders;
+    let now = work.claims(study)?;
+    (claims.holders, claims.aside) = (now.holders, now.aside);
     claims::put_claims(work, context, study, claims)?;
     if let Some((from, to)) = homes {
-        let from = StudyKey {
-            hospital: from.clone(),
-            study: study.clone(),
-        };
+        let from = StudyKey::new(from.clone(), study.clone());
         instances::rehome(work, context, &from, to)?;
     }
+    aside::align(work, context, study, false)?;
     held::adopt(work, context, study)?;
     // Everyone concerned has the correction in the exam's history, also where nothing else changes.
     for key in work.claims(study)?.claims.iter().map(|claim| &claim.exam) {

@@ -97,7 +97,7 @@ pub(super) fn undo<S: State>(
     Ok(Ok(Before::Nothing))
 }
 
-/// What was hidden is shown where the study is now: it may have gone to another hospital since.
+/// What was hidden is shown where the study is now: it may have gone to another hospital since, or have been set aside.
 fn show_again<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
@@ -105,17 +105,12 @@ fn show_again<S: State>(
     hidden: Vec<SopInstanceUid>,
 ) -> Result<(), StateError> {
     let hidden: BTreeSet<_> = hidden.into_iter().collect();
-    let mut homes = vec![study.hospital.clone()];
-    if work.study(study)?.is_none() {
-        homes = work.claims(&study.study)?.holders;
-    }
-    for hospital in homes {
-        let study = StudyKey {
-            hospital,
-            study: study.study.clone(),
-        };
-        if !instances::set_hidden(work, &study, Some(&hidden), false)?.is_empty() {
-            record_for_owners(work, context, &study)?;
+    let all = work.claims(&study.study)?.homes(&study.study);
+    let here = all.iter().filter(|home| home.hospital == study.hospital);
+    let here: Vec<_> = here.cloned().collect();
+    for home in if here.is_empty() { all } else { here } {
+        if !instances::set_hidden(work, &home, Some(&hidden), false)?.is_empty() {
+            return record_for_owners(work, context, &home);
         }
     }
     Ok(())

@@ -63,10 +63,7 @@ fn hidden_instances_come_back_when_undone() {
     let mut house = House::new();
     house.push(&e1());
     house.store(&Images::new("1.2.1", "C-E1", 0..3));
-    let study = StudyKey {
-        hospital: code("350006"),
-        study: uid("1.2.1"),
-    };
+    let study = StudyKey::new(code("350006"), uid("1.2.1"));
     let instances = vec![SopInstanceUid::new("1.2.1.1.1").unwrap()];
     let hide = CorrectionAction::HideInstances { study, instances };
     let (_, position) = house.correct(hide.clone());
@@ -82,10 +79,7 @@ fn a_moved_study_goes_to_the_other_hospital_and_back() {
     house.push(&e1());
     house.push(&Push::new("350007", "E9", "李四", 70, "1.2.9"));
     house.store(&Images::new("1.2.1", "C-E1", 0..200));
-    let study = StudyKey {
-        hospital: code("350006"),
-        study: uid("1.2.1"),
-    };
+    let study = StudyKey::new(code("350006"), uid("1.2.1"));
     let to = key("350007", "E9", 0);
     let (outcome, position) = house.correct(CorrectionAction::MoveStudy { study, to });
     assert_eq!(outcome, Outcome::Done);
@@ -117,10 +111,7 @@ fn undoing_a_move_does_not_revive_the_claim_of_an_exam_withdrawn_since() {
     house.push(&e1());
     house.push(&Push::new("350007", "E9", "李四", 70, "1.2.9"));
     house.store(&Images::new("1.2.1", "C-E1", 0..2));
-    let study = StudyKey {
-        hospital: code("350006"),
-        study: uid("1.2.1"),
-    };
+    let study = StudyKey::new(code("350006"), uid("1.2.1"));
     let to = key("350007", "E9", 0);
     let (_, moved) = house.correct(CorrectionAction::MoveStudy { study, to });
     house.correct(withdraw(key("350006", "E1", 0)));
@@ -172,10 +163,7 @@ fn a_moved_study_is_hidden_with_its_new_exam_and_shown_again_with_it() {
     house.push(&e1());
     house.push(&Push::new("350007", "E9", "李四", 70, "1.2.9"));
     house.store(&Images::new("1.2.1", "C-E1", 0..2));
-    let study = StudyKey {
-        hospital: code("350006"),
-        study: uid("1.2.1"),
-    };
+    let study = StudyKey::new(code("350006"), uid("1.2.1"));
     let to = key("350007", "E9", 0);
     house.correct(CorrectionAction::MoveStudy { study, to });
     // A new version keeps what was moved to it
@@ -217,10 +205,7 @@ fn undoing_a_release_keeps_numbers_that_were_corrected_meanwhile() {
 }
 
 fn study_at(hospital: &str, study: &str) -> StudyKey {
-    StudyKey {
-        hospital: code(hospital),
-        study: uid(study),
-    }
+    StudyKey::new(code(hospital), uid(study))
 }
 
 fn move_to(exam: ExamKey) -> CorrectionAction {

@@ -164,10 +164,7 @@ fn a_large_study_leaves_no_line_behind_where_it_moves_away() {
     house.push(&e1());
     house.push(&Push::new("350007", "E9", "李四", 70, "1.2.9"));
     house.store(&Images::new("1.2.1", "C-E1", 0..1_000));
-    let study = StudyKey {
-        hospital: code("350006"),
-        study: uid("1.2.1"),
-    };
+    let study = StudyKey::new(code("350006"), uid("1.2.1"));
     let to = key("350007", "E9", 0);
     house.correct(CorrectionAction::MoveStudy { study, to });
     assert_eq!(house.shown("350007", "1.2.1"), 1_000);
@@ -304,10 +301,7 @@ fn every_person_of_a_study_goes_with_it_to_another_hospital() {
         let images = Images::new("1.2.1", "C-E1", number..number + 1);
         house.store(&Images { name, ..images });
     }
-    let study = StudyKey {
-        hospital: code("350006"),
-        study: uid("1.2.1"),
-    };
+    let study = StudyKey::new(code("350006"), uid("1.2.1"));
     let to = key("350007", "E9", 0);
     house.correct(CorrectionAction::MoveStudy { study, to });
     assert!(house.row("350007", "E9").has(ExamFlag::IdentityDoubt));
@@ -361,10 +355,7 @@ fn what_a_later_image_says_of_the_scan_is_answered_of_a_moved_study_too() {
     house.push(&e1());
     house.push(&Push::new("350006", "E2", "李四", 70, "1.2.9"));
     house.store(&Images::new("1.2.1", "C-E1", 0..1));
-    let study = StudyKey {
-        hospital: code("350006"),
-        study: uid("1.2.1"),
-    };
+    let study = StudyKey::new(code("350006"), uid("1.2.1"));
     let to = key("350006", "E2", 0);
     house.correct(CorrectionAction::MoveStudy {
         study: study.clone(),

@@ -22,10 +22,8 @@ impl Images {
         let owned: HashSet<StudyKey> = exams
             .iter()
             .flat_map(|exam| {
-                exam.own_studies().map(|uid| StudyKey {
-                    hospital: exam.key.hospital.clone(),
-                    study: uid.clone(),
-                })
+                exam.own_studies()
+                    .map(|uid| StudyKey::new(exam.key.hospital.clone(), uid.clone()))
             })
             .collect();
         let mut images = HashMap::with_capacity(owned.len());

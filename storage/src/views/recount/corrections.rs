@@ -9,7 +9,9 @@ use super::ownership::Ruling;
 use super::{Exam, ExamNumber, Recount};
 
 /// What corrections do.
-pub const HAPPENINGS: [&str; 11] = [
+pub const HAPPENINGS: [&str; 13] = [
+    "set aside",
+    "brought back",
     "withdrawn",
     "hidden",
     "moved to another hospital",
@@ -65,7 +67,7 @@ impl Recount {
                 let (hospital, uid) = (study.hospital.as_str(), study.study.as_str());
                 let mut changed = BTreeSet::new();
                 for image in &mut self.shown {
-                    let here = image.hospital == hospital && image.study == uid;
+                    let here = image.hospital == hospital && image.study == uid && image.lot == 0;
                     let meant = chosen.is_empty() || chosen.contains(image.sop.as_str());
                     if here && meant && !image.hidden {
                         image.hidden = true;
@@ -174,9 +176,19 @@ impl Recount {
             }
             Some(Correction::Hidden(hospital, uid, sops)) => {
                 self.happened.insert("shown again");
-                let stays = self.holds(&hospital, &uid);
+                // In the first of its rows where any of them is hidden.
+                let mut rows = self.shown.iter().filter(|image| image.study == uid);
+                let stays = rows.any(|image| image.hospital == hospital);
+                let rows = self.shown.iter().filter(|image| image.study == uid);
+                let hidden = rows.filter(|image| image.hidden && sops.contains(&image.sop));
+                let row = hidden
+                    .filter(|image| image.hospital == hospital || !stays)
+                    .map(|image| (image.lot > 0, image.lot, image.hospital.clone()))
+                    .min();
                 for image in &mut self.shown {
-                    let here = image.hospital == hospital || !stays;
+                    let here = row.as_ref().is_some_and(|(_, lot, hospital)| {
+                        image.lot == *lot && image.hospital == *hospital
+                    });
                     if here && image.study == uid && sops.contains(&image.sop) {
                         image.hidden = false;
                     }

@@ -14,12 +14,19 @@ impl Recount {
         };
         match self.destination(&image) {
             Some(hospital) => {
-                if !self
-                    .shown
-                    .iter()
-                    .any(|other| other.hospital == hospital && same(other))
-                {
-                    self.shown.push(Image { hospital, ..image });
+                self.align(&hospital, &image.study, true);
+                let there = self.here_at(&hospital, &image.study).next();
+                let taken_for = match there {
+                    Some(other) => other.taken_for.clone(),
+                    None => self.person(&image.study),
+                };
+                let known = self.here_at(&hospital, &image.study).any(same);
+                if !known {
+                    self.shown.push(Image {
+                        hospital,
+                        taken_for,
+                        ..image
+                    });
                 }
             }
             None => {
@@ -38,8 +45,18 @@ impl Recount {
     }
 
     fn here<'a>(&'a self, number: &'a ExamNumber, uid: &'a str) -> impl Iterator<Item = &'a Image> {
+        self.here_at(&number.0, uid)
+    }
+
+    /// Images of a hospital's row that is seen.
+    pub(super) fn here_at<'a>(
+        &'a self,
+        hospital: &'a str,
+        uid: &'a str,
+    ) -> impl Iterator<Item = &'a Image> {
         let shown = self.shown.iter();
-        shown.filter(move |image| image.hospital == number.0 && image.study == uid)
+        shown
+            .filter(move |image| image.hospital == hospital && image.study == uid && image.lot == 0)
     }
 
     /// How many images of a study an exam has: instances, images, their frames, images outside of series 0.
@@ -82,7 +99,9 @@ impl Recount {
     fn own(&self, number: &ExamNumber) -> Vec<&str> {
         let declared = self.exams[number].now.studies.iter();
         let declared = declared.map(|study| study.uid.as_str());
-        let mut own: Vec<&str> = declared.filter(|uid| self.owns(number, uid)).collect();
+        let mut own: Vec<&str> = declared
+            .filter(|uid| self.owns(number, uid) && self.are_his(&number.0, uid))
+            .collect();
         own.extend(self.given(number));
         own
     }
@@ -145,7 +164,7 @@ impl Recount {
         let now = &self.exams[number].now;
         now.studies
             .iter()
-            .filter(|study| self.owns(number, &study.uid))
+            .filter(|study| self.owns(number, &study.uid) && self.are_his(&number.0, &study.uid))
             .any(|study| {
                 let mut images = self.here(number, &study.uid);
                 images.any(|image| image.patient_name != now.name)

@@ -56,6 +56,10 @@ struct Image {
     modality: String,
     position: u64,
     hidden: bool,
+    /// 0 is the row that is seen, others are set aside.
+    lot: u16,
+    /// Exam and person for whom the row was taken in.
+    taken_for: Option<(ExamNumber, String)>,
 }
 
 #[derive(Default)]
@@ -170,6 +174,8 @@ impl Recount {
                             modality: group.series.modality.clone(),
                             position,
                             hidden: false,
+                            lot: 0,
+                            taken_for: None,
                         });
                     }
                 }
@@ -184,6 +190,7 @@ impl Recount {
             }
             _ => {}
         }
+        self.align_all();
         self.adopt();
     }
 
@@ -253,7 +260,14 @@ impl Recount {
             return;
         }
         let is_final = now.status == 70;
-        exam.now = now;
+        let before = std::mem::replace(&mut exam.now, now);
+        if exam.now.studies.is_empty() {
+            // It tells nothing of images: its studies are what they were, with no count.
+            exam.now.studies = before.studies;
+            for study in &mut exam.now.studies {
+                (study.count, study.linked) = (None, false);
+            }
+        }
         exam.position = position;
         exam.digest = digest;
         exam.late = false;

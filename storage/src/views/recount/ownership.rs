@@ -1,5 +1,7 @@
 //! Whose a study is: what pushes claim, and the corrections that stand.
 
+use std::collections::BTreeSet;
+
 use super::{ExamNumber, Image, Recount};
 
 /// A correction of whose a study is.
@@ -75,7 +77,10 @@ impl Recount {
                 .map(|(exam, _)| *exam)
                 .find(|exam| *exam == ruled),
             None => {
-                let first = claimants.iter().min_by_key(|(_, since)| *since);
+                let trial = |exam: &ExamNumber| self.exams[exam].test;
+                let first = claimants
+                    .iter()
+                    .min_by_key(|(exam, since)| (trial(exam), *since));
                 first.map(|(exam, _)| *exam)
             }
         }
@@ -94,21 +99,25 @@ impl Recount {
         let owner = self.owner(&image.study)?;
         let is_ruled = self.ruled(&image.study).0.is_some();
         let fits = |number: &ExamNumber| {
-            let now = &self.exams[number].now;
-            let study = now.studies.iter().find(|study| study.uid == image.study);
-            self.owns(number, &image.study)
-                && (is_ruled
-                    || now.patient_id == image.patient_id
-                        && study.is_some_and(|study| {
-                            let declared = study.accession.as_ref();
-                            declared.is_none_or(|no| *no == image.accession)
-                        }))
+            self.owns(number, &image.study) && self.fits(number, image, is_ruled)
         };
         let claimants = self.claimants(&image.study);
         claimants
             .iter()
             .any(|(exam, _)| fits(exam))
             .then(|| owner.0.clone())
+    }
+
+    /// Whether an image has an exam's numbers.
+    fn fits(&self, number: &ExamNumber, image: &Image, is_ruled: bool) -> bool {
+        let now = &self.exams[number].now;
+        let study = now.studies.iter().find(|study| study.uid == image.study);
+        is_ruled
+            || now.patient_id == image.patient_id
+                && study.is_some_and(|study| {
+                    let declared = study.accession.as_ref();
+                    declared.is_none_or(|no| *no == image.accession)
+                })
     }
 
     pub(super) fn is_contested(&self, number: &ExamNumber) -> bool {
@@ -118,19 +127,98 @@ impl Recount {
                 && claimants.iter().any(|(exam, _)| *exam == number)
                 && claimants
                     .iter()
+                    .filter(|(exam, _)| !(self.is_live(&study.uid) && self.exams[*exam].test))
                     .any(|(exam, _)| !self.owns(exam, &study.uid))
         })
     }
 
+    /// Whether a study is of an exam that is no trial's.
+    fn is_live(&self, uid: &str) -> bool {
+        self.owner(uid).is_some_and(|owner| !self.exams[owner].test)
+    }
+
     /// Whether a hospital has images of a study, also hidden ones.
     pub(super) fn holds(&self, hospital: &str, uid: &str) -> bool {
-        let mut shown = self.shown.iter();
-        shown.any(|image| image.hospital == hospital && image.study == uid)
+        self.here_at(hospital, uid).next().is_some()
+    }
+
+    /// The owner's exam and person.
+    pub(super) fn person(&self, uid: &str) -> Option<(ExamNumber, String)> {
+        let owner = self.owner(uid)?;
+        Some((owner.clone(), self.exams[owner].now.sick_id.clone()))
+    }
+
+    /// Whether the row that is seen, if there is one, is of the one whose the study is.
+    pub(super) fn are_his(&self, hospital: &str, uid: &str) -> bool {
+        let Some(first) = self.here_at(hospital, uid).next() else {
+            return true;
+        };
+        let Some(owner) = self.owner(uid).filter(|owner| owner.0 == hospital) else {
+            return false;
+        };
+        let (exam, sick_id) = first.taken_for.as_ref().unwrap();
+        self.ruled(uid).0.is_some()
+            || *sick_id == self.exams[owner].now.sick_id
+            || self.owns(exam, uid) && self.fits(exam, first, false)
+    }
+
+    /// Brings a hospital's rows of a study in line with whose it is.
+    pub(super) fn align(&mut self, hospital: &str, uid: &str, room: bool) {
+        let Some(person) = self.person(uid).filter(|_| self.ruled(uid).0.is_none()) else {
+            return;
+        };
+        if person.0.0 != hospital {
+            return;
+        }
+        let in_study = |image: &Image| image.hospital == hospital && image.study == uid;
+        let seen = self.holds(hospital, uid);
+        if seen && self.are_his(hospital, uid) {
+            for image in self
+                .shown
+                .iter_mut()
+                .filter(|it| in_study(it) && it.lot == 0)
+            {
+                if image.taken_for.as_ref().unwrap().1 != person.1 {
+                    image.taken_for = Some(person.clone());
+                }
+            }
+            return;
+        }
+        let rows = self.shown.iter().filter(|image| in_study(image));
+        let own = rows
+            .clone()
+            .find(|it| it.lot > 0 && it.taken_for.as_ref().unwrap().1 == person.1);
+        let own = own.map(|image| image.lot);
+        if own.is_none() && !(room && seen) {
+            return;
+        }
+        let free = rows.map(|image| image.lot).max().unwrap_or(0) + 1;
+        for image in self.shown.iter_mut().filter(|image| in_study(image)) {
+            if image.lot == 0 {
+                image.lot = free;
+            } else if Some(image.lot) == own {
+                image.lot = 0;
+            }
+        }
+        self.happened.insert("set aside");
+        if own.is_some() {
+            self.happened.insert("brought back");
+        }
+    }
+
+    pub(super) fn align_all(&mut self) {
+        let rows = self.shown.iter();
+        let rows: BTreeSet<_> = rows
+            .map(|it| (it.hospital.clone(), it.study.clone()))
+            .collect();
+        for (hospital, uid) in rows {
+            self.align(&hospital, &uid, false);
+        }
     }
 
     pub(super) fn rehome(&mut self, uid: &str, from: &str, to: &str) {
         for image in &mut self.shown {
-            if image.study == uid && image.hospital == from {
+            if image.study == uid && image.hospital == from && image.lot == 0 {
                 to.clone_into(&mut image.hospital);
             }
         }
