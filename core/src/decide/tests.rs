@@ -172,6 +172,10 @@ impl House {
         for change in changes.registry {
             self.registry.apply(change);
         }
+        if let Some(node) = changes.node {
+            self.registry.nodes.insert(node.number, node);
+        }
+        self.registry.leases.extend(changes.lease);
         self.next += 1;
         outcome
     }
@@ -385,6 +389,7 @@ fn rule(outcome: &Outcome) -> &str {
 mod corrections;
 mod declarations;
 mod images;
+mod nodes;
 mod persons;
 mod pushes;
 
