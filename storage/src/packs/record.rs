@@ -107,11 +107,18 @@ impl PackFile {
 
     /// Reads and checks the record at `offset`.
     pub fn read(&self, offset: u64) -> Result<StoredRecord, PackError> {
-        self.read_once(offset).inspect_err(|error| {
-            if matches!(error, PackError::Damaged { .. }) {
-                self.distrust();
+        self.twice(|| self.read_once(offset))
+    }
+
+    /// What came from elsewhere is fetched once more before it is called damaged.
+    fn twice<T>(&self, read: impl Fn() -> Result<T, PackError>) -> Result<T, PackError> {
+        match (read(), &self.remote) {
+            (Err(PackError::Damaged { .. }), Some(remote)) => {
+                remote.distrust();
+                read().inspect_err(|_| remote.distrust())
             }
-        })
+            (done, _) => done,
+        }
     }
 
     fn read_once(&self, offset: u64) -> Result<StoredRecord, PackError> {
@@ -143,6 +150,10 @@ impl PackFile {
 
     /// Reads and checks all but the data of the record at `offset`.
     pub fn info(&self, offset: u64) -> Result<(RecordInfo, Trailer), PackError> {
+        self.twice(|| self.info_once(offset))
+    }
+
+    fn info_once(&self, offset: u64) -> Result<(RecordInfo, Trailer), PackError> {
         let (header_bytes, header) = self.header(offset)?;
         let facts_at = offset + RECORD_HEADER_BYTES as u64 + header.data_len;
         let length = header.facts_len as usize + TRAILER_BYTES;

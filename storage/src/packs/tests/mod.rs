@@ -5,6 +5,7 @@ mod damage;
 mod faults;
 mod leases;
 mod objects;
+mod other_nodes;
 mod storing;
 
 use std::fs::{self, File};
