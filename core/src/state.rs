@@ -91,8 +91,8 @@ pub struct Changes {
     pub purged: BTreeSet<ExamKey>,
     pub claims: BTreeMap<StudyUid, StudyClaims>,
     pub studies: BTreeMap<StudyKey, Box<Replaced<StudyRow>>>,
-    /// A pack that has come to hold instances.
-    pub pack: Option<PackId>,
+    /// Instances of a pack that the log has come to have.
+    pub logged: Option<Logged>,
     /// `None` removes the row.
     pub chunks: BTreeMap<ChunkKey, Option<Chunk>>,
     pub places: BTreeMap<InstanceKey, Option<Place>>,
@@ -116,6 +116,15 @@ pub struct Changes {
     pub node: Option<Node>,
     pub lease: Option<(String, Lease)>,
     pub rules: Option<u32>,
+}
+
+/// What a record tells of a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    pub pack: PackId,
+    pub position: Position,
+    /// Where in the pack the instances lie, in order.
+    pub offsets: Vec<u64>,
 }
 
 /// A row before and after.

@@ -75,6 +75,8 @@ enum Command {
     Status(Place),
     /// 逐字节复核；有损坏时退出码 1 (read every byte again; exit status 1 if damaged)
     Verify(Place),
+    /// 重读本节点的全部影像包，把日志缺的补入 (read all packs again and bring what the log lacks into it)
+    Rescan(Place),
     /// 重建全部视图，不停服务 (make all views anew, while serving)
     Rebuild(Place),
     /// 把视图快照存入对象存储，新节点由此启动 (a snapshot of the views, from which a new node starts)
@@ -169,6 +171,7 @@ impl Yingku {
             }
             Command::Status(place) => place.run(Operation::Status).await,
             Command::Verify(place) => place.run(Operation::Verify).await,
+            Command::Rescan(place) => place.run(Operation::Rescan).await,
             Command::Rebuild(place) => place.run(Operation::Rebuild).await,
             Command::Snapshot(place) => place.run(Operation::Snapshot).await,
             Command::Digest(place) => place.run(Operation::Digest).await,

@@ -1,10 +1,11 @@
 //! Where the archive stands, whether every byte is as it was written, and making the views anew.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use yingku_core::ids::{PackId, Position};
 use yingku_storage::archive::Archive;
-use yingku_storage::packs::{ObjectsHealth, VerifyReport};
+use yingku_storage::packs::{ObjectsHealth, PackError, VerifyReport};
 use yingku_storage::views::ViewsError;
 
 use crate::control::Output;
@@ -164,7 +165,8 @@ pub async fn verify(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
         let log = verify_log(&archive, &output)?;
         let views = verify_views(&archive, &output)?;
         let packs = verify_packs(&archive, &output)?;
-        Ok(log && views && packs)
+        let both = views && verify_log_against_packs(&archive, &output)?;
+        Ok(log && packs && both)
     })
     .await?
 }
@@ -207,6 +209,54 @@ fn verify_views(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
             Ok(false)
         }
     }
+}
+
+/// Every instance of this node that the log tells of lies in a pack.
+fn verify_log_against_packs(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    let views = archive.views();
+    let (mut told, mut missing) = (0usize, 0usize);
+    for pack in views.logged_packs(archive.node())? {
+        let logged = views.logged_offsets(pack)?;
+        told += logged.len();
+        let found = match archive.packs().offsets(pack) {
+            Ok(found) => found,
+            Err(PackError::Missing { .. }) => BTreeSet::new(),
+            Err(error) => {
+                output.blocking_line(format!("影像包 (pack) {pack}: {error}"))?;
+                BTreeSet::new()
+            }
+        };
+        let lost = logged.difference(&found).count();
+        if lost > 0 {
+            missing += lost;
+            output.blocking_line(format!(
+                "影像包 (pack) {pack}: 日志所列影像缺 {lost} 份，共 {} 份 (of {} instances that the log tells of {lost} are missing)",
+                logged.len(),
+                logged.len()
+            ))?;
+        }
+    }
+    let state = match missing {
+        0 => "齐全 (all there)".to_owned(),
+        missing => format!(
+            "缺 (missing): {missing} 份；请放回影像包，或由医院重发 (put the packs back, or have the images sent again)"
+        ),
+    };
+    output.blocking_line(format!(
+        "日志所列影像 (instances that the log tells of): {told}, {state}"
+    ))?;
+    Ok(missing == 0)
+}
+
+/// Brings into the log what this node's packs hold and it lacks.
+pub async fn rescan(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
+    let brought = archive.rescan().await?;
+    output
+        .line(format!(
+            "补入日志 (brought into the log): {brought} 份影像 (instances)"
+        ))
+        .await?;
+    Ok(true)
 }
 
 fn verify_packs(archive: &Archive, output: &Output) -> anyhow::Result<bool> {

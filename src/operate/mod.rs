@@ -80,6 +80,7 @@ pub enum Operation {
     },
     Status,
     Verify,
+    Rescan,
     Rebuild,
     Digest,
     Snapshot,
@@ -131,6 +132,7 @@ impl Operation {
             | Self::PurgeTestData { .. }
             | Self::Status
             | Self::Verify
+            | Self::Rescan
             | Self::Rebuild
             | Self::Digest
             | Self::Snapshot
@@ -183,6 +185,7 @@ pub async fn execute(
         Operation::Reconcile { asked } => reconcile::reconcile(archive, asked, output).await,
         Operation::Status => health::status(archive, output).await,
         Operation::Verify => health::verify(archive, output).await,
+        Operation::Rescan => health::rescan(archive, output).await,
         Operation::Rebuild => health::rebuild(archive, output).await,
         Operation::Digest => health::digest(archive, output).await,
         Operation::Snapshot => health::snapshot(archive, output).await,

@@ -16,14 +16,21 @@ use crate::instance::{
 };
 use crate::outcome::Outcome;
 use crate::registry::Scope;
-use crate::state::{ChunkKey, State, StateError, Work};
+use crate::state::{ChunkKey, Logged, State, StateError, Work};
 
 pub fn stored<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     body: &InstancesStored,
 ) -> Result<Outcome, StateError> {
-    work.changes.pack = Some(body.pack);
+    let instances = body.groups.iter().flat_map(|group| &group.instances);
+    let mut offsets: Vec<u64> = instances.map(|instance| instance.offset).collect();
+    offsets.sort_unstable();
+    work.changes.logged = Some(Logged {
+        pack: body.pack,
+        position: context.position,
+        offsets,
+    });
     for group in &body.groups {
         let arrival = Arrival {
             pack: body.pack,

@@ -1,17 +1,14 @@
 //! Opening an archive: log, views, packs, and what the last run left unfinished.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use yingku_core::event::{Event, RULES_VERSION, RulesActivated};
-use yingku_core::ids::{PackId, Position, SopInstanceUid, StudyKey};
-use yingku_core::instance::HeldInstance;
+use yingku_core::ids::{PackId, Position};
 use yingku_core::registry::Registry;
 
 use super::audit::Audit;
-use super::facts::{FactsQueue, Stored};
+use super::facts::FactsQueue;
 use super::follower::{Follower, next_path, open_views, use_views};
 use super::identity::{self, IdentityError};
 use super::intake::decode_facts;
@@ -143,7 +140,8 @@ impl Archive {
         check_key(&key, &follower.shared.registry.read())?;
         let node = node::identify(&dir, &directory, &*log, &follower.shared).await?;
         packs.node = node.number;
-        let (packs, unlogged) = blocking(move || open_packs(directory, packs)).await?;
+        let views = Arc::clone(&follower.shared.views.read());
+        let (packs, unlogged) = blocking(move || open_packs(directory, packs, &views)).await?;
         let facts = FactsQueue::start(
             &runtime,
             Arc::clone(&log),
@@ -199,25 +197,29 @@ impl Archive {
     /// A pack that was lost leaves its instances missing, and its number unused: what is stored later must not be read
     /// in its place.
     fn continue_packs(&self) -> Result<(), ViewsError> {
-        let Some(newest) = self.views().newest_pack(self.node())? else {
+        let named = self.views().logged_packs(self.node())?;
+        let Some(newest) = named.last() else {
             return Ok(());
         };
         let packs = &self.inner.packs;
-        if !packs.has(newest) {
-            tracing::error!(pack = %newest, "packs that the log names are not in the packs directory; their images cannot be read until they are put back");
+        packs.continue_after(*newest);
+        let mut lost = named.iter().filter(|pack| !packs.has(**pack)).peekable();
+        if let Some(first) = lost.peek().copied() {
+            let packs = lost.count();
+            tracing::error!(packs, %first, "packs that the log names are not in the packs directory; their images cannot be read until they are put back; `yingku verify` names them");
         }
-        packs.continue_after(newest);
         Ok(())
     }
 
     /// Goes on where the log and the packs ended.
     async fn take_up(&self, unlogged: &[PackId]) -> Result<(), OpenError> {
         self.continue_packs()?;
-        self.log_recovered(unlogged).await
+        self.log_recovered(unlogged).await.map(drop)
     }
 
     /// Brings facts that a crash kept from the log out of the packs.
-    async fn log_recovered(&self, unlogged: &[PackId]) -> Result<(), OpenError> {
+    async fn log_recovered(&self, unlogged: &[PackId]) -> Result<u64, OpenError> {
+        let mut brought = 0u64;
         for &pack in unlogged {
             let mut missing = 0u64;
             let records = self
@@ -233,7 +235,7 @@ impl Archive {
                 }
             };
             let mut whole = true;
-            let mut studies = KnownStudies::default();
+            let logged = self.views().logged_offsets(pack)?;
             for record in records {
                 let Ok(record) = record else {
                     tracing::error!(%pack, "a damaged record is kept aside; run `yingku verify`");
@@ -250,7 +252,7 @@ impl Archive {
                     whole = false;
                     continue;
                 };
-                if !studies.have(self, &stored)? {
+                if !logged.contains(&record.offset) {
                     self.inner.facts.stored(stored).await?;
                     missing += 1;
                 }
@@ -259,65 +261,28 @@ impl Archive {
             if missing > 0 {
                 tracing::info!(%pack, missing, "facts that a stop kept from the log were brought into it");
             }
+            brought += missing;
             if whole {
                 self.inner.packs.all_logged(pack);
             }
         }
-        Ok(())
+        Ok(brought)
     }
-}
 
-/// Instances that the views show of the studies that a pack names, and where they lie: one look for each study, however
-/// many records it has in the pack.
-#[derive(Default)]
-struct KnownStudies(HashMap<StudyKey, ShownInstances>);
-
-type ShownInstances = HashMap<(SopInstanceUid, [u8; 16]), (PackId, u64)>;
-
-impl KnownStudies {
-    /// Whether the views have every instance of the group, shown or held; if it was stored anew, in its new place.
-    fn have(&mut self, archive: &Archive, stored: &Stored) -> Result<bool, ViewsError> {
-        let group = &stored.group;
-        let key = StudyKey::new(group.hospital.clone(), group.study_uid.clone());
-        let views = archive.views();
-        let shown = match self.0.entry(key) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let shown = shown_instances(&views, place.key())?;
-                place.insert(shown)
-            }
-        };
-        for instance in &group.instances {
-            let identity = (instance.image.sop_instance.clone(), instance.digest);
-            let held = HeldInstance::of(&group.study_uid, instance);
-            let is_known = match (shown.get(&identity), stored.anew) {
-                (Some(place), true) => *place == (stored.pack, instance.offset),
-                (Some(_), false) => true,
-                (None, true) => views.held_place(&held)? == Some((stored.pack, instance.offset)),
-                (None, false) => views.is_held(&held)?,
-            };
-            if !is_known {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// Reads all packs of this node again and brings what the log lacks into it: after a log was repaired, say. How many
+    /// instances that were.
+    pub async fn rescan(&self) -> Result<u64, OpenError> {
+        self.settle().await?;
+        let packs = self.inner.packs.clone();
+        let listed = blocking(move || {
+            packs.list().map_err(|source| {
+                OpenError::Follow(format!("the packs cannot be listed: {source}").into())
+            })
+        });
+        let own = listed.await?.into_iter().map(|info| info.pack);
+        let own: Vec<PackId> = own.filter(|pack| pack.node() == self.node()).collect();
+        self.log_recovered(&own).await
     }
-}
-
-fn shown_instances(views: &Views, key: &StudyKey) -> Result<ShownInstances, ViewsError> {
-    let mut known = HashMap::new();
-    if let Some(study) = views.study(key)? {
-        for series in 0..study.series.len() {
-            for entry in views.all_instances(&study, series)? {
-                let place = (entry.pack, entry.stored.offset);
-                known.insert(
-                    (entry.stored.image.sop_instance, entry.stored.digest),
-                    place,
-                );
-            }
-        }
-    }
-    Ok(known)
 }
 
 /// Waits for the views as long as they make progress: a first replay takes longer than any request may.
@@ -443,8 +408,16 @@ fn from_snapshot(
 fn open_packs(
     directory: PacksDirectory,
     options: PackOptions,
+    views: &Views,
 ) -> Result<(Packs, Vec<PackId>), OpenError> {
-    let (packs, recovered) = Packs::open_locked(directory, options)?;
+    let is_logged = |pack, offset| match views.logged_offsets(pack) {
+        Ok(logged) => logged.contains(&offset),
+        Err(error) => {
+            tracing::error!(%pack, %error, "what the log has of a pack is not known; nothing of it is cut off");
+            true
+        }
+    };
+    let (packs, recovered) = Packs::open_locked(directory, options, &is_logged)?;
     for cut in &recovered.cut {
         tracing::warn!(pack = %cut.pack, offset = cut.offset, bytes = cut.bytes, "an incomplete last record was moved aside");
     }

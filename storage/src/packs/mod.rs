@@ -166,13 +166,15 @@ struct Inner {
 impl Packs {
     /// Opens the packs in `dir` (made if it is not there) and reads the unsealed ones through. Blocks.
     pub fn open(dir: &Path, options: PackOptions) -> Result<(Self, Recovered), PackOpenError> {
-        Self::open_locked(PacksDirectory::lock(dir)?, options)
+        Self::open_locked(PacksDirectory::lock(dir)?, options, &|_, _| false)
     }
 
-    /// The same, of a directory that was locked before.
+    /// The same, of a directory that was locked before. `is_logged` says whether the log tells of a record: then it was
+    /// stored, and is damaged if it is not right.
     pub fn open_locked(
         directory: PacksDirectory,
         options: PackOptions,
+        is_logged: &dyn Fn(PackId, u64) -> bool,
     ) -> Result<(Self, Recovered), PackOpenError> {
         let PacksDirectory { dir, file } = directory;
         let (dir, dir_file) = (dir.as_path(), file);
@@ -191,10 +193,11 @@ impl Packs {
             sealer_queue,
             journal,
         ));
-        let recovered = recover::recover(&shared).map_err(|source| PackOpenError::Recovery {
-            dir: dir.to_owned(),
-            source,
-        })?;
+        let recovered =
+            recover::recover(&shared, is_logged).map_err(|source| PackOpenError::Recovery {
+                dir: dir.to_owned(),
+                source,
+            })?;
         let inner = Inner::start(shared, to_seal).map_err(io)?;
         let packs = Self {
             inner: Arc::new(inner),
@@ -298,7 +301,9 @@ impl Packs {
     /// Whether the pack lies here, or was uploaded.
     pub fn has(&self, pack: PackId) -> bool {
         let shared = &self.inner.shared;
-        shared.journal.size(pack).is_some() || shared.pack(pack).is_ok()
+        shared.journal.size(pack).is_some()
+            || shared.ledger.lock().contains_key(&pack)
+            || shared.path(pack, SEALED).exists()
     }
 
     /// Reads and checks one record of at most [`MAX_READ_BYTES`] of data. Blocks on the disk.
@@ -338,6 +343,12 @@ impl Packs {
     pub fn record(&self, pack: PackId, offset: u64) -> Result<RecordInfo, PackError> {
         let (info, _) = self.inner.shared.pack(pack)?.info(offset)?;
         Ok(info)
+    }
+
+    /// Where the records of a pack lie. Blocks on the disk.
+    pub fn offsets(&self, pack: PackId) -> Result<BTreeSet<u64>, PackError> {
+        let entries = verify::entries(&self.inner.shared, pack)?;
+        Ok(entries.into_iter().map(|entry| entry.offset).collect())
     }
 
     /// All packs of this node, here or in the object store, in the order of their ids.

@@ -1,8 +1,8 @@
 //! What a start finds in packs that were not sealed.
 //!
 //! Every record is read and checked. An incomplete last record, which is what a crash leaves, is moved aside into
-//! `damaged/` and cut off. Bytes that are no record but have records behind them are damage: kept where they are,
-//! reported, never served. New instances go into new packs; an unsealed one is sealed as soon as the archive says that
+//! `damaged/` and cut off. Bytes that are no record but have records behind them are damage, and so is a last record of
+//! which the event log tells: kept where they are, reported, never served. New instances go into new packs; an unsealed one is sealed as soon as the archive says that
 //! the event log has all of its records.
 
 use std::fs::{self, File, OpenOptions};
@@ -48,8 +48,8 @@ pub struct CutRecord {
     pub pack: PackId,
     pub offset: u64,
     pub bytes: u64,
-    /// All of its bytes were there and some were wrong: either a power loss amid its sync, or damage to a stored
-    /// instance; the event log knows which (it lists stored ones).
+    /// All of its bytes were there and some were wrong, and the event log does not tell of it: a power loss amid its sync,
+    /// or damage to an instance that was stored in the last moment.
     pub whole_length: bool,
     /// Where its bytes lie now; `None` if there was no room, then they are still in the pack.
     pub moved_to: Option<PathBuf>,
@@ -64,7 +64,10 @@ pub struct DamagedRange {
 }
 
 /// Reads all unsealed packs and enters them in the ledger.
-pub fn recover(shared: &Shared) -> Result<Recovered, PackError> {
+pub fn recover(
+    shared: &Shared,
+    is_logged: &dyn Fn(PackId, u64) -> bool,
+) -> Result<Recovered, PackError> {
     let mut recovered = Recovered::default();
     let failed = |pack| move |e| PackError::read(pack, e);
     let unsealed = shared.ids(UNSEALED).map_err(failed(PackId(0)))?;
@@ -81,7 +84,7 @@ pub fn recover(shared: &Shared) -> Result<Recovered, PackError> {
             fs::remove_file(&path).map_err(failed(id))?;
             continue;
         }
-        recover_pack(shared, pack, &mut recovered)?;
+        recover_pack(shared, pack, is_logged, &mut recovered)?;
     }
     Ok(recovered)
 }
@@ -89,6 +92,7 @@ pub fn recover(shared: &Shared) -> Result<Recovered, PackError> {
 fn recover_pack(
     shared: &Shared,
     pack: Arc<PackFile>,
+    is_logged: &dyn Fn(PackId, u64) -> bool,
     recovered: &mut Recovered,
 ) -> Result<(), PackError> {
     let id = pack.id;
@@ -111,7 +115,13 @@ fn recover_pack(
         damage(range, "no valid record, with valid ones behind it");
     }
     let mut whole = true;
-    if scan.end < file_len {
+    if scan.end < file_len && is_logged(id, scan.end) {
+        whole = false;
+        damage(
+            scan.end..file_len,
+            "a stored instance, the last of its pack, is not as it was written",
+        );
+    } else if scan.end < file_len {
         let cut = cut_tail(shared, &pack, scan.end, file_len)?;
         whole = cut.as_ref().is_none_or(|cut| cut.moved_to.is_some());
         recovered.cut.extend(cut);

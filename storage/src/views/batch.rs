@@ -9,13 +9,13 @@ use serde::de::DeserializeOwned;
 use yingku_core::correction::CorrectionRow;
 use yingku_core::exam::{ExamRow, FormRow};
 use yingku_core::finding::{FindingKey, FindingRow};
-use yingku_core::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, FormKey, Position, StudyKey, StudyUid};
 use yingku_core::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Place, StudyClaims,
     StudyRow,
 };
 use yingku_core::registry::Registry;
-use yingku_core::state::{Changes, ChunkKey, Replaced, State, StateError};
+use yingku_core::state::{Changes, ChunkKey, Logged, Replaced, State, StateError};
 use yingku_core::statistics::{DayKey, DeclarationRow};
 
 use super::rows::Rows;
@@ -159,13 +159,18 @@ impl<'a> BatchState<'a> {
         for (_, study) in changes.studies {
             self.put_study(*study)?;
         }
-        if let Some(pack) = changes.pack {
-            let key = keys::newest_pack(pack.node());
-            let newest: Option<PackId> =
-                self.look(View::Meta, &key, |row| decode(View::Meta, row))?;
-            if newest.is_none_or(|newest| newest < pack) {
-                self.put(View::Meta, key, &pack)?;
-            }
+        if let Some(Logged {
+            pack,
+            position,
+            offsets,
+        }) = changes.logged
+        {
+            let mut last = 0;
+            let distances = offsets
+                .iter()
+                .map(|at| at - std::mem::replace(&mut last, *at));
+            let distances: Vec<u64> = distances.collect();
+            self.put(View::Logged, keys::logged(pack, position), &distances)?;
         }
         for (at, chunk) in changes.chunks {
             let row = chunk.map(|chunk| chunk.encode());

@@ -5,7 +5,9 @@
 
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
-use yingku_core::ids::{ExamKey, ExamNo, FormKey, HospitalCode, Position, StudyKey, StudyUid};
+use yingku_core::ids::{
+    ExamKey, ExamNo, FormKey, HospitalCode, PackId, Position, StudyKey, StudyUid,
+};
 use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
 use yingku_core::query::{DATE_DIGITS, digits, joined_name};
 use yingku_core::state::ChunkKey;
@@ -59,12 +61,14 @@ pub enum View {
     Signs,
     /// hospital, date, position, index → refused instances
     Refusals,
-    /// cursor, registry, each node's newest pack
+    /// pack, position → where in the pack the instances lie that the record tells of: distances from one to the next
+    Logged,
+    /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 23] = [
+    pub const ALL: [View; 24] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -87,6 +91,7 @@ impl View {
         View::RefusedPushes,
         View::Signs,
         View::Refusals,
+        View::Logged,
         View::Meta,
     ];
 
@@ -114,6 +119,7 @@ impl View {
             View::RefusedPushes => "refused_pushes",
             View::Signs => "signs",
             View::Refusals => "refusals",
+            View::Logged => "logged",
             View::Meta => "meta",
         }
     }
@@ -122,8 +128,18 @@ impl View {
 pub const CURSOR: &[u8] = b"cursor";
 pub const REGISTRY: &[u8] = b"registry";
 
-pub fn newest_pack(node: u16) -> Vec<u8> {
-    [b"pack".as_slice(), &node.to_be_bytes()].concat()
+/// Lines of a pack, in the order of the log.
+pub fn logged_of(pack: PackId) -> Vec<u8> {
+    Key::default().u64(pack.0).done()
+}
+
+pub fn logged(pack: PackId, position: Position) -> Vec<u8> {
+    Key::default().u64(pack.0).u64(position.0).done()
+}
+
+pub fn pack_of_logged(key: &[u8]) -> Option<PackId> {
+    let (pack, _) = key.split_first_chunk()?;
+    Some(PackId(u64::from_be_bytes(*pack)))
 }
 
 /// Builds a key part by part.

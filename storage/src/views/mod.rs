@@ -18,6 +18,7 @@ mod recount_tests;
 mod rows;
 pub mod studies;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -220,9 +221,43 @@ impl Views {
         }
     }
 
-    /// The newest of a node's packs that the log names.
-    pub fn newest_pack(&self, node: u16) -> Result<Option<PackId>, ViewsError> {
-        self.get(View::Meta, &keys::newest_pack(node))
+    /// A node's packs of which the log tells, in order: one look for each, however many instances it has.
+    pub fn logged_packs(&self, node: u16) -> Result<Vec<PackId>, ViewsError> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        let mut lines = self
+            .db
+            .raw_iterator_cf_opt(self.family(View::Logged)?, options);
+        let mut packs = Vec::new();
+        let mut next = PackId::new(node, 0);
+        loop {
+            lines.seek(keys::logged_of(next));
+            let found = lines.key().and_then(keys::pack_of_logged);
+            let Some(pack) = found.filter(|pack| pack.node() == node) else {
+                lines.status()?;
+                return Ok(packs);
+            };
+            packs.push(pack);
+            next = PackId::new(node, pack.number() + 1);
+            if next < pack {
+                return Ok(packs);
+            }
+        }
+    }
+
+    /// Where in a pack the instances lie of which the log tells.
+    pub fn logged_offsets(&self, pack: PackId) -> Result<BTreeSet<u64>, ViewsError> {
+        let mut offsets = BTreeSet::new();
+        self.scan(View::Logged, &keys::logged_of(pack), &[], |_, value| {
+            let distances: Vec<u64> = decode(View::Logged, value)?;
+            let mut at = 0u64;
+            for distance in distances {
+                at = at.saturating_add(distance);
+                offsets.insert(at);
+            }
+            Ok(Walk::On)
+        })?;
+        Ok(offsets)
     }
 
     /// Writes everything in memory to files; ends a rebuild.

@@ -59,12 +59,6 @@ impl Views {
         self.get(View::Held, &keys::claims(study))
     }
 
-    /// Whether the instance is held with the same bytes.
-    pub fn is_held(&self, instance: &HeldInstance) -> Result<bool, ViewsError> {
-        let key = keys::held_instance(instance);
-        Ok(self.get_raw(View::HeldInstances, &key)?.is_some())
-    }
-
     /// Where the record of a held instance with the same bytes lies.
     pub fn held_place(&self, instance: &HeldInstance) -> Result<Option<(PackId, u64)>, ViewsError> {
         let key = keys::held_instance(instance);
