@@ -518,6 +518,92 @@ async fn validate_names_everything_and_records_nothing() {
 }
 
 #[tokio::test]
+async fn a_hospital_that_may_not_send_is_named_with_all_else_that_is_wrong() {
+    let both = house().await;
+    let suspended = hospital("350007", HospitalMode::Suspended);
+    let wide = both.house.app("wide", Scope::all());
+    both.house
+        .change(vec![
+            RegistryChange::PutHospital(suspended),
+            RegistryChange::PutApp(wide),
+        ])
+        .await;
+    let wide = both.house.token("wide").await;
+    let wrong = |hospital| {
+        push_with(&[
+            ("/hospitalCode", json!(hospital)),
+            ("/examInfo/examStatus", json!("99")),
+        ])
+    };
+    let rules = |faults: &Value| {
+        let lines = faults.as_array().unwrap().iter();
+        let lines = lines.map(|line| (line["path"].clone(), line["rule"].clone()));
+        lines.collect::<Vec<_>>()
+    };
+    let is = |rule| {
+        [
+            (json!("hospitalCode"), json!(rule)),
+            (json!("examInfo.examStatus"), json!("code")),
+        ]
+    };
+    // Of one that is unknown or suspended, pushed or validated
+    for (code, rule) in [
+        ("999999", "hospital-unknown"),
+        ("350007", "hospital-suspended"),
+    ] {
+        let pushed = both.house.post(PUSH, &wide, wrong(code)).await;
+        assert_eq!(
+            (pushed.status(), rules(pushed.result())),
+            (1, is(rule).into())
+        );
+        let validated = both
+            .house
+            .post("/v1/exam/validate", &wide, wrong(code))
+            .await;
+        assert_eq!(validated.status(), 1);
+        assert_eq!(rules(&validated.result()["faults"]), is(rule));
+    }
+    // Of one that is not the app's the app is told that it has no right, and the rest in a dry run
+    let pushed = both.house.post(PUSH, &both.pacs, wrong("350008")).await;
+    assert_eq!(pushed.status(), 999);
+    assert_eq!(rules(pushed.result()), is("hospital-forbidden")[..1]);
+    let validate = "/v1/exam/validate";
+    let validated = both.house.post(validate, &both.pacs, wrong("350008")).await;
+    assert_eq!(
+        (validated.status(), &validated.result()["valid"]),
+        (999, &json!(false))
+    );
+    assert!(validated.message().contains("无权限"));
+    assert_eq!(
+        rules(&validated.result()["faults"]),
+        is("hospital-forbidden")
+    );
+    assert!(validated.result().get("hospitalMode").is_none());
+    // And in a declaration all of them at once
+    let row = |hospital| json!({"hospitalCode": hospital, "examDate": "2026-07-04", "examClass": "CT", "accordCount": 3});
+    for path in ["/v1/exam/uploadStatistics", "/v1/exam/uploadDetail"] {
+        let mut rows = json!([row("999999"), row("350006"), row("999998"), row("350007")]);
+        for (index, row) in rows.as_array_mut().unwrap().iter_mut().enumerate() {
+            row["examNo"] = json!(format!("E{index}"));
+        }
+        let refused = both.house.post(path, &wide, rows.to_string()).await;
+        assert_eq!(refused.status(), 1, "{}", refused.json);
+        let named: Vec<Value> = rules(refused.result())
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect();
+        assert_eq!(
+            named,
+            ["[0].hospitalCode", "[2].hospitalCode", "[3].hospitalCode"]
+        );
+        // Only suspended, it is the right that is missing
+        let only = json!([rows[3]]);
+        let refused = both.house.post(path, &wide, only.to_string()).await;
+        assert_eq!(refused.status(), 999, "{}", refused.json);
+    }
+}
+
+#[tokio::test]
 async fn a_dry_run_says_what_would_be_listed_and_gives_no_number() {
     let both = house().await;
     both.push(SAMPLE.to_owned()).await;

@@ -10,7 +10,7 @@ use crate::contract::push::ExamPushedBody;
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::ids::ExamKey;
 use crate::outcome::{ErrorKind, Outcome, PushOutcome, PushStep, Refusal};
-use crate::registry::{Hospital, HospitalMode};
+use crate::registry::{Closed, Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
 
 pub(super) use content::Content;
@@ -28,7 +28,7 @@ pub(super) fn pushed<S: State>(
         return Ok(Outcome::Refused(unknown_hospital()));
     };
     if hospital.mode == HospitalMode::Suspended {
-        return Ok(Outcome::Refused(suspended("hospitalCode")));
+        return Ok(Outcome::Refused(closed("hospitalCode", Closed::Suspended)));
     }
     let (key, existing) = find(work, hospital, &content)?;
     let Some(existing) = existing else {
@@ -77,22 +77,17 @@ fn is_live(existing: &ExamRow) -> Refusal {
     )
 }
 
-pub(super) fn suspended(path: &str) -> Refusal {
-    Refusal::new(
-        ErrorKind::Forbidden,
-        "hospital-suspended",
-        path,
-        "该医院已暂停接入，请联系平台管理员 (this hospital is suspended: ask the operator)",
-    )
+/// Why nothing is taken of a hospital, as a refusal.
+pub(super) fn closed(path: &str, why: Closed) -> Refusal {
+    let (kind, rule) = match why {
+        Closed::Unknown => (ErrorKind::Invalid, "hospital-unknown"),
+        Closed::Suspended => (ErrorKind::Forbidden, "hospital-suspended"),
+    };
+    Refusal::new(kind, rule, path, why.message())
 }
 
 fn unknown_hospital() -> Refusal {
-    Refusal::new(
-        ErrorKind::Invalid,
-        "hospital-unknown",
-        "hospitalCode",
-        "医院代码未在平台登记，请核对平台分配的代码 (hospitalCode is not registered: check the code given by the platform)",
-    )
+    closed("hospitalCode", Closed::Unknown)
 }
 
 /// The exam that a push is about: of the current generation, or of an earlier one if it is plainly that one (R6), as
