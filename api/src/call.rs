@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use yingku_core::ids::{AppId, HospitalCode};
 use yingku_core::outcome::{ErrorKind, Refusal};
-use yingku_core::registry::{App, Registry, Scope};
+use yingku_core::registry::{App, Closed, Registry, Scope};
 use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 use yingku_storage::archive::Archive;
 
@@ -106,12 +106,11 @@ impl Call {
         if self.registry.hospitals.contains_key(hospital) {
             return Ok(());
         }
-        let message = "医院代码未在平台登记，请核对平台分配的代码 (hospitalCode is not registered: check the code given by the platform)";
         let refusal = Refusal::new(
             ErrorKind::NotFound,
             "hospital-unknown",
             "hospitalCode",
-            message,
+            Closed::Unknown.message(),
         );
         Err(refusal.into())
     }
@@ -132,13 +131,11 @@ pub fn allow(scope: &Scope, hospital: &HospitalCode) -> Result<(), Failure> {
     if scope.has(hospital) {
         return Ok(());
     }
-    Err(Failure::new(
-        ErrorKind::Forbidden,
-        "hospital-forbidden",
-        format!("无权限：该应用不能访问医院 {hospital} (no right for hospital {hospital})"),
-    )
-    .at("hospitalCode")
-    .about(hospital.as_str(), ""))
+    let message =
+        format!("无权限：该应用不能访问医院 {hospital} (no right for hospital {hospital})");
+    let rule = "hospital-forbidden";
+    let refusal = Refusal::new(ErrorKind::Forbidden, rule, "hospitalCode", message);
+    Err(Failure::from(refusal).about(hospital.as_str(), ""))
 }
 
 /// A moment as local time, as the contract writes it.

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::Value;
-use yingku_core::contract::{Fault, Refused};
+use yingku_core::contract::{Fault, Refused, Rule};
 use yingku_core::outcome::{ErrorKind, Refusal};
 use yingku_core::registry::HttpStatus;
 use yingku_storage::archive::{AuditError, SubmitError};
@@ -102,8 +102,14 @@ impl Failure {
             hospital: hospital.clone(),
             example: example.clone(),
         });
+        // One that breaks no rule, but comes from a hospital that may not send it.
+        let suspended = |fault: &Fault| fault.rule == Rule::HospitalSuspended;
+        let kind = match refused.faults.iter().all(suspended) {
+            true => ErrorKind::Forbidden,
+            false => ErrorKind::Invalid,
+        };
         Self {
-            kind: ErrorKind::Invalid,
+            kind,
             message: refused.summary(),
             notes: notes.collect(),
             result: Some(Value::Array(

@@ -74,6 +74,14 @@ impl Answer {
         self.status == 0
     }
 
+    /// The server's time, if a sign is refused because it has none.
+    fn missing_time(&self) -> Option<&str> {
+        let fault = self.result.get(0).unwrap_or(&self.result);
+        let rule = fault.get("rule")?.as_str()?;
+        let time = fault.get("serverTime")?.as_str()?;
+        (rule == "sign-time-missing").then_some(time)
+    }
+
     fn read(http: u16, bytes: &[u8]) -> anyhow::Result<Self> {
         let body: Value = serde_json::from_slice(bytes)
             .with_context(|| format!("HTTP {http}: 应答不是 JSON (the answer is no JSON)"))?;
@@ -122,8 +130,6 @@ impl Session {
         };
         let pem = std::fs::read_to_string(key)
             .with_context(|| format!("公钥 {} 读不到 (cannot be read)", key.display()))?;
-        let sign = sign(&pem, &format!("{app},{org},{license}"))
-            .with_context(|| format!("公钥 {} (public key)", key.display()))?;
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(ANSWER_TIMEOUT))
@@ -134,8 +140,18 @@ impl Session {
             url: url.trim_end_matches('/').to_owned(),
             token: String::new(),
         };
-        let body = serde_json::json!({ "sign": sign }).to_string();
-        let answer = session.post("/v1/auth/getToken", body.as_bytes())?;
+        let get_token = |plaintext: &str| {
+            let sign = sign(&pem, plaintext)
+                .with_context(|| format!("公钥 {} (public key)", key.display()))?;
+            let body = serde_json::json!({ "sign": sign }).to_string();
+            session.post("/v1/auth/getToken", body.as_bytes())
+        };
+        let plaintext = format!("{app},{org},{license}");
+        let mut answer = get_token(&plaintext)?;
+        // An app whose signs must have a time is told so, and told the server's: that one is within any window.
+        if let Some(time) = answer.missing_time() {
+            answer = get_token(&format!("{plaintext},{time}"))?;
+        }
         anyhow::ensure!(answer.is_done(), "取令牌失败 (no token): {answer}");
         // One object, or an array of one (R4).
         let result = answer.result.get(0).unwrap_or(&answer.result);

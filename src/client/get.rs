@@ -9,7 +9,7 @@ use bytes::Bytes;
 use clap::Args;
 use futures::future::BoxFuture;
 use yingku_dicom_node::association::ProposedContext;
-use yingku_dicom_node::scu::service_context;
+use yingku_dicom_node::scu::{Scu, service_context};
 use yingku_dicom_node::status::Status;
 use yingku_dicom_node::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal};
 use yingku_dicom_node::text::Undeclared;
@@ -75,14 +75,16 @@ impl Get {
     /// Which classes to offer only the node knows: it is asked first.
     async fn storage_contexts(&self) -> anyhow::Result<Vec<ProposedContext>> {
         let model = self.level.model();
-        let mut wanted = self.keys.clone();
-        wanted.push("SOPClassUID".to_owned());
-        let keys = identifier(Level::Image, &wanted)?;
         let mut scu = self
             .address
             .connect(vec![service_context(model.find())])
             .await?;
-        let (_, found) = matches(&mut scu, model, &keys).await?;
+        let mut found = Vec::new();
+        for mut wanted in self.studies(&mut scu).await? {
+            wanted.push("SOPClassUID".to_owned());
+            let keys = identifier(Level::Image, &wanted)?;
+            found.extend(matches(&mut scu, model, &keys).await?.1);
+        }
         scu.release().await?;
         let mut classes: Vec<String> = found
             .into_iter()
@@ -100,6 +102,21 @@ impl Get {
             })
         };
         Ok(classes.iter().flat_map(each).take(CONTEXTS_LIMIT).collect())
+    }
+
+    /// Keys of each study to ask for images of: they are found within a study, and a patient may have several.
+    async fn studies(&self, scu: &mut Scu) -> anyhow::Result<Vec<Vec<String>>> {
+        if self.level != Level::Patient {
+            return Ok(vec![self.keys.clone()]);
+        }
+        let uid = "StudyInstanceUID";
+        let with = |key: String| [self.keys.clone(), vec![key]].concat();
+        let keys = identifier(Level::Study, &with(uid.to_owned()))?;
+        let (_, found) = matches(scu, self.level.model(), &keys).await?;
+        let studies = found.into_iter().filter_map(|mut row| row.remove(uid));
+        Ok(studies
+            .map(|study| with(format!("{uid}={study}")))
+            .collect())
     }
 }
 

@@ -22,19 +22,31 @@ pub(super) fn check_against(registry: &Registry, file: &RegistryFile) -> anyhow:
         );
         Ok(())
     };
-    let all_known = |who: &str, scope: &Scope| {
-        let mut codes = scope.codes().filter(|code| *code != "*");
-        codes.try_for_each(|code| known(who, code))
+    // What is registered so is exported so, and an export must come back.
+    let all_known = |who: &str, scope: &Scope, registered: Option<&Scope>| {
+        let new = scope.codes().filter(|code| *code != "*");
+        let mut new = new.filter(|code| !registered.is_some_and(|it| names(it, code)));
+        new.try_for_each(|code| known(who, code))
     };
     for app in &file.apps {
         let who = format!("app {}", app.id);
-        known(&who, app.org.as_str())?;
-        all_known(&who, &app.hospitals)?;
+        let registered = registry.apps.get(&app.id);
+        if registered.is_none_or(|registered| registered.org != app.org) {
+            known(&who, app.org.as_str())?;
+        }
+        all_known(&who, &app.hospitals, registered.map(|it| &it.hospitals))?;
     }
     for peer in &file.peers {
-        all_known(&format!("peer {}", peer.ae), &peer.hospitals)?;
+        let registered = registry.peers.get(&peer.ae);
+        let who = format!("peer {}", peer.ae);
+        all_known(&who, &peer.hospitals, registered.map(|it| &it.hospitals))?;
     }
     Ok(())
+}
+
+/// Whether a scope names a hospital by its code, not as one of all.
+pub(super) fn names(scope: &Scope, code: &str) -> bool {
+    scope.codes().any(|named| named == code)
 }
 
 fn one_hospital_each(

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use yingku_core::contract::fields::EXAM_PUSH;
+use yingku_core::dictionaries::EXAM_CLASS;
 use yingku_core::ids::{AeTitle, AppId, HospitalCode};
 use yingku_core::registry::{
     App, EnvelopeShape, Hospital, HttpStatus, Peer, Registry, ResultShape, Right, Scope, Sealed,
@@ -76,21 +78,29 @@ impl RegistryFile {
         for hospital in &mut self.hospitals {
             hospital.code = HospitalCode::new(&hospital.code)
                 .with_context(|| format!("hospital {:?}", hospital.code.as_str()))?;
+            check_lengths(hospital)?;
         }
         for app in &mut self.apps {
             let named = format!("app {:?}", app.id.as_str());
             app.id = AppId::new(&app.id).with_context(|| named.clone())?;
             app.org = HospitalCode::new(&app.org).with_context(|| named.clone())?;
             check_scope(&app.hospitals).with_context(|| named.clone())?;
+            if let Some(license) = &app.license {
+                check_license(license).with_context(|| named.clone())?;
+            }
             anyhow::ensure!(
-                app.license.as_deref() != Some(""),
-                "{named}: license 不能为空 (must not be empty)"
+                app.time_window_minutes > 0,
+                "{named}: time_window_minutes 至少为 1，否则没有 sign 合时 (must be 1 at least, or no sign is in time)"
             );
         }
         for peer in &mut self.peers {
             let named = format!("peer {:?}", peer.ae.as_str());
             peer.ae = AeTitle::new(&peer.ae).with_context(|| named.clone())?;
             check_scope(&peer.hospitals).with_context(|| named.clone())?;
+            anyhow::ensure!(
+                !peer.host.trim().is_empty() && peer.port > 0,
+                "{named}: host 与 port 须为对方的地址，空与 0 无法送达；只存不取的设备也请填写 (host and port must be its address, not empty and 0)"
+            );
         }
         if let Some(settings) = &self.settings {
             Zone::named(&settings.time_zone).with_context(|| {
@@ -99,6 +109,12 @@ impl RegistryFile {
                     settings.time_zone
                 )
             })?;
+            for (text, code) in settings.class_aliases.iter() {
+                anyhow::ensure!(
+                    EXAM_CLASS.contains(code),
+                    "settings.class_aliases {text:?} = {code:?}: 检查类别字典中没有此代码 (no code of the dictionary of classes)"
+                );
+            }
         }
         once("hospital", self.hospitals.iter().map(|it| it.code.as_str()))?;
         once("app", self.apps.iter().map(|it| it.id.as_str()))?;
@@ -112,6 +128,34 @@ fn check_scope(scope: &Scope) -> anyhow::Result<()> {
         anyhow::ensure!(
             same.as_str() == code,
             "hospitals: {code:?} 带有空格 (has blanks)"
+        );
+    }
+    Ok(())
+}
+
+/// A license as a sign can hold it: its plaintext is parts between commas, and blanks around a part say nothing.
+fn check_license(license: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(!license.is_empty(), "license 不能为空 (must not be empty)");
+    anyhow::ensure!(
+        license.trim() == license && !license.contains([',', '，']),
+        "license 不能含逗号，首尾不能有空格，否则没有 sign 能与之相符 (must have no comma, and no blanks at its ends: no sign would match it)"
+    );
+    Ok(())
+}
+
+/// Every length rule that is named must be a field's of a push, or of some below a `*`.
+fn check_lengths(hospital: &Hospital) -> anyhow::Result<()> {
+    let mut paths = Vec::new();
+    EXAM_PUSH.walk(&mut |field| paths.push(field.path.clone()));
+    for pattern in hospital.validation.length.keys() {
+        let fits = match pattern.strip_suffix('*') {
+            Some(prefix) => paths.iter().any(|path| path.starts_with(prefix)),
+            None => paths.contains(pattern),
+        };
+        anyhow::ensure!(
+            fits,
+            "hospital {}: validation.length {pattern:?} 不是推送中任何字段的路径 (no field of a push has this path)",
+            hospital.code
         );
     }
     Ok(())
@@ -192,6 +236,52 @@ mod tests {
             ),
             ("[settings]\ntime_zone = \"Nowhere\"", "Nowhere"),
         ];
+        refused_by_name(&cases);
+    }
+
+    #[test]
+    fn an_entry_that_could_never_work_is_named() {
+        let app = |more: &str| {
+            format!(
+                "[[app]]\nid = \"vendor\"\norg = \"1\"\nrights = [\"push\"]\nhospitals = [\"1\"]\n{more}"
+            )
+        };
+        let peer = |more: &str| format!("[[peer]]\nae = \"CT\"\n{more}");
+        let length = |path: &str| {
+            format!(
+                "[[hospital]]\ncode = \"350008\"\nname = \"a\"\n[hospital.validation]\nlength = {{ \"{path}\" = \"warn\" }}"
+            )
+        };
+        let alias = |code: &str| format!("[settings.class_aliases]\n\"骨密度\" = \"{code}\"");
+        for (text, named) in [
+            (app("license = \"a,b\""), "vendor"),
+            (app("license = \"a，b\""), "vendor"),
+            (app("license = \" a\""), "vendor"),
+            (
+                app("license = \"a\"\ntime_window_minutes = 0"),
+                "time_window_minutes",
+            ),
+            (peer("host = \" \"\nport = 104"), "CT"),
+            (peer("host = \"h\"\nport = 0"), "CT"),
+            (alias("NOPE"), "骨密度"),
+            (length("reportList[].nope"), "reportList[].nope"),
+            (length("reportList[].nope*"), "reportList[].nope*"),
+        ] {
+            refused_by_name(&[(&text, named)]);
+        }
+        for text in [
+            app("license = \"a b\"\ntime_window_minutes = 1"),
+            peer("host = \"h\"\nport = 104"),
+            alias("X-Ray"),
+            length("reportList[].*"),
+            length("examInfo.examItemList[].itemName"),
+            length("*"),
+        ] {
+            RegistryFile::parse(&text).unwrap();
+        }
+    }
+
+    fn refused_by_name(cases: &[(&str, &str)]) {
         for (text, named) in cases {
             let error = RegistryFile::parse(text).err().unwrap();
             assert!(format!("{error:#}").contains(named), "{error:#}");

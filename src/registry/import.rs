@@ -10,7 +10,7 @@ use yingku_core::registry::{App, Registry, RegistryChange};
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::keys::{ClusterKey, Purpose, generate_app_keys};
 
-use super::consistent::check_against;
+use super::consistent::{check_against, names};
 use super::file::{AppEntry, RegistryFile, SealedSecrets};
 
 /// Changes of one record: an app with its sealed keys takes some 6 KB of the log's 1 MiB.
@@ -32,19 +32,29 @@ pub async fn import(
 ) -> anyhow::Result<ImportReport> {
     let registry = archive.registry();
     let key = archive.key().clone();
+    // An app that was removed and comes again must not find its old tokens' epoch: the log's positions never repeat,
+    // and an epoch is raised by one at most with each record, so it stays behind them.
+    let first_epoch = archive.views().cursor()?.next.0 as u32;
     // RSA keys are made here: seconds for a large file.
     let (changes, report) =
-        tokio::task::spawn_blocking(move || plan(&registry, &key, file)).await??;
+        tokio::task::spawn_blocking(move || plan(&registry, &key, file, first_epoch)).await??;
     submit(archive, changes, actor).await?;
     Ok(report)
 }
 
-/// Takes an entry out of the registry.
+/// Takes an entry out of the registry. A hospital goes only when nothing needs it: without it its images are nobody's,
+/// and its numbers would start again at the first generation.
 pub async fn remove(archive: &Archive, kind: &str, name: &str, actor: &str) -> anyhow::Result<()> {
+    archive.catch_up().await?;
     let registry = archive.registry();
     let (known, change) = match kind {
         "hospital" => {
             let code = HospitalCode::new(name)?;
+            named_by_none(&registry, &code)?;
+            anyhow::ensure!(
+                !archive.views().has_exams(&code)?,
+                "hospital {code} 有检查，不能移除：不再接收请设 mode = \"suspended\"；仅有测试数据的可先 yingku purge-test-data {code} (has exams and stays: set its mode to suspended, or purge what was tested first)"
+            );
             (
                 registry.hospitals.contains_key(&code),
                 RegistryChange::RemoveHospital(code),
@@ -68,6 +78,25 @@ pub async fn remove(archive: &Archive, kind: &str, name: &str, actor: &str) -> a
     };
     anyhow::ensure!(known, "没有登记 {kind} {name} (is not registered)");
     submit(archive, vec![change], actor).await
+}
+
+/// Refuses if an app or a peer names the hospital: what is exported could not be imported any more.
+fn named_by_none(registry: &Registry, code: &HospitalCode) -> anyhow::Result<()> {
+    let names = |scope| names(scope, code.as_str());
+    let apps = registry.apps.values();
+    let apps = apps.filter(|app| app.org == *code || names(&app.hospitals));
+    let peers = registry.peers.values();
+    let peers = peers.filter(|peer| names(&peer.hospitals));
+    let named_by: Vec<String> = apps
+        .map(|app| format!("app {}", app.id))
+        .chain(peers.map(|peer| format!("peer {}", peer.ae)))
+        .collect();
+    anyhow::ensure!(
+        named_by.is_empty(),
+        "hospital {code} 由 {0} 引用，不能移除：请先改这些登记项，或将该医院设 mode = \"suspended\" (is named by {0}: change those first, or set its mode to suspended)",
+        named_by.join("、")
+    );
+    Ok(())
 }
 
 async fn submit(
@@ -95,6 +124,7 @@ fn plan(
     registry: &Registry,
     key: &ClusterKey,
     file: RegistryFile,
+    first_epoch: u32,
 ) -> anyhow::Result<(Vec<RegistryChange>, ImportReport)> {
     check_against(registry, &file)?;
     let mut changes = Vec::new();
@@ -130,7 +160,7 @@ fn plan(
     for entry in file.apps {
         let known = registry.apps.get(&entry.id);
         let name = format!("app {}", entry.id);
-        let app = app_of(entry, known, key).with_context(|| name.clone())?;
+        let app = app_of(entry, known, key, first_epoch).with_context(|| name.clone())?;
         put(Standing::of(known, &app), name, RegistryChange::PutApp(app));
     }
     for peer in file.peers {
@@ -160,14 +190,17 @@ impl Standing {
 
 /// The app as it will be: without a new license it keeps its own, and it always keeps its keys, since its vendor has
 /// the public one. A new license, and disabling, end its tokens (R4).
-fn app_of(entry: AppEntry, known: Option<&App>, key: &ClusterKey) -> anyhow::Result<App> {
+fn app_of(
+    entry: AppEntry,
+    known: Option<&App>,
+    key: &ClusterKey,
+    first_epoch: u32,
+) -> anyhow::Result<App> {
     let secrets = secrets_of(&entry, known, key)?;
-    let epoch = known.map_or(0, |known| {
+    let epoch = known.map_or(first_epoch, |known| {
         let new_license = known.license != secrets.license;
         let disabled = known.enabled && !entry.enabled;
-        known
-            .epoch
-            .saturating_add(u32::from(new_license || disabled))
+        known.epoch.wrapping_add(u32::from(new_license || disabled))
     });
     Ok(App {
         id: entry.id,
@@ -234,6 +267,11 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use crate::registry::export;
+    use yingku_storage::archive::ArchiveOptions;
+    use yingku_storage::log::EmbeddedLogOptions;
+    use yingku_storage::packs::PackOptions;
+
+    const FIRST_EPOCH: u32 = 7;
 
     fn key() -> ClusterKey {
         ClusterKey::from_hex(&"ab".repeat(32)).unwrap()
@@ -247,7 +285,7 @@ mod tests {
     }
 
     fn imported(registry: &Registry, file: RegistryFile) -> (Registry, ImportReport) {
-        let (changes, report) = plan(registry, &key(), file).unwrap();
+        let (changes, report) = plan(registry, &key(), file, FIRST_EPOCH).unwrap();
         let mut next = registry.clone();
         changes.into_iter().for_each(|change| next.apply(change));
         (next, report)
@@ -260,17 +298,17 @@ mod tests {
     #[test]
     fn tokens_end_with_a_new_license_and_with_disabling_only() {
         let (first, _) = imported(&Registry::default(), file("license = \"x\"", true));
-        assert_eq!(app(&first).epoch, 0);
+        assert_eq!(app(&first).epoch, FIRST_EPOCH);
         // the same license, or none, changes nothing
         for same in ["license = \"x\"", ""] {
             let (again, report) = imported(&first, file(same, true));
             assert_eq!((again, report.unchanged), (first.clone(), 2));
         }
         let (renewed, _) = imported(&first, file("license = \"y\"", true));
-        assert_eq!(app(&renewed).epoch, 1);
+        assert_eq!(app(&renewed).epoch, FIRST_EPOCH + 1);
         assert_eq!(app(&renewed).public_key, app(&first).public_key);
         let (disabled, _) = imported(&renewed, file("", false));
-        assert_eq!(app(&disabled).epoch, 2);
+        assert_eq!(app(&disabled).epoch, FIRST_EPOCH + 2);
     }
 
     #[test]
@@ -285,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_new_app_needs_a_license() {
-        let error = plan(&Registry::default(), &key(), file("", true))
+        let error = plan(&Registry::default(), &key(), file("", true), FIRST_EPOCH)
             .err()
             .unwrap();
         assert!(format!("{error:#}").contains("license"));
@@ -302,5 +340,107 @@ mod tests {
         let sealed = export(&registry, true).unwrap();
         let (copy, _) = imported(&Registry::default(), RegistryFile::parse(&sealed).unwrap());
         assert_eq!(app(&copy), app(&registry));
+    }
+
+    async fn archive() -> (tempfile::TempDir, Archive) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = ArchiveOptions {
+            log: EmbeddedLogOptions {
+                reserve_bytes: 1 << 20,
+                ..Default::default()
+            }
+            .into(),
+            packs: PackOptions {
+                reserve_bytes: 1 << 20,
+                ..Default::default()
+            },
+        };
+        let archive = Archive::open(dir.path(), options, key()).await;
+        (dir, archive.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_app_that_is_removed_and_comes_again_never_has_an_earlier_epoch() {
+        let (_dir, archive) = archive().await;
+        let mut epochs = Vec::new();
+        for license in ["one", "two", "three"] {
+            let named = format!("license = \"{license}\"");
+            import(&archive, file(&named, true), "operator:o")
+                .await
+                .unwrap();
+            epochs.push(app(&archive.registry()).epoch);
+            // its license changes once before it goes
+            let named = format!("license = \"{license} again\"");
+            import(&archive, file(&named, true), "operator:o")
+                .await
+                .unwrap();
+            epochs.push(app(&archive.registry()).epoch);
+            remove(&archive, "app", "a", "operator:o").await.unwrap();
+        }
+        assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
+    }
+
+    #[tokio::test]
+    async fn a_hospital_that_is_named_or_has_exams_stays_and_an_export_comes_back() {
+        let (_dir, archive) = archive().await;
+        let peer = "[[peer]]\nae = \"CT\"\nhost = \"h\"\nport = 1\nhospitals = [\"1\"]";
+        for file in [
+            file("license = \"x\"", true),
+            RegistryFile::parse(peer).unwrap(),
+        ] {
+            import(&archive, file, "operator:o").await.unwrap();
+        }
+        let refusal = async || {
+            let removed = remove(&archive, "hospital", "1", "operator:o").await;
+            removed.err().unwrap().to_string()
+        };
+        // While an app and a peer name it
+        let said = refusal().await;
+        assert!(said.contains("app a") && said.contains("peer CT"), "{said}");
+        assert!(said.contains("suspended"), "{said}");
+        let exported = export(&archive.registry(), false).unwrap();
+        let again = import(
+            &archive,
+            RegistryFile::parse(&exported).unwrap(),
+            "operator:o",
+        )
+        .await;
+        assert_eq!(again.unwrap().unchanged, 4);
+        // While it has exams
+        remove(&archive, "app", "a", "operator:o").await.unwrap();
+        remove(&archive, "peer", "CT", "operator:o").await.unwrap();
+        let sample = include_bytes!("../../tests/fixtures/contract/exam_push.json");
+        let mut push: serde_json::Value = serde_json::from_slice(sample).unwrap();
+        push["hospitalCode"] = "1".into();
+        let registry = archive.registry();
+        let pushed = yingku_core::contract::push::parse(
+            push.to_string().as_bytes(),
+            None,
+            yingku_core::contract::push::PushContext {
+                policy: &Default::default(),
+                aliases: &registry.settings.class_aliases,
+                placeholders: &registry.settings.placeholder_apply_nos,
+            },
+        );
+        let submission = Submission {
+            hospital: None,
+            actor: "app:a".to_owned(),
+            event: Event::ExamPushed(pushed.unwrap().body),
+        };
+        archive.submit(submission).await.unwrap();
+        let said = refusal().await;
+        assert!(
+            said.contains("有检查") && said.contains("suspended"),
+            "{said}"
+        );
+        // And one that nothing needs goes
+        let other = "[[hospital]]\ncode = \"2\"\nname = \"二\"";
+        import(&archive, RegistryFile::parse(other).unwrap(), "operator:o")
+            .await
+            .unwrap();
+        remove(&archive, "hospital", "2", "operator:o")
+            .await
+            .unwrap();
+        assert_eq!(archive.registry().hospitals.len(), 1);
     }
 }

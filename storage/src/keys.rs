@@ -24,8 +24,8 @@ use zeroize::Zeroizing;
 pub const CLUSTER_KEY_VARIABLE: &str = "YINGKU_CLUSTER_KEY";
 
 const NONCE_BYTES: usize = 12;
-/// Bits of an app's RSA key. A sign of one block is 256 bytes: 344 characters of Base64, 512 of hex (R3 allows 1,024).
-const RSA_BITS: usize = 2048;
+/// Bits of an app's RSA key. A sign of one block is 256 bytes: 344 characters of Base64, 512 of hex; R3 allows four.
+pub const APP_KEY_BITS: usize = 2048;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -192,7 +192,7 @@ pub struct AppKeyPair {
 /// Makes a key pair. Takes up to a second.
 pub fn generate_app_keys() -> Result<AppKeyPair, KeyError> {
     let rsa = |error: Box<dyn std::error::Error + Send + Sync>| KeyError::Rsa(error);
-    let private = RsaPrivateKey::new(&mut OsRng, RSA_BITS).map_err(|e| rsa(Box::new(e)))?;
+    let private = RsaPrivateKey::new(&mut OsRng, APP_KEY_BITS).map_err(|e| rsa(Box::new(e)))?;
     let public_der = RsaPublicKey::from(&private)
         .to_public_key_der()
         .map_err(|e| rsa(Box::new(e)))?

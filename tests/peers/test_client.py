@@ -10,9 +10,9 @@ from pathlib import Path
 
 from support import dcmtk
 from support.archive import DEMO, REPOSITORY, Archive, binary
-from support.exams import STATISTICS, accession_of, new_exam, study_of
+from support.exams import STATISTICS, accession_of, new_exam, patient_id_of, study_of
 from support.instances import ct_slices, save_all
-from support.registry import Registry
+from support.registry import COUNTY, Registry
 
 
 def credentials(archive: Archive, app: str = "demo-pacs") -> list[str | Path]:
@@ -30,6 +30,18 @@ def node(archive: Archive) -> str:
 def test_a_token_is_printed(archive: Archive) -> None:
     printed = archive.command("client", *credentials(archive), "token").stdout.strip()
     assert archive.client().post("exam/validate", new_exam(), token=printed.split()[-1]).status == 0
+
+
+def test_an_app_whose_signs_must_have_a_time_signs_in(fresh_archive) -> None:
+    registry = Registry()
+    timed = {"id": "timed", "license": "timed-license", "org": COUNTY, "rights": ["push"], "hospitals": [COUNTY]}
+    registry.apps.append({**timed, "require_time": True})
+    registry.apps.append({**timed, "id": "shaped", "require_time": True, "envelope": "content", "result_shape": "array"})
+    archive = fresh_archive(registry=registry)
+    for app in ("timed", "shaped"):
+        printed = archive.command("client", *credentials(archive, app), "token").stdout.strip()
+        answer = archive.client().post("exam/push", {}, token=printed.split()[-1]).body
+        assert int(answer.get("content", answer)["status"]) == 1, answer
 
 
 def test_push_send_find_move(archive: Archive, sink_port: int, tmp_path: Path) -> None:
@@ -51,6 +63,26 @@ def test_push_send_find_move(archive: Archive, sink_port: int, tmp_path: Path) -
     with dcmtk.StoreScp(sink_port, tmp_path / "moved") as sink:
         archive.command("client", "move", "--dicom", node(archive), "--to", "SINK", f"StudyInstanceUID={study_of(exam)}")
         assert sink.received() == {one.SOPInstanceUID: one for one in slices}
+
+
+def test_get_of_a_patient_fetches_all_of_its_studies(archive: Archive, tmp_path: Path) -> None:
+    first = new_exam(images=2)
+    second = new_exam(images=1)
+    second["examInfo"]["patientID"] = second["imageList"][0]["patientID"] = first["examInfo"]["patientID"]
+    second["patientInfo"] = first["patientInfo"]
+    slices = [*ct_slices(first, 2), *ct_slices(second, 1)]
+    for exam in (first, second):
+        archive.client().pushed(exam)
+    save_all(slices, tmp_path / "images")
+    archive.command("client", "send", "--dicom", node(archive), "--calling", "VENDOR", tmp_path / "images")
+
+    archive.command(
+        "client", "get", "--dicom", node(archive), "--out", tmp_path / "got", "--level", "PATIENT",
+        f"PatientID={patient_id_of(first)}",
+    )
+
+    got = {path.stem for path in (tmp_path / "got").iterdir()}
+    assert got == {one.SOPInstanceUID for one in slices}
 
 
 def test_a_refused_push_ends_with_words_and_a_failure(archive: Archive, tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ use subtle::ConstantTimeEq;
 use yingku_core::contract::sign::{self, NoTime, SignPlaintext, SignTime};
 use yingku_core::ids::AppId;
 use yingku_core::registry::{App, Registry};
-use yingku_storage::keys::{ClusterKey, Purpose};
+use yingku_storage::keys::{APP_KEY_BITS, ClusterKey, Purpose};
 
-/// R3: characters of a sign, line breaks aside.
-pub const LIMIT_CHARS: usize = 1_024;
 /// R3: blocks that a client's helper may have cut its plaintext into.
 const BLOCKS: usize = 4;
+/// R3: characters of a sign, line breaks aside: as many blocks of an app's key, in hex.
+pub const LIMIT_CHARS: usize = BLOCKS * APP_KEY_BITS / 8 * 2;
 /// Apps whose keys are tried, since a sign does not name its app: 256 decryptions take about half a second.
 pub const TRIED: usize = 256;
 

@@ -96,10 +96,10 @@ fn open(key: &ClusterKey, text: &str) -> Option<(AppId, u32, i64)> {
     Some((id, u32::from_le_bytes(*epoch), i64::from_le_bytes(*issued)))
 }
 
-/// The token of a request: header `token`, or `Authorization: Bearer`.
+/// The token of a request: header `token`, or `Authorization: Bearer`. Some clients always send the one, empty.
 pub fn of_headers(headers: &HeaderMap) -> &str {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(token) = text("token") {
+    if let Some(token) = text("token").filter(|token| !token.trim().is_empty()) {
         return token;
     }
     text("authorization")

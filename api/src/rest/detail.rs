@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use yingku_core::exam::{ExamRow, ReportState};
-use yingku_core::ids::{ExamKey, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, StudyKey, StudyUid};
 use yingku_core::outcome::{ErrorKind, Refusal};
 use yingku_core::registry::Scope;
 use yingku_storage::archive::AuditEntry;
@@ -33,7 +33,7 @@ pub fn request_schema() -> Value {
             false,
             schema::text(
                 128,
-                "Study 唯一号，代替 examNo；可能有多个检查，result 为数组",
+                "Study 唯一号，可代替 examNo；同时给出 hospitalCode、examNo、generation 的，只取与之相符的检查；可能有多个检查，result 为数组 (in place of examNo; what else is given narrows it)",
             ),
         ),
     ])
@@ -70,7 +70,22 @@ pub fn result_schema() -> Value {
 enum Asked {
     Exam(ExamKey),
     Latest(ExamKey),
-    Study(StudyUid),
+    Study(StudyUid, Narrowed),
+}
+
+/// What a request names beside a study UID.
+struct Narrowed {
+    hospital: Option<HospitalCode>,
+    exam_no: Option<ExamNo>,
+    generation: Option<u16>,
+}
+
+impl Narrowed {
+    fn fits(&self, key: &ExamKey) -> bool {
+        self.hospital.as_ref().is_none_or(|it| *it == key.hospital)
+            && self.exam_no.as_ref().is_none_or(|it| *it == key.exam_no)
+            && self.generation.is_none_or(|it| it == key.generation)
+    }
 }
 
 pub async fn handle(call: Call) -> Result<Answer, Failure> {
@@ -84,7 +99,14 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
                 format!("{}/{}", key.hospital, key.exam_no),
             )
         }
-        Asked::Study(uid) => (String::new(), uid.as_str().to_owned()),
+        Asked::Study(uid, narrowed) => {
+            let hospital = narrowed.hospital.as_ref();
+            hospital.map_or(Ok(()), |hospital| allow(&scope, hospital))?;
+            (
+                hospital.map_or(String::new(), |it| it.as_str().to_owned()),
+                uid.as_str().to_owned(),
+            )
+        }
     };
     call.archive()
         .audit(AuditEntry {
@@ -103,8 +125,14 @@ fn read(call: &Call) -> Result<Asked, Failure> {
     let mut params = Params::read(&text)?;
     let study = params.study_uid();
     if study.is_some() || params.any_wrong(&["studyUID"]) {
+        let narrowed = Narrowed {
+            hospital: params.hospital(),
+            exam_no: params.exam_no(),
+            generation: params.generation(),
+        };
         params.finish()?;
-        return study.map(Asked::Study).ok_or_else(incomplete);
+        let study = study.ok_or_else(incomplete)?;
+        return Ok(Asked::Study(study, narrowed));
     }
     let exam = params.exam();
     let generation = params.generation();
@@ -129,10 +157,13 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
             .latest_exam(&key.hospital, &key.exam_no)?
             .into_iter()
             .collect(),
-        Asked::Study(uid) => {
+        Asked::Study(uid, narrowed) => {
             let mut rows = views.exams(&ExamSelector::Study(uid.clone()))?;
             rows.retain(|row| {
-                scope.has(&row.key.hospital) && row.withdrawn.is_none() && row.has_study(uid)
+                scope.has(&row.key.hospital)
+                    && narrowed.fits(&row.key)
+                    && row.withdrawn.is_none()
+                    && row.has_study(uid)
             });
             rows.truncate(SHARED_LIMIT);
             rows
@@ -141,7 +172,7 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
     let Some(first) = rows.first() else {
         return Err(no_exam(match asked {
             Asked::Exam(_) | Asked::Latest(_) => "examNo",
-            Asked::Study(_) => "studyUID",
+            Asked::Study(..) => "studyUID",
         }));
     };
     if first.withdrawn.is_some() {

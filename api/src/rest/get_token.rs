@@ -25,7 +25,7 @@ const FLOOR: Duration = Duration::from_millis(200);
 /// The mark of a used sign outlives its time window by this, for clocks of nodes that differ.
 const MARK_MARGIN_MS: i64 = 60_000;
 
-const INVALID_SIGN: &str = "sign 无效，请核对 appId、orgId、license、平台分配的公钥及加密方式（RSA PKCS#1 v1.5，Base64 或十六进制，至多 1024 字符） \
+const INVALID_SIGN: &str = "sign 无效，请核对 appId、orgId、license、平台分配的公钥及加密方式（RSA PKCS#1 v1.5，Base64 或十六进制，至多 2048 字符） \
      (invalid sign: check appId, orgId, license, the public key, and RSA PKCS#1 v1.5 in Base64 or hex)";
 
 pub const EXAMPLE: &str = r#"{"sign":"<RSA(appId,orgId,license)>"}"#;

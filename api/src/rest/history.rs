@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use yingku_core::contract::changes::compare_json;
 use yingku_core::correction::{CorrectionMade, REASON_LIMIT};
 use yingku_core::exam::{ExamHistory, ExamStep};
-use yingku_core::ids::{ExamKey, ExamNo, HospitalCode};
+use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position};
 use yingku_storage::archive::AuditEntry;
+use yingku_storage::views::Views;
 
 use super::detail::no_exam;
 use super::exam_row::{Rows, generation, names, report_name, row_schema};
@@ -158,21 +159,13 @@ fn read(call: &Call) -> Result<Asked, Failure> {
 fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
     let archive = call.archive();
     let views = archive.views();
-    let latest = views.latest_exam(&asked.hospital, &asked.exam_no)?;
-    let hidden = latest.as_ref().is_some_and(|row| row.withdrawn.is_some());
-    let key = ExamKey {
-        generation: asked
-            .generation
-            .or_else(|| latest.map(|row| row.key.generation))
-            .unwrap_or_default(),
-        hospital: asked.hospital,
-        exam_no: asked.exam_no,
-    };
     let as_of = asked
         .as_of_ms
         .map(|ms| archive.position_at(ms))
         .transpose()?;
-    let lines = views.history(&key, as_of)?;
+    let Some((key, lines)) = lines_of(&views, &asked, as_of)? else {
+        return Err(no_exam("examNo"));
+    };
     let Some(last) = lines.last() else {
         return Err(no_exam("examNo"));
     };
@@ -183,7 +176,8 @@ fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
         zone: call.zone(),
         as_of,
     };
-    // What is withdrawn now is hidden as of any moment.
+    // What is withdrawn now is hidden as of any moment; other generations of the number are other exams.
+    let hidden = views.exam(&key)?.is_some_and(|row| row.withdrawn.is_some());
     let state = if hidden || last.row.withdrawn.is_some() {
         Value::Object(rows.brief(&last.row)?)
     } else {
@@ -213,6 +207,33 @@ fn answer(call: &Call, asked: Asked) -> Result<Answer, Failure> {
             pages: total.div_ceil(PAGE_SIZE),
             next_page_token: None,
         }))
+}
+
+/// The exam that is asked for, and its lines: of the generation that is named, or of the latest that there was.
+fn lines_of(
+    views: &Views,
+    asked: &Asked,
+    as_of: Option<Position>,
+) -> Result<Option<(ExamKey, Vec<ExamHistory>)>, Failure> {
+    let generations = match asked.generation {
+        Some(named) => named..=named,
+        None => match views.latest_exam(&asked.hospital, &asked.exam_no)? {
+            Some(latest) => 0..=latest.key.generation,
+            None => return Ok(None),
+        },
+    };
+    for generation in generations.rev() {
+        let key = ExamKey {
+            hospital: asked.hospital.clone(),
+            exam_no: asked.exam_no.clone(),
+            generation,
+        };
+        let lines = views.history(&key, as_of)?;
+        if !lines.is_empty() {
+            return Ok(Some((key, lines)));
+        }
+    }
+    Ok(None)
 }
 
 fn describe(

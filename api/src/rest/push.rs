@@ -131,10 +131,19 @@ fn check_bytes(caller: &Caller, body: &[u8], charset: Option<&str>) -> Result<Ch
     let context = context(&caller.registry, peeked.hospital.as_ref(), &default);
     let parsed = unchecked
         .check(context)
-        .map_err(|refused: Box<Refused>| Failure::of_faults(&refused))?;
+        .map_err(|refused| Failure::of_faults(&with_hospital(&caller.registry, refused)))?;
     let hospital = parsed.push.hospital_code.clone();
     allow(scope, &hospital)?;
     Ok(Checked { hospital, parsed })
+}
+
+/// Everything that is wrong, the hospital's own standing too.
+pub fn with_hospital(registry: &Registry, mut refused: Box<Refused>) -> Box<Refused> {
+    let closed = refused.hospital.as_ref();
+    if let Some(closed) = closed.and_then(|code| registry.closed(code)) {
+        refused.name_hospital("hospitalCode", closed);
+    }
+    refused
 }
 
 fn context<'c>(

@@ -87,7 +87,10 @@ pub fn fault() -> Value {
 /// A row of the contract's table and everything below it.
 pub fn of_table(field: &Field) -> Value {
     match field.kind {
-        Kind::Text(format) => of_format(format, &field.title),
+        Kind::Text(format) => match field.also {
+            None => of_format(format, &field.title),
+            Some(also) => json!({ "anyOf": [of_format(format, &field.title), { "const": also }] }),
+        },
         Kind::Array => {
             // One object may stand for an array of one (R5).
             let item = of_children(field);

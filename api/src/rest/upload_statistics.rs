@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use yingku_core::contract::RowsContext;
 use yingku_core::contract::fields::UPLOAD_STATISTICS;
 use yingku_core::contract::statistics;
 use yingku_core::event::{DeclaredRow, Event, StatisticsDeclared};
@@ -29,9 +30,15 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
     let (body, charset) = (call.body.clone(), call.charset.clone());
     let registry = call.registry.clone();
     let last_day = call.tomorrow();
+    let scope = call.caller()?.app()?.hospitals.clone();
     let rows = blocking(move || {
-        let aliases = &registry.settings.class_aliases;
-        statistics::parse(&body, charset.as_deref(), aliases, last_day)
+        let context = RowsContext {
+            aliases: &registry.settings.class_aliases,
+            last_day,
+            // Of what is not the app's it hears that only.
+            closed: &|code| scope.has(code).then(|| registry.closed(code)).flatten(),
+        };
+        statistics::parse(&body, charset.as_deref(), context)
             .map_err(|refused| Failure::of_faults(&refused))
     })
     .await?;

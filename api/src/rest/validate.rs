@@ -53,57 +53,119 @@ fn dry_run(call: &Call) -> Result<Answer, Failure> {
     let text = text(&call.body, call.charset.as_deref())?;
     let unchecked = Unchecked::read(&text).map_err(|refused| Failure::of_faults(&refused))?;
     let scope = &call.caller()?.app()?.hospitals;
-    let peeked = unchecked.peek();
-    if let Some(hospital) = &peeked.hospital {
-        allow(scope, hospital)?;
-    }
-    let hospital = peeked
-        .hospital
+    let named = unchecked.peek().hospital;
+    let forbidden = named.as_ref().and_then(|code| allow(scope, code).err());
+    // Of a hospital that is not the app's nothing shows, not even its settings.
+    let hospital = named
         .as_ref()
+        .filter(|_| forbidden.is_none())
         .and_then(|code| call.registry.hospitals.get(code));
-    let mode = hospital.map(|hospital| hospital.mode);
     let default = ValidationPolicy::default();
     let checked = unchecked.check(PushContext {
         policy: hospital.map_or(&default, |hospital| &hospital.validation),
         aliases: &call.registry.settings.class_aliases,
         placeholders: &call.registry.settings.placeholder_apply_nos,
     });
-    match checked {
-        Err(refused) => {
-            let Refused {
-                faults, warnings, ..
-            } = &*refused;
-            Ok(answer(
-                refused.summary(),
-                faults.iter().map(fault_json).collect(),
-                warnings,
-                mode,
-                None,
-            ))
+    let mut found = match checked {
+        Err(refused) if forbidden.is_some() => Found::of(&refused),
+        Err(refused) => Found::of(&push::with_hospital(&call.registry, refused)),
+        Ok(parsed) if forbidden.is_some() => Found {
+            warnings: parsed.warnings,
+            ..Found::default()
+        },
+        Ok(parsed) => Found {
+            warnings: parsed.warnings,
+            ..Found::of_outcome(&foresee(call, parsed.body)?)
+        },
+    };
+    found.mode = hospital.map(|hospital| hospital.mode);
+    match forbidden {
+        None => Ok(found.into_answer()),
+        Some(forbidden) => Err(found.into_failure(forbidden)),
+    }
+}
+
+/// What a dry run has found.
+#[derive(Default)]
+struct Found {
+    message: String,
+    faults: Vec<Value>,
+    warnings: Vec<Fault>,
+    mode: Option<HospitalMode>,
+    would: Option<String>,
+}
+
+impl Found {
+    fn of(refused: &Refused) -> Self {
+        Self {
+            message: refused.summary(),
+            faults: refused.faults.iter().map(fault_json).collect(),
+            warnings: refused.warnings.clone(),
+            ..Self::default()
         }
-        Ok(parsed) => {
-            let outcome = foresee(call, parsed.body)?;
-            let (faults, message) = match &outcome {
-                Outcome::Refused(refusal) => {
-                    let message = would_be_refused(refusal);
-                    let fault = json!({
-                        "path": refusal.path,
-                        "rule": refusal.rule,
-                        "message": message,
-                    });
-                    (vec![fault], message)
+    }
+
+    fn of_outcome(outcome: &Outcome) -> Self {
+        let valid = "校验通过，未归档 (valid; nothing was recorded)";
+        match outcome {
+            Outcome::Refused(refusal) => {
+                let message = would_be_refused(refusal);
+                let fault = json!({
+                    "path": refusal.path,
+                    "rule": refusal.rule,
+                    "message": message,
+                });
+                Self {
+                    message,
+                    faults: vec![fault],
+                    ..Self::default()
                 }
-                _ => (
-                    Vec::new(),
-                    "校验通过，未归档 (valid; nothing was recorded)".to_owned(),
-                ),
-            };
-            let would = match &outcome {
-                Outcome::Push(outcome) => Some(push::foreseen(outcome)),
-                _ => None,
-            };
-            Ok(answer(message, faults, &parsed.warnings, mode, would))
+            }
+            Outcome::Push(outcome) => Self {
+                message: valid.to_owned(),
+                would: Some(push::foreseen(outcome)),
+                ..Self::default()
+            },
+            Outcome::Done => Self {
+                message: valid.to_owned(),
+                ..Self::default()
+            },
         }
+    }
+
+    fn result(self) -> Value {
+        let warnings: Vec<Value> = self.warnings.iter().map(fault_json).collect();
+        let members = [
+            ("valid", Some(json!(self.faults.is_empty()))),
+            ("faults", Some(Value::Array(self.faults))),
+            ("warnings", Some(Value::Array(warnings))),
+            ("hospitalMode", self.mode.map(|mode| json!(mode))),
+            ("would", self.would.map(Value::String)),
+        ];
+        // A member without a value is left out: the documented types have no null.
+        let members = members.into_iter();
+        let members = members.filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Value::Object(members.collect())
+    }
+
+    fn into_answer(mut self) -> Answer {
+        let message = std::mem::take(&mut self.message);
+        let refused = !self.faults.is_empty();
+        let mut answer = Answer::new(message).with_result(self.result());
+        answer.status = refused.then_some(REFUSED);
+        answer
+    }
+
+    /// The app has no right, and hears all else that is wrong as well.
+    fn into_failure(mut self, mut forbidden: Failure) -> Failure {
+        if let Some(Value::Array(lines)) = forbidden.result.take() {
+            self.faults.splice(..0, lines);
+        }
+        if !self.message.is_empty() {
+            forbidden.message = format!("{}；{}", forbidden.message, self.message);
+        }
+        forbidden.result = Some(self.result());
+        forbidden
     }
 }
 
@@ -131,28 +193,4 @@ fn foresee(call: &Call, body: ExamPushedBody<'static>) -> Result<Outcome, Failur
     decide(&state, context, &Event::ExamPushed(body))
         .map(|(outcome, _)| outcome)
         .map_err(|error| Failure::internal(&error))
-}
-
-fn answer(
-    message: String,
-    faults: Vec<Value>,
-    warnings: &[Fault],
-    mode: Option<HospitalMode>,
-    would: Option<String>,
-) -> Answer {
-    let valid = faults.is_empty();
-    let warnings: Vec<Value> = warnings.iter().map(fault_json).collect();
-    let members = [
-        ("valid", Some(json!(valid))),
-        ("faults", Some(Value::Array(faults))),
-        ("warnings", Some(Value::Array(warnings))),
-        ("hospitalMode", mode.map(|mode| json!(mode))),
-        ("would", would.map(Value::String)),
-    ];
-    // A member without a value is left out: the documented types have no null.
-    let members = members.into_iter();
-    let result = members.filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    let mut answer = Answer::new(message).with_result(Value::Object(result.collect()));
-    answer.status = (!valid).then_some(REFUSED);
-    answer
 }

@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use yingku_core::ids::Position;
+use yingku_core::correction::{CorrectionAction, CorrectionMade, ReuseRuling};
+use yingku_core::event::Event;
+use yingku_core::ids::{ExamKey, ExamNo, Position};
+use yingku_core::outcome::Outcome;
 use yingku_core::registry::{HospitalMode, RegistryChange, Scope};
+use yingku_storage::archive::Submission;
 
 use crate::house::{House, SAMPLE, code, hospital, push_with};
 
@@ -43,6 +47,24 @@ impl Both {
             ("/imageList/0/studyUID", json!(format!("1.2.3.{number}"))),
         ]))
         .await;
+    }
+
+    /// An operator's correction; its number.
+    async fn correct(&self, action: CorrectionAction) -> Position {
+        let (reason, author) = ("示例".to_owned(), "tester".to_owned());
+        let made = CorrectionMade {
+            action,
+            reason,
+            author,
+        };
+        let decided = self.house.archive.submit(Submission {
+            hospital: None,
+            actor: "operator:test".to_owned(),
+            event: Event::CorrectionMade(made),
+        });
+        let decided = decided.await.unwrap();
+        assert_eq!(decided.outcome, Outcome::Done);
+        decided.position
     }
 
     async fn read(&self, path: &str, body: Value) -> crate::house::Response {
@@ -246,6 +268,123 @@ async fn history_names_what_changed_and_answers_for_a_past_moment() {
     );
 }
 
+/// A moment after everything so far, once the clock has moved on from it.
+async fn moment() -> Value {
+    let now = jiff::Timestamp::now();
+    while jiff::Timestamp::now().as_millisecond() <= now.as_millisecond() {
+        tokio::task::yield_now().await;
+    }
+    json!(now.to_string())
+}
+
+/// The sample's number used for another person, as a new generation of numbers.
+async fn reuse_the_number(both: &Both) {
+    let reused = push_with(&[
+        ("/patientInfo/sickId", json!("OTHER")),
+        ("/patientInfo/name", json!("李四")),
+        ("/imageList/0/studyUID", json!("1.2.99")),
+        ("/examInfo/applyNo", json!("OTHER")),
+    ]);
+    let refused = both.house.post(PUSH, &both.pacs, reused).await;
+    assert_eq!(refused.status(), 1, "{}", refused.json);
+    let refused = Position(both.house.archive.log().end().unwrap().0 - 1);
+    let ruling = ReuseRuling::NewGeneration;
+    both.correct(CorrectionAction::RuleReuse { refused, ruling })
+        .await;
+}
+
+#[tokio::test]
+async fn a_history_is_hidden_by_its_own_generations_withdrawal_and_by_no_others() {
+    // Given a number of two generations
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    let first_only = moment().await;
+    reuse_the_number(&both).await;
+    let before = moment().await;
+    let history = |generation: u16, as_of: Option<&Value>| {
+        let mut question = sample_key();
+        question["generation"] = json!(generation);
+        if let Some(as_of) = as_of {
+            question["asOf"] = as_of.clone();
+        }
+        both.read("/v1/exam/history", question)
+    };
+    let names = |answer: &crate::house::Response| answer.result()["state"].get("name").is_some();
+    for withdrawn in [0, 1] {
+        // When one of them is withdrawn
+        let exam = ExamKey {
+            hospital: code(sample()["hospitalCode"].as_str().unwrap()),
+            exam_no: ExamNo::new(sample()["examNo"].as_str().unwrap()).unwrap(),
+            generation: withdrawn,
+        };
+        let withdrawal = both.correct(CorrectionAction::WithdrawExam { exam }).await;
+        // Then it is hidden as of any moment, and the other one is not
+        for as_of in [None, Some(&before)] {
+            let (this, other) = (
+                history(withdrawn, as_of).await,
+                history(1 - withdrawn, as_of).await,
+            );
+            assert_eq!(this.status(), 0, "{}", this.json);
+            assert!(
+                !names(&this) && names(&other),
+                "{} {}",
+                this.json,
+                other.json
+            );
+        }
+        let correction = withdrawal;
+        both.correct(CorrectionAction::Undo { correction }).await;
+    }
+    // And before the second there was the first, also for who names none
+    let mut past = sample_key();
+    past["asOf"] = first_only;
+    let past = both.read("/v1/exam/history", past).await;
+    let name = &past.result()["state"]["name"];
+    assert_eq!(name, &sample()["patientInfo"]["name"], "{}", past.json);
+    let now = both.read("/v1/exam/history", sample_key()).await;
+    assert_eq!(now.result()["state"]["name"], "李四");
+}
+
+#[tokio::test]
+async fn a_study_that_exams_share_is_narrowed_by_what_else_is_named() {
+    // Given one study UID of two hospitals' patients
+    let both = house().await;
+    both.push(SAMPLE.to_owned()).await;
+    both.push(push_with(&[
+        ("/hospitalCode", json!("350007")),
+        ("/examNo", json!("N7")),
+        ("/patientInfo/sickId", json!("OTHER")),
+        ("/patientInfo/name", json!("李四")),
+    ]))
+    .await;
+    let uid = sample()["imageList"][0]["studyUID"].clone();
+    let detail = |more: Value| {
+        let mut question = json!({ "studyUID": uid });
+        question
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        both.read("/v1/exam/detail", question)
+    };
+    let all = detail(json!({})).await;
+    assert_eq!(all.result().as_array().unwrap().len(), 2);
+    // When hospital or number is named too, then nothing else is answered
+    for more in [json!({"hospitalCode": "350007"}), json!({"examNo": "N7"})] {
+        let found = detail(more).await;
+        let found = found.result().as_array().unwrap();
+        assert_eq!((found.len(), &found[0]["name"]), (1, &json!("李四")));
+    }
+    for more in [
+        json!({"hospitalCode": "350008"}),
+        json!({"hospitalCode": "350007", "examNo": "N8"}),
+        json!({"examNo": "N7", "generation": 1}),
+    ] {
+        let none = detail(more).await;
+        assert_eq!(none.status(), 1);
+        assert_eq!(none.result()[0]["rule"], "not-found");
+    }
+}
+
 #[tokio::test]
 async fn a_withdrawn_exam_is_hidden_at_once_and_its_history_kept() {
     let both = house().await;
@@ -376,6 +515,92 @@ async fn validate_names_everything_and_records_nothing() {
     );
     // One record more: the change of the registry.
     assert_eq!(both.house.archive.log().end().unwrap(), end.next());
+}
+
+#[tokio::test]
+async fn a_hospital_that_may_not_send_is_named_with_all_else_that_is_wrong() {
+    let both = house().await;
+    let suspended = hospital("350007", HospitalMode::Suspended);
+    let wide = both.house.app("wide", Scope::all());
+    both.house
+        .change(vec![
+            RegistryChange::PutHospital(suspended),
+            RegistryChange::PutApp(wide),
+        ])
+        .await;
+    let wide = both.house.token("wide").await;
+    let wrong = |hospital| {
+        push_with(&[
+            ("/hospitalCode", json!(hospital)),
+            ("/examInfo/examStatus", json!("99")),
+        ])
+    };
+    let rules = |faults: &Value| {
+        let lines = faults.as_array().unwrap().iter();
+        let lines = lines.map(|line| (line["path"].clone(), line["rule"].clone()));
+        lines.collect::<Vec<_>>()
+    };
+    let is = |rule| {
+        [
+            (json!("hospitalCode"), json!(rule)),
+            (json!("examInfo.examStatus"), json!("code")),
+        ]
+    };
+    // Of one that is unknown or suspended, pushed or validated
+    for (code, rule) in [
+        ("999999", "hospital-unknown"),
+        ("350007", "hospital-suspended"),
+    ] {
+        let pushed = both.house.post(PUSH, &wide, wrong(code)).await;
+        assert_eq!(
+            (pushed.status(), rules(pushed.result())),
+            (1, is(rule).into())
+        );
+        let validated = both
+            .house
+            .post("/v1/exam/validate", &wide, wrong(code))
+            .await;
+        assert_eq!(validated.status(), 1);
+        assert_eq!(rules(&validated.result()["faults"]), is(rule));
+    }
+    // Of one that is not the app's the app is told that it has no right, and the rest in a dry run
+    let pushed = both.house.post(PUSH, &both.pacs, wrong("350008")).await;
+    assert_eq!(pushed.status(), 999);
+    assert_eq!(rules(pushed.result()), is("hospital-forbidden")[..1]);
+    let validate = "/v1/exam/validate";
+    let validated = both.house.post(validate, &both.pacs, wrong("350008")).await;
+    assert_eq!(
+        (validated.status(), &validated.result()["valid"]),
+        (999, &json!(false))
+    );
+    assert!(validated.message().contains("无权限"));
+    assert_eq!(
+        rules(&validated.result()["faults"]),
+        is("hospital-forbidden")
+    );
+    assert!(validated.result().get("hospitalMode").is_none());
+    // And in a declaration all of them at once
+    let row = |hospital| json!({"hospitalCode": hospital, "examDate": "2026-07-04", "examClass": "CT", "accordCount": 3});
+    for path in ["/v1/exam/uploadStatistics", "/v1/exam/uploadDetail"] {
+        let mut rows = json!([row("999999"), row("350006"), row("999998"), row("350007")]);
+        for (index, row) in rows.as_array_mut().unwrap().iter_mut().enumerate() {
+            row["examNo"] = json!(format!("E{index}"));
+        }
+        let refused = both.house.post(path, &wide, rows.to_string()).await;
+        assert_eq!(refused.status(), 1, "{}", refused.json);
+        let named: Vec<Value> = rules(refused.result())
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect();
+        assert_eq!(
+            named,
+            ["[0].hospitalCode", "[2].hospitalCode", "[3].hospitalCode"]
+        );
+        // Only suspended, it is the right that is missing
+        let only = json!([rows[3]]);
+        let refused = both.house.post(path, &wide, only.to_string()).await;
+        assert_eq!(refused.status(), 999, "{}", refused.json);
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,9 @@ async fn every_plaintext_and_spelling_of_a_sign_gives_a_token() {
     let hex: String = block.iter().map(|byte| format!("{byte:02x}")).collect();
     let (first, second) = plain.as_bytes().split_at(9);
     let blocks = STANDARD.encode([encrypt(first), encrypt(second)].concat());
+    let four: Vec<u8> = plain.as_bytes().chunks(8).flat_map(encrypt).collect();
+    let four_in_hex: String = four.iter().map(|byte| format!("{byte:02X}")).collect();
+    let four = STANDARD.encode(four);
     let lines: Vec<&str> = std::str::from_utf8(sign(plain).leak().as_bytes())
         .unwrap()
         .as_bytes()
@@ -40,6 +43,8 @@ async fn every_plaintext_and_spelling_of_a_sign_gives_a_token() {
         sign(plain),
         hex,
         blocks,
+        four,
+        four_in_hex,
         lines.join("\n"),
         sign(plain).replace('+', " "),
         sign(&format!("demo-pacs,demo-license,{}", now(0))),
@@ -210,6 +215,13 @@ async fn a_missing_wrong_or_ended_token_is_999_at_200_and_401_for_who_wants_it()
         .body(Body::from("{}"))
         .unwrap();
     assert_eq!(house.send(bearer).await.status(), 1);
+    // A header that is always sent, empty, hides no other
+    let both = Request::post(path)
+        .header("token", " ")
+        .header("Authorization", format!("Bearer {token}"))
+        .body(Body::from("{}"))
+        .unwrap();
+    assert_eq!(house.send(both).await.status(), 1);
     let ended = App {
         epoch: 1,
         http_status: HttpStatus::Real,

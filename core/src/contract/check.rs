@@ -214,6 +214,9 @@ impl<'p> Check<'p> {
         trail: &Trail<'_>,
     ) -> Json<'a> {
         let text = if field.is_prose() { text } else { trim(text) };
+        if field.also.is_some_and(|also| also == text) {
+            return Json::Text(text);
+        }
         match format {
             Format::AtMost(limit) => {
                 // No text has more characters than bytes.

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Fault, Findings, Refused, Rule};
 use super::fields::UPLOAD_DETAIL;
 use super::json::Json;
-use super::rows::{day, read, typed};
-use crate::dictionaries::{ClassAliases, ClassCode, canonical_class};
+use super::rows::{RowsContext, day, read, typed};
+use crate::dictionaries::{ClassCode, canonical_class};
 use crate::ids::{ApplyNo, ExamNo, HospitalCode, StudyUid};
 use crate::time::LocalDate;
 
@@ -36,34 +36,38 @@ pub struct DeclaredExam {
     pub image_count: Option<u32>,
 }
 
-/// Reads and checks the whole array and puts its rows together by hospital, date and class. No row may be of a day after
-/// `last_day`.
+/// Reads and checks the whole array and puts its rows together by hospital, date and class.
 pub fn parse(
     bytes: &[u8],
     charset: Option<&str>,
-    aliases: &ClassAliases,
-    last_day: LocalDate,
+    context: RowsContext<'_>,
 ) -> Result<Vec<DeclaredExams>, Box<Refused>> {
     let mut seen = HashMap::new();
-    let rows = read(bytes, charset, &UPLOAD_DETAIL, |row, index, findings| {
-        let row = declared(row, index, findings, aliases, last_day)?;
-        let ((hospital, ..), exam) = &row;
-        let key = (
-            hospital.clone(),
-            exam.exam_no.clone(),
-            exam.study_uid.clone(),
-        );
-        match seen.insert(key, index) {
-            None => Some(row),
-            Some(first) => {
-                let message = format!(
-                    "与第 [{first}] 行的医院、检查、Study 重复 (same hospital, exam and study as row [{first}])"
-                );
-                findings.refuse(Fault::new(format!("[{index}]"), Rule::Consistency, message));
-                None
+    let rows = read(
+        bytes,
+        charset,
+        &UPLOAD_DETAIL,
+        context,
+        |row, index, findings| {
+            let row = declared(row, index, findings, context)?;
+            let ((hospital, ..), exam) = &row;
+            let key = (
+                hospital.clone(),
+                exam.exam_no.clone(),
+                exam.study_uid.clone(),
+            );
+            match seen.insert(key, index) {
+                None => Some(row),
+                Some(first) => {
+                    let message = format!(
+                        "与第 [{first}] 行的医院、检查、Study 重复 (same hospital, exam and study as row [{first}])"
+                    );
+                    findings.refuse(Fault::new(format!("[{index}]"), Rule::Consistency, message));
+                    None
+                }
             }
-        }
-    })?;
+        },
+    )?;
     let mut groups: BTreeMap<Key, Vec<DeclaredExam>> = BTreeMap::new();
     for (key, exam) in rows {
         groups.entry(key).or_default().push(exam);
@@ -83,16 +87,15 @@ fn declared(
     row: &Json<'_>,
     index: usize,
     findings: &mut Findings,
-    aliases: &ClassAliases,
-    last_day: LocalDate,
+    context: RowsContext<'_>,
 ) -> Option<(Key, DeclaredExam)> {
     let hospital = typed(row, index, "hospitalCode", findings, HospitalCode::new);
-    let date = day(row, index, findings, last_day);
+    let date = day(row, index, findings, context.last_day);
     let exam_no = typed(row, index, "examNo", findings, ExamNo::new);
     let apply_no = typed(row, index, "applyNo", findings, ApplyNo::new);
     let study_uid = typed(row, index, "studyUID", findings, StudyUid::new);
     let image_count = typed(row, index, "imageCount", findings, str::parse::<u32>);
-    let class = canonical_class(aliases, row.get("examClass")?.as_text()?);
+    let class = canonical_class(context.aliases, row.get("examClass")?.as_text()?);
     let exam = DeclaredExam {
         exam_no: exam_no?,
         apply_no,
@@ -106,10 +109,17 @@ fn declared(
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::*;
+    use crate::dictionaries::ClassAliases;
+    use crate::registry::Closed;
 
     fn parse_text(text: &str) -> Result<Vec<DeclaredExams>, Box<Refused>> {
         let last_day = LocalDate::new(2026, 7, 5).unwrap();
-        parse(text.as_bytes(), None, &ClassAliases::default(), last_day)
+        let context = RowsContext {
+            aliases: &ClassAliases::default(),
+            last_day,
+            closed: &|code| (code.as_str() == "999999").then_some(Closed::Unknown),
+        };
+        parse(text.as_bytes(), None, context)
     }
 
     fn row(exam: &str, class: &str, more: &str) -> String {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ExamNo, HospitalCode, IdError};
+use crate::registry::Closed;
 
 /// The most faults named for one message; a message with more is wrong throughout, and the answer stays readable.
 pub const FAULTS_LIMIT: usize = 200;
@@ -29,6 +30,10 @@ pub enum Rule {
     Placeholder,
     /// The text is no JSON at all.
     Json,
+    #[serde(rename = "hospital-unknown")]
+    HospitalUnknown,
+    #[serde(rename = "hospital-suspended")]
+    HospitalSuspended,
 }
 
 /// One wrong field.
@@ -51,6 +56,15 @@ impl Fault {
             message: message.into(),
             limit: None,
         }
+    }
+
+    /// What keeps a hospital's message from being taken, whatever else it says.
+    pub fn of_hospital(path: impl Into<String>, closed: Closed) -> Self {
+        let rule = match closed {
+            Closed::Unknown => Rule::HospitalUnknown,
+            Closed::Suspended => Rule::HospitalSuspended,
+        };
+        Self::new(path, rule, closed.message())
     }
 
     /// What is wrong with an identifier.
@@ -92,6 +106,15 @@ impl Refused {
             warnings: Vec::new(),
             hospital: None,
             exam_no: None,
+        }
+    }
+
+    /// Names what keeps the hospital's message from being taken, before all else.
+    pub fn name_hospital(&mut self, path: &str, closed: Closed) {
+        self.faults.insert(0, Fault::of_hospital(path, closed));
+        if self.faults.len() > FAULTS_LIMIT {
+            self.faults.pop();
+            self.more += 1;
         }
     }
 

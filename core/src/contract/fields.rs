@@ -6,6 +6,9 @@ use std::sync::LazyLock;
 /// `VC(n)` with n at least this is prose: its blanks are kept as they came.
 const PROSE_LIMIT: usize = 512;
 
+/// 婚姻状况 has no code for what is not known: written in words, it is free text.
+pub const MARITAL_UNKNOWN: &str = "不详";
+
 /// How a field's text is held against the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -45,6 +48,8 @@ pub struct Field {
     pub children: Vec<Field>,
     /// `examOrganList` may hold plain texts (R5): the key under which such a text is kept.
     pub plain_item: Option<&'static str>,
+    /// A text that is taken although its format does not fit it.
+    pub also: Option<&'static str>,
 }
 
 impl Field {
@@ -92,6 +97,9 @@ impl Field {
             if path == "examInfo.examOrganList" {
                 field.plain_item = Some("organName");
             }
+            if path == "patientInfo.maritalStatus" {
+                field.also = Some(MARITAL_UNKNOWN);
+            }
             root.insert(path, field);
         }
         root
@@ -107,6 +115,7 @@ impl Field {
             title: String::new(),
             children: Vec::new(),
             plain_item: None,
+            also: None,
         }
     }
 

@@ -19,3 +19,4 @@ pub mod statistics;
 
 pub use fault::{Fault, Refused, Rule};
 pub use policy::{Mode, ValidationPolicy};
+pub use rows::RowsContext;

@@ -6,19 +6,32 @@ use super::fields::Field;
 use super::json::{self, Json};
 use super::policy::ValidationPolicy;
 use super::push::json_fault;
+use crate::dictionaries::ClassAliases;
 use crate::ids::HospitalCode;
+use crate::registry::Closed;
 use crate::time::LocalDate;
 
 /// The most rows of one message: a county's townships with all classes of a few days. With every text at its limit
 /// they still fit a record of the log (1 MiB).
 pub const ROWS_LIMIT: usize = 2_000;
 
-/// Reads an array (or a single object) and checks each row against the table. `also` adds the rules of a row that
+/// What the check of rows needs to know beside the message.
+#[derive(Clone, Copy)]
+pub struct RowsContext<'c> {
+    pub aliases: &'c ClassAliases,
+    /// No row may be of a later day.
+    pub last_day: LocalDate,
+    /// Why nothing is taken of a hospital.
+    pub closed: &'c dyn Fn(&HospitalCode) -> Option<Closed>,
+}
+
+/// Reads an array (or a single object) and checks each row against the table, and that its hospital may send it. `also` adds the rules of a row that
 /// no table can say; it sees rows whose known fields have been brought into the canonical form.
 pub(super) fn read<T>(
     bytes: &[u8],
     charset: Option<&str>,
     table: &Field,
+    context: RowsContext<'_>,
     mut also: impl FnMut(&Json<'_>, usize, &mut Findings) -> Option<T>,
 ) -> Result<Vec<T>, Box<Refused>> {
     let text = json::decode(bytes, charset).map_err(|error| json_fault(&error))?;
@@ -63,12 +76,15 @@ pub(super) fn read<T>(
             continue;
         };
         let row = check.object(table, entries, &trail);
-        if hospital.is_none() {
-            hospital = row
-                .get("hospitalCode")
-                .and_then(Json::as_text)
-                .and_then(|code| HospitalCode::new(code).ok());
+        let code = row
+            .get("hospitalCode")
+            .and_then(Json::as_text)
+            .and_then(|code| HospitalCode::new(code).ok());
+        if let Some(why) = code.as_ref().and_then(context.closed) {
+            let path = format!("[{index}].hospitalCode");
+            check.findings.refuse(Fault::of_hospital(path, why));
         }
+        hospital = hospital.or(code);
         rows.extend(also(&row, index, &mut check.findings));
     }
     if check.findings.faults.is_empty() {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Fault, Findings, Refused, Rule};
 use super::fields::UPLOAD_STATISTICS;
 use super::json::Json;
-use super::rows::{day, read, typed};
-use crate::dictionaries::{ClassAliases, ClassCode, canonical_class};
+use super::rows::{RowsContext, day, read, typed};
+use crate::dictionaries::{ClassCode, canonical_class};
 use crate::ids::HospitalCode;
 use crate::time::LocalDate;
 
@@ -25,20 +25,20 @@ pub struct DeclaredCount {
     pub count: u16,
 }
 
-/// Reads and checks the whole array; one fault refuses all of it (R5). No row may be of a day after `last_day`.
+/// Reads and checks the whole array; one fault refuses all of it (R5).
 pub fn parse(
     bytes: &[u8],
     charset: Option<&str>,
-    aliases: &ClassAliases,
-    last_day: LocalDate,
+    context: RowsContext<'_>,
 ) -> Result<Vec<DeclaredCount>, Box<Refused>> {
     let mut seen = HashMap::new();
     read(
         bytes,
         charset,
         &UPLOAD_STATISTICS,
+        context,
         |row, index, findings| {
-            let row = declared(row, index, findings, aliases, last_day)?;
+            let row = declared(row, index, findings, context)?;
             let key = (row.hospital.clone(), row.date, row.class_text.clone());
             match seen.insert(key, index) {
                 None => Some(row),
@@ -58,14 +58,13 @@ fn declared(
     row: &Json<'_>,
     index: usize,
     findings: &mut Findings,
-    aliases: &ClassAliases,
-    last_day: LocalDate,
+    context: RowsContext<'_>,
 ) -> Option<DeclaredCount> {
     let hospital = typed(row, index, "hospitalCode", findings, HospitalCode::new);
-    let date = day(row, index, findings, last_day);
+    let date = day(row, index, findings, context.last_day);
     let count = typed(row, index, "accordCount", findings, str::parse::<u16>);
     let class_text = row.get("examClass")?.as_text()?.to_owned();
-    let class = canonical_class(aliases, &class_text);
+    let class = canonical_class(context.aliases, &class_text);
     Some(DeclaredCount {
         hospital: hospital?,
         date: date?,
@@ -79,6 +78,8 @@ fn declared(
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::*;
+    use crate::dictionaries::ClassAliases;
+    use crate::registry::Closed;
 
     const SAMPLE: &[u8] = include_bytes!("../../../tests/fixtures/contract/upload_statistics.json");
 
@@ -88,7 +89,12 @@ mod tests {
 
     fn parse_bytes(bytes: &[u8]) -> Result<Vec<DeclaredCount>, Box<Refused>> {
         let last_day = LocalDate::new(2026, 7, 5).unwrap();
-        parse(bytes, None, &ClassAliases::default(), last_day)
+        let context = RowsContext {
+            aliases: &ClassAliases::default(),
+            last_day,
+            closed: &|code| (code.as_str() == "999999").then_some(Closed::Unknown),
+        };
+        parse(bytes, None, context)
     }
 
     fn row(date: &str, class: &str, count: &str) -> String {
@@ -171,5 +177,25 @@ mod tests {
         assert_eq!(faults("[]"), [(String::new(), Rule::Required)]);
         assert_eq!(faults("\"x\""), [(String::new(), Rule::Type)]);
         assert_eq!(faults("[{"), [(String::new(), Rule::Json)]);
+    }
+
+    #[test]
+    fn every_hospital_that_may_not_declare_is_named_with_all_else() {
+        let unknown = |class| row("2026-07-04", class, "5").replace("350006", "999999");
+        let text = format!(
+            "[{},{},{},{}]",
+            unknown("CT"),
+            row("2026-07-04", "CT", "-1"),
+            unknown("MR"),
+            row("2026-07-04", "MR", "5"),
+        );
+        assert_eq!(
+            faults(&text),
+            [
+                ("[0].hospitalCode".to_owned(), Rule::HospitalUnknown),
+                ("[1].accordCount".to_owned(), Rule::Number),
+                ("[2].hospitalCode".to_owned(), Rule::HospitalUnknown),
+            ]
+        );
     }
 }

@@ -107,6 +107,12 @@ pub(super) fn settle<S: State>(
     Ok(())
 }
 
+/// Takes an exam that is gone out of claims; a ruling for it ends with it, and the others claim as if it had never been.
+pub(super) fn forget(claims: &mut StudyClaims, gone: &ExamKey) {
+    claims.claims.retain(|claim| claim.exam != *gone);
+    claims.ruled_for.take_if(|exam| exam == gone);
+}
+
 /// Brings the claims on study UIDs in line with the row.
 fn reclaim<S: State>(
     work: &mut Work<'_, S>,

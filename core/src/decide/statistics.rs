@@ -3,35 +3,25 @@
 use std::collections::BTreeMap;
 
 use super::Context;
-use super::exam::suspended;
+use super::exam::closed;
 use crate::event::{DetailDeclared, StatisticsDeclared};
 use crate::ids::HospitalCode;
-use crate::outcome::{ErrorKind, Outcome, Refusal};
+use crate::outcome::{Outcome, Refusal};
 use crate::registry::{HospitalMode, Registry};
 use crate::state::{State, StateError, Work};
 use crate::statistics::{DECLARATION_LIMIT, DayKey, DeclaredCount, DeclaredDetail, DetailLine};
 
-/// Why declarations of these hospitals, row by row, are not taken: all or nothing (R5).
+/// Why declarations of these hospitals, row by row, are not taken: all or nothing (R5). The edge has named all of them
+/// by the registry that it knew; this one may be newer.
 fn refusal<'a>(
     registry: &Registry,
     hospitals: impl Iterator<Item = &'a HospitalCode>,
 ) -> Option<Refusal> {
-    for (index, code) in hospitals.enumerate() {
-        let path = format!("[{index}].hospitalCode");
-        match registry.hospitals.get(code).map(|hospital| hospital.mode) {
-            None => {
-                return Some(Refusal::new(
-                    ErrorKind::Invalid,
-                    "hospital-unknown",
-                    &path,
-                    "医院代码未在平台登记，整批未接收 (hospitalCode is not registered: nothing of the array was taken)",
-                ));
-            }
-            Some(HospitalMode::Suspended) => return Some(suspended(&path)),
-            Some(HospitalMode::Live | HospitalMode::Test) => {}
-        }
-    }
-    None
+    let mut rows = hospitals.enumerate();
+    rows.find_map(|(index, code)| {
+        let why = registry.closed(code)?;
+        Some(closed(&format!("[{index}].hospitalCode"), why))
+    })
 }
 
 fn is_test(registry: &Registry, hospital: &HospitalCode) -> bool {

@@ -431,3 +431,28 @@ fn a_purge_takes_test_exams_with_their_images_and_lists_and_no_others() {
     assert_eq!(house.listed(FindingKind::IdentityDoubt), 0);
     assert_eq!(house.shown("350006", "1.2.6"), 2);
 }
+
+#[test]
+fn a_ruling_for_a_trials_exam_ends_with_its_purge() {
+    // Given a trial's exam and a live one under one study UID, which an operator ruled to be the trial's
+    let mut house = House::new();
+    house.put_hospital("350007", HospitalMode::Test);
+    house.push(&Push::new("350007", "T1", "测试", 70, "1.2.7"));
+    house.push(&Push::new("350006", "E1", "王二", 70, "1.2.7"));
+    let rule_for = |hospital, exam| CorrectionAction::RuleConflict {
+        study: uid("1.2.7"),
+        exam: key(hospital, exam, 0),
+    };
+    house.correct(rule_for("350007", "T1"));
+    let (_, second) = house.correct(rule_for("350006", "E1"));
+    house.correct(rule_for("350007", "T1"));
+    // When the trial's is purged
+    house.take("operator:o", purge(vec![key("350007", "T1", 0)]));
+    // Then the study is the live exam's
+    assert_eq!(house.claims[&uid("1.2.7")].ruled_for, None);
+    house.store(&Images::new("1.2.7", "C-E1", 0..2));
+    assert_eq!(house.shown("350006", "1.2.7"), 2);
+    // And no undoing brings the ruling for it back
+    house.undo(second);
+    assert_eq!(house.claims[&uid("1.2.7")].ruled_for, None);
+}

@@ -292,12 +292,42 @@ pub enum RegistryChange {
     PutSettings(Settings),
 }
 
+/// Why nothing is taken of a hospital.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    Unknown,
+    Suspended,
+}
+
+impl Closed {
+    /// What is wrong and what to do, for whoever sent it.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Unknown => {
+                "医院代码未在平台登记，请核对平台分配的代码 (hospitalCode is not registered: check the code given by the platform)"
+            }
+            Self::Suspended => {
+                "该医院已暂停接入，请联系平台管理员 (this hospital is suspended: ask the operator)"
+            }
+        }
+    }
+}
+
 impl Registry {
     /// The node of a data directory.
     pub fn node_of(&self, id: &Uuid) -> Option<&Node> {
         self.nodes
             .values()
             .find(|node| node.id.as_ref() == Some(id))
+    }
+
+    /// Whether and why a hospital may bring nothing.
+    pub fn closed(&self, hospital: &HospitalCode) -> Option<Closed> {
+        match self.hospitals.get(hospital).map(|entry| entry.mode) {
+            None => Some(Closed::Unknown),
+            Some(HospitalMode::Suspended) => Some(Closed::Suspended),
+            Some(HospitalMode::Live | HospitalMode::Test) => None,
+        }
     }
 
     pub fn apply(&mut self, change: RegistryChange) {

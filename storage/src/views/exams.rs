@@ -33,6 +33,17 @@ impl Views {
         self.get(View::Exams, &keys::exam(key))
     }
 
+    /// Whether there is an exam of this hospital, withdrawn or not.
+    pub fn has_exams(&self, hospital: &HospitalCode) -> Result<bool, ViewsError> {
+        let mut found = false;
+        let prefix = keys::hospital(hospital.as_str());
+        self.scan(View::Exams, &prefix, &[], |_, _| {
+            found = true;
+            Ok(Walk::Stop)
+        })?;
+        Ok(found)
+    }
+
     /// The exam of a number's latest generation.
     pub fn latest_exam(
         &self,

@@ -2,6 +2,7 @@
 
 use super::super::check::Check;
 use super::super::fault::{Fault, Rule};
+use super::super::fields::MARITAL_UNKNOWN;
 use super::super::json::Json;
 use super::super::policy::Mode;
 use super::{ExamStatus, Flags, PushContext};
@@ -160,7 +161,7 @@ impl Rules<'_, '_> {
             patient,
             at,
             "maritalStatus",
-            in_table(&dictionaries::MARITAL_STATUS),
+            |code| code == MARITAL_UNKNOWN || dictionaries::MARITAL_STATUS.contains(code),
             Flags::UNKNOWN_OTHER_CODE,
         );
         let identities = patient.get("identity").map(Json::items).unwrap_or_default();

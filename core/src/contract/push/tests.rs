@@ -500,3 +500,20 @@ fn a_push_that_is_too_large_says_the_limit_and_what_to_do() {
         "{said}"
     );
 }
+
+#[test]
+fn a_marital_status_that_is_not_known_is_taken_in_words_and_no_other_words_are() {
+    let mut push = sample();
+    push["patientInfo"]["maritalStatus"] = json!(" 不详 ");
+    let parsed = taken(&push);
+    assert_eq!(
+        parsed.push.patient_info.marital_status.as_deref(),
+        Some("不详")
+    );
+    assert!(parsed.warnings.is_empty() && parsed.flags.is_empty());
+    push["patientInfo"]["maritalStatus"] = json!("已婚");
+    assert_eq!(
+        places(&refused(&push).faults),
+        [("patientInfo.maritalStatus", Rule::Length)]
+    );
+}

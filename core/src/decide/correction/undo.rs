@@ -57,7 +57,7 @@ pub(super) fn undo<S: State>(
             Ok(())
         }
         (
-            _,
+            action,
             Before::Claims {
                 study,
                 claims,
@@ -65,10 +65,16 @@ pub(super) fn undo<S: State>(
                 from,
             },
         ) => {
+            // Where the images are, also if the exam that they went to is gone.
+            let to = match action {
+                CorrectionAction::MoveStudy { to: exam, .. }
+                | CorrectionAction::RuleConflict { exam, .. } => Some(exam.hospital.clone()),
+                _ => None,
+            };
             let earlier = Earlier {
                 claims,
                 given,
-                from,
+                homes: to.zip(from),
             };
             restore_claims(work, context, position, &study, earlier)?
         }
@@ -120,7 +126,8 @@ fn show_again<S: State>(
 struct Earlier {
     claims: StudyClaims,
     given: Option<ExamKey>,
-    from: Option<HospitalCode>,
+    /// Where the correction brought the images, and where they had been.
+    homes: Option<(HospitalCode, HospitalCode)>,
 }
 
 fn restore_claims<S: State>(
@@ -139,7 +146,6 @@ fn restore_claims<S: State>(
             ),
         )));
     }
-    let home = now.ruled_for.as_ref().map(|exam| exam.hospital.clone());
     if let Some(given) = ownership::given(work, study, &now)? {
         ownership::take_from(work, context, study, &given, &mut now)?;
     }
@@ -173,7 +179,13 @@ fn restore_claims<S: State>(
         kept.push(claim);
     }
     claims.claims = kept;
-    let homes = home.as_ref().zip(earlier.from.as_ref());
+    // A trial that was ruled for may have been purged since.
+    if let Some(ruled_for) = &claims.ruled_for
+        && work.exam(ruled_for)?.is_none()
+    {
+        claims.ruled_for = None;
+    }
+    let homes = earlier.homes.as_ref().map(|(to, from)| (to, from));
     ownership::put(work, context, study, claims, homes)?;
     Ok(Ok(()))
 }

@@ -5,12 +5,12 @@ mod form;
 mod reuse;
 mod row;
 
-use super::{Context, DecideError, claims, correction};
+use super::{Context, DecideError, claims, correction, purge_exam};
 use crate::contract::push::ExamPushedBody;
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::ids::ExamKey;
 use crate::outcome::{ErrorKind, Outcome, PushOutcome, PushStep, Refusal};
-use crate::registry::{Hospital, HospitalMode};
+use crate::registry::{Closed, Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
 
 pub(super) use content::Content;
@@ -28,7 +28,7 @@ pub(super) fn pushed<S: State>(
         return Ok(Outcome::Refused(unknown_hospital()));
     };
     if hospital.mode == HospitalMode::Suspended {
-        return Ok(Outcome::Refused(suspended("hospitalCode")));
+        return Ok(Outcome::Refused(closed("hospitalCode", Closed::Suspended)));
     }
     let (key, existing) = find(work, hospital, &content)?;
     let Some(existing) = existing else {
@@ -43,33 +43,51 @@ pub(super) fn pushed<S: State>(
     if same && !goes_live {
         return Ok(Outcome::Push(push_outcome(&existing, PushStep::Repeated)));
     }
-    if reuses_number(&existing, &content) {
+    if hospital.mode == HospitalMode::Test && !existing.has(ExamFlag::Test) {
+        return Ok(Outcome::Refused(is_live(&existing)));
+    }
+    let reuses = reuses_number(&existing, &content);
+    if reuses && !goes_live {
         return suspect(work, context, Reused::Exam(&existing), &content, body);
     }
-    if content.summary.apply_no != existing.apply_no
+    if (reuses || content.summary.apply_no != existing.apply_no)
         && let Some(other) = form::reused(work, hospital, &content)?
     {
         return suspect(work, context, Reused::Form(&other), &content, body);
     }
+    if reuses {
+        // A trial keeps no number from who is live, and its person and images are not the live exam's.
+        purge_exam(work, context, &existing)?;
+        return register(work, context, hospital, key, content);
+    }
     next_version(work, context, hospital, existing, content)
 }
 
-pub(super) fn suspended(path: &str) -> Refusal {
+/// A trial changes nothing that counts, and a purge of what was tested takes nothing of it along.
+fn is_live(existing: &ExamRow) -> Refusal {
     Refusal::new(
-        ErrorKind::Forbidden,
-        "hospital-suspended",
-        path,
-        "该医院已暂停接入，请联系平台管理员 (this hospital is suspended: ask the operator)",
+        ErrorKind::Conflict,
+        "exam-live",
+        "examNo",
+        format!(
+            "{0} 是正式检查，而该医院现处于测试（test），未接收、正式数据未改动：测试请另用 examNo；确为该检查的新内容，请平台管理员将医院改回 live 后重新推送 \
+             ({0} is a live exam and its hospital is in mode test: nothing was taken or changed. Test with another examNo; if this is that exam's new content, have the operator set the hospital live and push again)",
+            existing.key
+        ),
     )
 }
 
+/// Why nothing is taken of a hospital, as a refusal.
+pub(super) fn closed(path: &str, why: Closed) -> Refusal {
+    let (kind, rule) = match why {
+        Closed::Unknown => (ErrorKind::Invalid, "hospital-unknown"),
+        Closed::Suspended => (ErrorKind::Forbidden, "hospital-suspended"),
+    };
+    Refusal::new(kind, rule, path, why.message())
+}
+
 fn unknown_hospital() -> Refusal {
-    Refusal::new(
-        ErrorKind::Invalid,
-        "hospital-unknown",
-        "hospitalCode",
-        "医院代码未在平台登记，请核对平台分配的代码 (hospitalCode is not registered: check the code given by the platform)",
-    )
+    closed("hospitalCode", Closed::Unknown)
 }
 
 /// The exam that a push is about: of the current generation, or of an earlier one if it is plainly that one (R6), as
@@ -148,6 +166,17 @@ fn next_version<S: State>(
             PushStep::Late,
         );
     }
+    change(work, context, hospital, existing, content)
+}
+
+/// Makes a push the exam's content, whatever stood there.
+fn change<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    hospital: &Hospital,
+    existing: ExamRow,
+    content: Content,
+) -> Result<Outcome, DecideError> {
     let key = existing.key.clone();
     let row = row_of(
         &work.registry().settings,

@@ -1,7 +1,7 @@
 //! Suspected reuse of a number (R6): what is refused and listed, and what an operator says of it.
 
 use super::super::{Context, DecideError, claims, settle_finding};
-use super::{Content, form, next_version, register, unknown_hospital};
+use super::{Content, change, form, register, unknown_hospital};
 use crate::contract::push::ExamPushedBody;
 use crate::correction::{Before, ReuseRuling};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
@@ -169,7 +169,8 @@ pub(crate) fn ruled<S: State>(
             listed,
             exam: Box::new(existing.clone()),
         };
-        next_version(work, context, hospital, existing, content)?;
+        // Of two persons' statuses none is late: the content is the exam's because an operator says so.
+        change(work, context, hospital, existing, content)?;
         return Ok(Ok(before));
     }
     let mut key = content.key(hospital.generation);

@@ -105,8 +105,12 @@ pub(super) fn row_of(
             operator: before.and_then(|row| row.withdrawn.operator),
         },
     };
-    let test = hospital.mode == HospitalMode::Test
-        || before.is_some_and(|row| row.has(ExamFlag::Test)) && hospital.mode != HospitalMode::Live;
+    let test = match before.map(|row| row.has(ExamFlag::Test)) {
+        // What counts is never marked, also where a trial's hospital has an old push ruled on.
+        Some(false) => false,
+        Some(true) => hospital.mode != HospitalMode::Live,
+        None => hospital.mode == HospitalMode::Test,
+    };
     row.set(ExamFlag::Test, test);
     row.set(ExamFlag::Warned, content.warned);
     row.set(

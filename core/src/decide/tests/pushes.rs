@@ -206,6 +206,30 @@ fn a_ruling_makes_the_suspected_push_the_next_version() {
 }
 
 #[test]
+fn a_ruled_correction_is_never_late_and_can_be_undone() {
+    for status in [50, 60] {
+        // Given a confirmed exam, and a suspected push without a final report
+        let mut house = House::new();
+        house.push(&e1(70));
+        let refused = Position(house.next);
+        house.push(&Push::new("350006", "E1", "李四", status, "1.2.9"));
+        // When it is ruled to be a correction
+        let ruling = ReuseRuling::Correction;
+        let (outcome, ruled) = house.correct(CorrectionAction::RuleReuse { refused, ruling });
+        // Then the exam has its content
+        assert_eq!(outcome, Outcome::Done);
+        let row = house.row("350006", "E1");
+        assert_eq!((row.name.as_str(), row.status), ("李四", status));
+        assert!(!row.has(ExamFlag::LateStatus));
+        // And the undoing gives back what was
+        assert_eq!(house.undo(ruled), Outcome::Done);
+        let row = house.row("350006", "E1");
+        assert_eq!((row.name.as_str(), row.status), ("王一", 70));
+        assert_eq!(house.listed(FindingKind::NumberReuse), 1);
+    }
+}
+
+#[test]
 fn a_new_generation_serves_all_reused_numbers_and_old_exams_are_still_found() {
     // Given two exams and two pushes that use their numbers for others
     let mut house = House::new();
@@ -261,6 +285,67 @@ fn what_was_pushed_in_test_counts_when_it_is_pushed_again_live() {
     assert_eq!(step(&house.push(&e1(70))), PushStep::Changed);
     assert!(house.row("350006", "E1").is_counted());
     assert_eq!(step(&house.push(&e1(70))), PushStep::Repeated);
+}
+
+#[test]
+fn a_trial_neither_marks_nor_changes_a_live_exam_and_a_purge_leaves_it() {
+    // Given a live exam with its images, whose hospital goes into trial
+    let mut house = House::new();
+    house.push(&e1(70));
+    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    house.put_hospital("350006", HospitalMode::Test);
+    // When it is pushed with other content, of the same person or another
+    let other = Push::new("350006", "E1", "李四", 70, "1.2.9");
+    for push in [&e1(65), &other] {
+        assert_eq!(rule(&house.push(push)), "exam-live");
+    }
+    // Then it counts as before, and is not purged
+    house.take("operator:o", purge(vec![key("350006", "E1", 0)]));
+    let row = house.row("350006", "E1");
+    assert_eq!((row.version, row.is_accordant()), (1, true));
+    assert_eq!(house.shown("350006", "1.2.1"), 2);
+    assert_eq!(house.listed(FindingKind::NumberReuse), 0);
+    // And what is pushed again unchanged is a repeat
+    assert_eq!(step(&house.push(&e1(70))), PushStep::Repeated);
+}
+
+#[test]
+fn a_live_push_that_is_ruled_on_during_a_trial_stays_live() {
+    let mut house = House::new();
+    house.push(&e1(70));
+    let refused = Position(house.next);
+    house.push(&Push::new("350006", "E1", "李四", 70, "1.2.9"));
+    house.put_hospital("350006", HospitalMode::Test);
+    let ruling = ReuseRuling::Correction;
+    house.correct(CorrectionAction::RuleReuse { refused, ruling });
+    let row = house.row("350006", "E1");
+    assert_eq!((row.name.as_str(), row.is_counted()), ("李四", true));
+}
+
+#[test]
+fn a_trials_exam_gives_its_number_to_the_live_one_of_another_person() {
+    // Given an exam of a trial with images, and its hospital live
+    let mut house = House::new();
+    house.put_hospital("350006", HospitalMode::Test);
+    house.push(&e1(70));
+    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    house.put_hospital("350006", HospitalMode::Live);
+    // When its number comes with another person and study
+    let live = Push::new("350006", "E1", "李四", 70, "1.2.9");
+    assert_eq!(step(&house.push(&live)), PushStep::Registered);
+    // Then that is the number's first exam, and of the trial's nothing is left
+    let row = house.row("350006", "E1");
+    assert_eq!((row.name.as_str(), row.version), ("李四", 1));
+    assert!(row.is_accordant());
+    assert_eq!(house.listed(FindingKind::NumberReuse), 0);
+    assert_eq!((house.shown("350006", "1.2.1"), house.chunks.len()), (0, 0));
+    assert!(house.claims[&uid("1.2.1")].claims.is_empty());
+    // But of the same person it is the trial's exam that goes live
+    house.put_hospital("350007", HospitalMode::Test);
+    house.push(&Push::new("350007", "E1", "王一", 50, "1.2.7"));
+    house.put_hospital("350007", HospitalMode::Live);
+    let same = Push::new("350007", "E1", "王一", 70, "1.2.8");
+    assert_eq!(step(&house.push(&same)), PushStep::Changed);
 }
 
 #[test]
