@@ -235,6 +235,13 @@ impl Recount {
             }
             return;
         }
+        let exam = self.exams.get_mut(&number).unwrap();
+        let was_confirmed = exam.confirmed_ms > 0;
+        if was_confirmed && now.status == 50 || exam.now.status == 70 && now.status == 60 {
+            exam.last_digest = digest;
+            exam.late = true;
+            return;
+        }
         self.next_version(position, time_ms, &number, digest, now);
     }
 
@@ -254,11 +261,6 @@ impl Recount {
             .mode;
         let exam = self.exams.get_mut(number).unwrap();
         exam.last_digest = digest;
-        let was_confirmed = exam.confirmed_ms > 0;
-        if was_confirmed && now.status == 50 || exam.now.status == 70 && now.status == 60 {
-            exam.late = true;
-            return;
-        }
         let is_final = now.status == 70;
         let before = std::mem::replace(&mut exam.now, now);
         if exam.now.studies.is_empty() {
@@ -271,7 +273,7 @@ impl Recount {
         exam.position = position;
         exam.digest = digest;
         exam.late = false;
-        exam.test = mode == HospitalMode::Test;
+        exam.test &= mode != HospitalMode::Live;
         exam.withdrawn.retain(|_, by_operator| *by_operator);
         if is_final && exam.confirmed_ms == 0 {
             exam.confirmed_ms = time_ms;
