@@ -112,7 +112,6 @@ fn remarks(counts: &Counts) -> String {
         ("无申请单", counts.placeholder_apply_no),
         ("校验警告", counts.warned),
         ("明细不符", counts.detail_differs),
-        ("明细不符", counts.detail_differs),
         ("已撤回", counts.withdrawn),
         ("测试", counts.test_exams),
         ("测试申报", counts.test_declared),

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use yingku_core::ids::{PackId, Position};
 use yingku_storage::archive::Archive;
+use yingku_storage::log::EventLog;
 use yingku_storage::packs::{ObjectsHealth, PackError, VerifyReport};
 use yingku_storage::views::ViewsError;
 
@@ -162,17 +163,17 @@ pub async fn verify(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
     archive.settle().await?;
     let (archive, output) = (archive.clone(), output.clone());
     tokio::task::spawn_blocking(move || {
-        let log = verify_log(&archive, &output)?;
+        let log = verify_log(&**archive.log(), "日志 (log)", &output)?;
+        let audit = verify_log(&**archive.audit_log(), "调阅日志 (audit log)", &output)?;
         let views = verify_views(&archive, &output)?;
         let packs = verify_packs(&archive, &output)?;
         let both = views && verify_log_against_packs(&archive, &output)?;
-        Ok(log && packs && both)
+        Ok(log && audit && packs && both)
     })
     .await?
 }
 
-fn verify_log(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
-    let log = archive.log();
+fn verify_log(log: &dyn EventLog, title: &str, output: &Output) -> anyhow::Result<bool> {
     let end = log.end()?;
     let mut next = Position(0);
     let mut bytes = 0u64;
@@ -185,13 +186,13 @@ fn verify_log(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
                 }
             }
             Err(error) => {
-                output.blocking_line(format!("日志 (log): 损坏 (damaged): {error}"))?;
+                output.blocking_line(format!("{title}: 损坏 (damaged): {error}"))?;
                 return Ok(false);
             }
         }
     }
     output.blocking_line(format!(
-        "日志 (log): {end} 条 (records), {bytes} 字节 (bytes), 完好 (intact)"
+        "{title}: {end} 条 (records), {bytes} 字节 (bytes), 完好 (intact)"
     ))?;
     Ok(true)
 }

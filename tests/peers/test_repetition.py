@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import random
 from concurrent.futures import ThreadPoolExecutor
 
 from support import netdicom
@@ -21,10 +23,31 @@ def test_the_same_push_ten_times_side_by_side_is_one_version(archive: Archive) -
         answers = list(pool.map(lambda client: client.push(exam), clients))
 
     assert [(answer.http, answer.status) for answer in answers] == [(200, 0)] * TIMES
-    history = archive.client("demo-reader").post(
-        "exam/history", {"hospitalCode": exam["hospitalCode"], "examNo": exam["examNo"]}
-    )
-    assert len(history.rows) == 1, history
+    assert len(archive.client("demo-reader").versions(exam)) == 1
+
+
+def test_pushes_out_of_order_and_side_by_side_are_each_kept_once(archive: Archive) -> None:
+    # Given the three steps of an exam, each sent often, in any order and at the same time
+    exam = new_exam()
+    steps = []
+    for status in ("50", "60", "70"):
+        step = copy.deepcopy(exam)
+        step["examInfo"]["examStatus"] = status
+        steps.append(step)
+    sent = steps * TIMES
+    random.Random(7).shuffle(sent)
+    with ThreadPoolExecutor(TIMES) as pool:
+        answers = list(pool.map(lambda step: archive.client().push(step), sent))
+    # Then all are taken, and the finished report is what is read
+    assert {(answer.http, answer.status) for answer in answers} == {(200, 0)}
+    reader = archive.client("demo-reader")
+    detail = reader.post("exam/detail", {"hospitalCode": exam["hospitalCode"], "examNo": exam["examNo"]})
+    assert detail.rows[0]["examStatus"] in (70, "70"), detail
+    # A content that is sent again right behind itself is no version
+    before = len(reader.versions(exam))
+    for _ in range(3):
+        archive.client().push(steps[2])
+    assert len(reader.versions(exam)) <= before + 1
 
 
 def test_the_same_images_ten_times_side_by_side_are_stored_once(archive: Archive, sink_port: int) -> None:

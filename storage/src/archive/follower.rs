@@ -89,6 +89,14 @@ pub(super) fn use_views(views_dir: &Path, path: &Path) -> Result<Views, ViewsErr
     Ok(views)
 }
 
+/// How far the views of a stopped archive have followed its log; `None`: there are none that can be read.
+pub fn views_position(dir: &Path) -> Option<Position> {
+    let views = current_path(&dir.join("views"));
+    let is_there = views.is_dir();
+    let cursor = is_there.then(|| Views::open(&views).and_then(|views| views.cursor()))?;
+    cursor.ok().map(|cursor| cursor.next)
+}
+
 /// The views in use, if this release can use them.
 fn open_current(views_dir: &Path) -> Option<Views> {
     let opened = Views::open(&current_path(views_dir)).and_then(|views| {

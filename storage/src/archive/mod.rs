@@ -42,7 +42,7 @@ use crate::views::Views;
 
 pub use audit::{AuditEntry, AuditError};
 pub use error_digest::{ErrorDigest, ErrorDigestError, RefusedRequest, RefusedRequestKey};
-pub use follower::RebuildReport;
+pub use follower::{RebuildReport, views_position};
 pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
 pub use lease::Duty;
 pub use node::{NodeIdError, Reached};

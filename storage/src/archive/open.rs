@@ -366,7 +366,7 @@ fn open_parts(
     }
     let follower =
         Follower::start(views_dir, views, Arc::clone(&log), runtime).map_err(OpenError::Follow)?;
-    let errors = ErrorDigest::open(&dir.join("refusals"))?;
+    let errors = open_errors(dir)?;
     Ok(Parts {
         log,
         audit,
@@ -374,6 +374,23 @@ fn open_parts(
         follower,
         errors,
     })
+}
+
+/// What vendors were refused for is worth something, but not a start that fails: a damaged digest is kept aside.
+fn open_errors(dir: &Path) -> Result<ErrorDigest, OpenError> {
+    let path = dir.join("refusals");
+    match ErrorDigest::open(&path) {
+        Ok(errors) => Ok(errors),
+        Err(error) => {
+            let aside = dir.join("refusals.damaged");
+            tracing::warn!(%error, aside = %aside.display(), "the error digest is damaged; it is moved aside and begun anew");
+            let _ = std::fs::remove_dir_all(&aside);
+            if std::fs::rename(&path, &aside).is_err() {
+                return Err(error.into());
+            }
+            Ok(ErrorDigest::open(&path)?)
+        }
+    }
 }
 
 /// The views of the newest snapshot, if there is one; else those that were given, which are empty.

@@ -35,6 +35,16 @@ pub enum RepairError {
     InUse,
     #[error("copying or moving files of the event log failed")]
     Io(#[from] io::Error),
+    #[error(
+        "not one record of the log in {} can be read ({reason}); it is unchanged, and its copy is {}; to begin with an empty \
+         log all the same, repair with --force",
+        dir.display(), copy.display()
+    )]
+    NothingKept {
+        dir: PathBuf,
+        copy: PathBuf,
+        reason: String,
+    },
     #[error("the repaired log could not be written")]
     Database(#[from] rocksdb::Error),
     #[error("nothing of the log in {} can be read; it is unchanged", dir.display())]
@@ -46,8 +56,9 @@ pub enum RepairError {
 
 /// Repairs the log in `dir`. The service must not run. Nothing is destroyed: `<dir>.damaged-<n>` keeps all.
 ///
-/// A repaired log ends earlier than before: views that went further refuse to serve it until they are rebuilt.
-pub fn repair(dir: &Path) -> Result<RepairReport, RepairError> {
+/// A repaired log may end earlier than before: views that went further refuse to serve it until they are removed and made
+/// anew. `force`: also if nothing at all can be kept.
+pub fn repair(dir: &Path, force: bool) -> Result<RepairReport, RepairError> {
     if !dir.is_dir() {
         return Err(RepairError::Missing(dir.to_owned()));
     }
@@ -69,6 +80,14 @@ pub fn repair(dir: &Path) -> Result<RepairReport, RepairError> {
             return Err(error);
         }
     };
+    if let (Position(0), Some(reason), false) = (end, &cut_because, force) {
+        fs::remove_dir_all(&fresh)?;
+        return Err(RepairError::NothingKept {
+            dir: dir.to_owned(),
+            copy,
+            reason: reason.clone(),
+        });
+    }
     // A crash between the two renames leaves no log at `dir`; it still lies whole in the copy and in `fresh`.
     let old = free_name(dir, "replaced")?;
     fs::rename(dir, &old)?;
@@ -92,9 +111,19 @@ fn keep_good_prefix(
         source,
     };
     let mut rebuild = !damaged.join("CURRENT").exists();
+    let mut cut_because = None;
     for damage in wal::scan(damaged)? {
         // RocksDB may loop over a bad record: in the copy it meets none.
         rebuild |= damage.in_manifest;
+        if !damage.in_manifest {
+            let name = damage.file.file_name().unwrap_or_default();
+            let words = format!(
+                "{} has a bad record at byte {}",
+                name.display(),
+                damage.offset
+            );
+            cut_because.get_or_insert(words);
+        }
         let file = fs::OpenOptions::new().write(true).open(&damage.file)?;
         file.set_len(damage.offset as u64)?;
     }
@@ -103,35 +132,53 @@ fn keep_good_prefix(
     }
     let old = DB::open(&options::salvage(), damaged).map_err(unreadable)?;
     let new = open_database(fresh).map_err(io::Error::other)?;
-    let mut rows = old.raw_iterator_opt(options::reading());
-    rows.seek_to_first();
     let mut next = Position(0);
     let mut batch = WriteBatch::default();
-    let mut cut_because = None;
-    while let Some((key, value)) = rows.item() {
-        if record::position(key) != Some(next) {
-            cut_because = Some(format!("no record at position {next}"));
-            break;
+    // One by one: a walk over all tables ends at once where one of them is damaged, be it the last.
+    loop {
+        match old.get_pinned_opt(record::key(next), &options::reading()) {
+            Ok(Some(value)) => match record::decode(next, &value) {
+                Ok(_) => batch.put(record::key(next), &value),
+                Err(error) => {
+                    cut_because = Some(error.to_string());
+                    break;
+                }
+            },
+            Ok(None) => {
+                let later = is_later(&old, next);
+                cut_because = later.map_or_else(
+                    |error| Some(error.to_string()),
+                    |later| {
+                        later
+                            .then(|| format!("no record at position {next}"))
+                            .or(cut_because)
+                    },
+                );
+                break;
+            }
+            Err(error) => {
+                cut_because = Some(error.to_string());
+                break;
+            }
         }
-        if let Err(error) = record::decode(next, value) {
-            cut_because = Some(error.to_string());
-            break;
-        }
-        batch.put(key, value);
         if batch.size_in_bytes() > BATCH_BYTES {
             new.write(std::mem::take(&mut batch))?;
         }
         next = next.next();
-        rows.next();
-    }
-    if let Err(error) = rows.status() {
-        cut_because = Some(error.to_string());
     }
     let mut synced = WriteOptions::default();
     synced.set_sync(true);
     new.write_opt(batch, &synced)?;
     new.flush()?;
     Ok((next, cut_because))
+}
+
+/// Whether there is any record behind a position.
+fn is_later(log: &DB, position: Position) -> Result<bool, rocksdb::Error> {
+    let mut rows = log.raw_iterator_opt(options::reading());
+    rows.seek(record::key(position));
+    let found = rows.valid();
+    rows.status().map(|()| found)
 }
 
 /// RocksDB holds a lock on the file LOCK while a database is open.

@@ -158,9 +158,10 @@ async fn a_flipped_byte_before_the_last_record_refuses_to_open_and_repair_keeps_
         let middles = ends.windows(2).map(|e| (e[0] + e[1]) / 2);
         if middles.clone().any(|middle| middle == byte) {
             let damaged = fs::read(&wal).unwrap();
-            let report = repair(&crashed).unwrap();
+            let report = repair(&crashed, false).unwrap();
             let whole = ends.iter().filter(|end| **end <= byte).count();
             assert_eq!(report.end, Position(whole as u64));
+            assert!(report.cut_because.is_some(), "what is gone is said");
             assert_eq!(
                 fs::read(report.copy.join(wal.file_name().unwrap())).unwrap(),
                 damaged
@@ -210,6 +211,56 @@ async fn a_flipped_byte_in_a_table_is_found_and_never_served() {
 }
 
 #[tokio::test]
+async fn repair_keeps_every_record_before_the_damage_in_one_of_several_tables() {
+    // Given a log of four tables of five records
+    let dir = TempDir::new().unwrap();
+    let (whole, flipped) = (dir.path().join("whole"), dir.path().join("flipped"));
+    let records = sample_records(20);
+    for some in records.chunks(5) {
+        let log = open(&whole);
+        log.append_all(some.to_vec()).await.unwrap();
+    }
+    let tables = |dir: &Path| {
+        let files = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+        let mut tables: Vec<_> = files
+            .filter(|path| path.extension().is_some_and(|e| e == "sst"))
+            .collect();
+        tables.sort();
+        tables
+    };
+    let count = tables(&whole).len();
+    assert!(count > 1, "{count}");
+    // When any of them is damaged at its beginning, then what is in those before it is kept
+    for table in 0..count {
+        crash_copy(&whole, &flipped);
+        let path = &tables(&flipped)[table];
+        let mut bytes = fs::read(path).unwrap();
+        for byte in bytes.iter_mut().take(200) {
+            *byte ^= 0x10;
+        }
+        fs::write(path, bytes).unwrap();
+        match repair(&flipped, false) {
+            Ok(report) => {
+                assert!(report.cut_because.is_some(), "table {table}");
+                let kept = read_all(&open(&flipped));
+                assert!(kept.len() >= 5 * table, "table {table}: {}", kept.len());
+                assert_eq!(kept, records[..kept.len()]);
+                fs::remove_dir_all(report.copy).unwrap();
+            }
+            // Nothing is thrown away unasked
+            Err(RepairError::NothingKept { copy, .. }) => {
+                assert_eq!(table, 0);
+                fs::remove_dir_all(copy).unwrap();
+                let report = repair(&flipped, true).unwrap();
+                assert_eq!(report.end, Position(0));
+                fs::remove_dir_all(report.copy).unwrap();
+            }
+            Err(other) => panic!("table {table}: {other}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_flipped_byte_in_the_list_of_tables_never_loses_a_record_unnoticed() {
     let dir = TempDir::new().unwrap();
     let (whole, flipped) = (dir.path().join("whole"), dir.path().join("flipped"));
@@ -234,7 +285,7 @@ async fn a_flipped_byte_in_the_list_of_tables_never_loses_a_record_unnoticed() {
                 Ok(log) => assert_eq!(read_all(&log), sample_records(20), "{name} byte {byte}"),
                 Err(LogOpenError::Damaged { .. }) if byte % 50 == 3 => {
                     // All records lie whole in tables, so that repair brings back every one.
-                    let report = repair(&flipped).unwrap();
+                    let report = repair(&flipped, false).unwrap();
                     fs::remove_dir_all(report.copy).unwrap();
                     assert_eq!(read_all(&open(&flipped)), sample_records(20));
                 }
@@ -254,7 +305,7 @@ async fn a_directory_without_current_is_not_taken_for_an_empty_log() {
     fs::remove_file(dir.path().join("CURRENT")).unwrap();
     let refusal = EmbeddedLog::open(dir.path(), options()).err().unwrap();
     assert!(matches!(refusal, LogOpenError::Damaged { .. }), "{refusal}");
-    assert_eq!(repair(dir.path()).unwrap().end, Position(1));
+    assert_eq!(repair(dir.path(), false).unwrap().end, Position(1));
     assert_eq!(read_all(&open(dir.path())), ["kept"]);
 }
 
@@ -283,7 +334,7 @@ async fn a_missing_record_refuses_to_open_and_repair_cuts_there() {
         refusal.to_string().contains("no record at position 3"),
         "{refusal}"
     );
-    let report = repair(&path).unwrap();
+    let report = repair(&path, false).unwrap();
     assert_eq!(report.end, Position(3));
     assert!(report.cut_because.unwrap().contains("position 3"));
     assert_eq!(read_all(&open(&path)), sample_records(3));
