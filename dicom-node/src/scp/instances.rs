@@ -15,9 +15,11 @@ use yingku_storage::views::{Views, ViewsError, Walk};
 
 use super::access::Denied;
 use super::answer::{image_value, series_value, visible_series};
+use super::matching::is_universal;
 use super::query::{Level, Query};
 use super::quota::{Part, Quota};
 use crate::association::PresentationContext;
+use crate::dataset::vr_of;
 use crate::part10::{FILE_META_LIMIT, FileMeta};
 use crate::scu::{DataSetSource, Outgoing};
 use crate::status::Status;
@@ -46,20 +48,20 @@ pub struct Wanted {
     pub digest: [u8; 16],
 }
 
-/// All instances that a retrieval's identifier names, in the order of the studies' series.
+/// All instances that a retrieval's identifier names, in the order of the studies' series. The walk ends early when
+/// `unheard` says that nobody waits for it.
 pub fn wanted(
     views: &Views,
     registry: &Registry,
     scope: &Scope,
     query: &Query,
+    unheard: &dyn Fn() -> bool,
 ) -> Result<Result<Vec<Wanted>, Denied>, ViewsError> {
     if let Some(denied) = lacks_unique_keys(query) {
         return Ok(Err(denied));
     }
     let mut studies = Vec::new();
-    // The unique keys lead to few rows: nobody needs to break this off.
-    let never = || false;
-    views.visit_studies(registry, &query.selector(), &never, &mut |row| {
+    views.visit_studies(registry, &query.selector(), unheard, &mut |row| {
         if query.study_meets(scope, &row) {
             studies.push(row);
         }
@@ -89,6 +91,9 @@ pub fn wanted(
                 )
             {
                 continue;
+            }
+            if unheard() {
+                return Ok(Err(Denied::new(Status::CANCELLED, "")));
             }
             for entry in views.instances(row, index)? {
                 if query.level == Level::Image
@@ -134,8 +139,9 @@ fn lacks_unique_keys(query: &Query) -> Option<Denied> {
         Level::Image => (tags::SOP_INSTANCE_UID, "SOPInstanceUID"),
     };
     let value = query.keys.get(tag).unwrap_or_default();
-    let unusable =
-        value.is_empty() || query.level == Level::Patient && value.contains(['*', '?', '\\']);
+    // A key of separators only has no value either.
+    let unusable = is_universal(vr_of(tag), value)
+        || query.level == Level::Patient && value.contains(['*', '?', '\\']);
     unusable.then(|| {
         Denied::new(
             Status::MISMATCH,

@@ -37,8 +37,8 @@ pub async fn serve(
     let caller = scp.caller(association.peer());
     let begun = match scp.place_for_retrieval(&caller).await {
         Ok(place) => match prepare(scp, Caller::of(association, context)?, request, &keys).await {
-            Ok((query, scope)) => begin(scp, request, query, scope)
-                .await
+            Ok((query, scope)) => begin(scp, association, request, query, scope)
+                .await?
                 .map(|begun| (begun, place)),
             Err(denied) => Err(denied),
         },
@@ -71,10 +71,27 @@ pub async fn serve(
 
 async fn begin(
     scp: &Scp,
+    association: &mut Association,
     request: &Command,
     query: Query,
     scope: Scope,
-) -> Result<(RegisteredPeer, Vec<Wanted>), Denied> {
+) -> Result<Result<(RegisteredPeer, Vec<Wanted>), Denied>, AssociationError> {
+    let destination = match destination(scp, request) {
+        Ok(destination) => destination,
+        Err(denied) => return Ok(Err(denied)),
+    };
+    let wanted = match look_up(scp, association, request, query, scope).await? {
+        Ok(wanted) => wanted,
+        Err(denied) => return Ok(Err(denied)),
+    };
+    let receives = |instance: &Wanted| destination.hospitals.has(&instance.hospital);
+    if !wanted.is_empty() && !wanted.iter().any(receives) {
+        return Ok(Err(Denied::new(Status::NOT_AUTHORISED, OUTSIDE_SCOPE)));
+    }
+    Ok(Ok((destination, wanted)))
+}
+
+fn destination(scp: &Scp, request: &Command) -> Result<RegisteredPeer, Denied> {
     let unknown = || {
         Denied::new(
             Status::MOVE_DESTINATION_UNKNOWN,
@@ -83,19 +100,12 @@ async fn begin(
     };
     let title = request.move_destination.as_deref().unwrap_or_default();
     let title = AeTitle::new(title).map_err(|_| unknown())?;
-    let destination = scp
-        .archive()
+    scp.archive()
         .registry()
         .peers
         .get(&title)
         .cloned()
-        .ok_or_else(unknown)?;
-    let wanted = look_up(scp, query, scope).await?;
-    let receives = |instance: &Wanted| destination.hospitals.has(&instance.hospital);
-    if !wanted.is_empty() && !wanted.iter().any(receives) {
-        return Err(Denied::new(Status::NOT_AUTHORISED, OUTSIDE_SCOPE));
-    }
-    Ok((destination, wanted))
+        .ok_or_else(unknown)
 }
 
 /// Splits instances so that each part's pairs of SOP class and transfer syntax fit one association.
