@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
+from pynetdicom import AE, build_context, evt
+from pynetdicom.pdu import A_ABORT_RQ
 
 from support import netdicom
 from support.archive import Archive, free_port

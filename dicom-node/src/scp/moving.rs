@@ -1,8 +1,11 @@
 //! C-MOVE (PS3.4 §C.4.2): sub-operations over an association of ours with the destination.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use yingku_core::ids::AeTitle;
 use yingku_core::registry::{Peer as RegisteredPeer, Scope};
 
@@ -22,6 +25,8 @@ use crate::transcode::counterpart;
 /// Pairs of SOP class and transfer syntax of one association, two contexts each (PS3.8 §9.3.2.2 allows 128); more go
 /// over further associations.
 const PAIRS: usize = 64;
+/// How long the sub-operation at hand may go on after a C-CANCEL: an abort within one of its PDUs would not be seen.
+const CANCEL_GRACE: Duration = Duration::from_secs(1);
 /// Why the images of a hospital do not go to a destination.
 const OUTSIDE_SCOPE: &str = "move destination is not registered for this hospital";
 
@@ -168,6 +173,11 @@ struct Retrieval<'a> {
     destination: RegisteredPeer,
 }
 
+/// Tells the destination that nothing follows. A destination that reads nothing keeps nobody waiting for that.
+fn break_off(scu: Scu) {
+    tokio::spawn(scu.abort());
+}
+
 /// How an association with the destination ended.
 enum End {
     Released,
@@ -232,9 +242,13 @@ impl Retrieval<'_> {
         progress: &mut Progress,
     ) -> Result<Vec<Wanted>, AssociationError> {
         let part = Arc::new(part);
-        let end = self
-            .send_each(association, &mut scu, &part, progress)
-            .await?;
+        let end = match self.send_each(association, &mut scu, &part, progress).await {
+            Ok(end) => end,
+            Err(error) => {
+                break_off(scu);
+                return Err(error);
+            }
+        };
         match end {
             End::Released => {
                 let released = scu.release();
@@ -243,6 +257,7 @@ impl Retrieval<'_> {
             }
             End::Cancelled => {
                 progress.cancel();
+                break_off(scu);
                 Ok(Vec::new())
             }
             End::Broken(index) => {
@@ -293,8 +308,17 @@ impl Retrieval<'_> {
                     outgoing,
                     mut source,
                 })) => {
-                    let storing = scu.store(&outgoing, &mut source);
-                    match unless_cancelled(association, self.request, storing).await? {
+                    let mut storing = pin!(scu.store(&outgoing, &mut source));
+                    let stored =
+                        unless_cancelled(association, self.request, storing.as_mut()).await?;
+                    let stored = match stored {
+                        Some(stored) => Some(stored),
+                        None => {
+                            progress.cancel();
+                            timeout(CANCEL_GRACE, storing).await.ok()
+                        }
+                    };
+                    match stored {
                         None => return Ok(End::Cancelled),
                         Some(Ok(outcome)) => Some(outcome.status),
                         Some(Err(ScuError::Source(error))) => {
@@ -314,6 +338,9 @@ impl Retrieval<'_> {
                 }
             };
             progress.count(instance, status);
+            if progress.is_cancelled() {
+                return Ok(End::Cancelled);
+            }
             progress
                 .pending(association, self.context, self.request)
                 .await?;
