@@ -12,6 +12,7 @@ mod moving;
 mod query;
 mod quota;
 mod retrieval;
+mod rewritten;
 mod shares;
 mod storage;
 
