@@ -31,7 +31,10 @@ impl Identifier {
     ) -> Result<Self, ScanError> {
         let mut raw = BTreeMap::new();
         read_root(bytes, Encoding::of(transfer_syntax), |tag, value| {
-            raw.insert(tag, value);
+            // Group lengths, and file meta elements that some put into a query, ask for nothing.
+            if tag.element() != 0 && tag.group() != 0x0002 {
+                raw.insert(tag, value);
+            }
         })?;
         let terms = raw
             .remove(&tags::SPECIFIC_CHARACTER_SET)
@@ -274,6 +277,33 @@ mod tests {
         let back = read(&answer.encode(SYNTAXES[1], &latin), SYNTAXES[1]);
         assert_eq!(back.charset().terms(), "ISO_IR 192");
         assert_eq!(back.get(tags::PATIENT_NAME), Some("张^小东"));
+    }
+
+    #[test]
+    fn group_lengths_and_file_meta_elements_are_no_keys() {
+        for (syntax, bytes) in [
+            (
+                SYNTAXES[0],
+                &b"\x02\x00\x03\x00\x00\x00\x00\x00\
+                   \x10\x00\x00\x00\x04\x00\x00\x00\x0a\x00\x00\x00\
+                   \x10\x00\x20\x00\x02\x00\x00\x00P1"[..],
+            ),
+            (
+                SYNTAXES[1],
+                &b"\x02\x00\x03\x00UI\x00\x00\
+                   \x10\x00\x00\x00UL\x04\x00\x0a\x00\x00\x00\
+                   \x10\x00\x20\x00LO\x02\x00P1"[..],
+            ),
+        ] {
+            let query = read(bytes, syntax);
+            assert_eq!(query.tags().collect::<Vec<_>>(), [tags::PATIENT_ID]);
+            assert_eq!(query.get(tags::PATIENT_ID), Some("P1"));
+            assert!(
+                crate::scan::scan(syntax, bytes, Undeclared::Gb18030)
+                    .is_err_and(|error| error.to_string().contains("out of place")),
+                "an instance has none of them"
+            );
+        }
     }
 
     #[test]

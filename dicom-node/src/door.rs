@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::association::{Admission, Caller, Gatekeeper, Rejection};
 
-/// Places for associations, counted for each calling AE: one sender cannot take them all.
+/// Places, counted for each calling AE, or for whatever else tells callers apart: one of them cannot take them all.
 #[derive(Debug)]
 pub struct PlacesPerAe {
     limit: usize,

@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::association::{
-    AcceptError, Admission, Association, AssociationError, Event, Gatekeeper, NegotiationPolicy,
-    Peer, accept, reject_overload,
+    AcceptError, Admission, Association, AssociationError, Caller, Event, Gatekeeper,
+    NegotiationPolicy, Peer, Rejection, accept, reject_overload,
 };
+use crate::door::PlacesPerAe;
 use crate::message::{Command, Operation};
 use crate::meters;
 use crate::pdu::{PduError, Timeouts};
@@ -25,6 +26,11 @@ use crate::store::{InstanceStore, StoreRefusal, serve_store};
 use crate::stream::{BoxedStream, TunedTcp};
 use crate::text::Undeclared;
 
+/// Connections that have not negotiated yet, of all addresses. They hold no place: who has not said who it is takes
+/// nothing from those who have.
+const NEGOTIATING: usize = 512;
+/// … and of one address.
+const NEGOTIATING_PER_ADDRESS: usize = 64;
 /// Connections that are told politely that there is no room; more are closed without a word.
 const REFUSALS_AT_ONCE: usize = 64;
 /// Pause after a failed `accept` (out of file descriptors): time for others to close.
@@ -35,7 +41,7 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 pub struct NodeConfig {
     pub policy: NegotiationPolicy,
     pub timeouts: Timeouts,
-    /// Connections at a time, those that still negotiate included.
+    /// Associations at a time.
     pub max_associations: usize,
     pub undeclared: Undeclared,
     /// Every connection is TLS if set.
@@ -100,7 +106,15 @@ struct Shared {
     config: NodeConfig,
     services: Services,
     places: Arc<Semaphore>,
+    negotiating: Arc<Semaphore>,
+    negotiating_by_address: Arc<PlacesPerAe>,
     refusals: Arc<Semaphore>,
+}
+
+/// What a connection holds until it has become an association.
+struct Negotiating {
+    _common: OwnedSemaphorePermit,
+    _own: Admission,
 }
 
 impl Node {
@@ -117,6 +131,8 @@ impl Node {
     pub fn new(listener: TcpListener, config: NodeConfig, services: Services) -> Self {
         let shared = Shared {
             places: Arc::new(Semaphore::new(config.max_associations)),
+            negotiating: Arc::new(Semaphore::new(NEGOTIATING)),
+            negotiating_by_address: Arc::new(PlacesPerAe::new(NEGOTIATING_PER_ADDRESS)),
             refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE)),
             config,
             services,
@@ -133,6 +149,8 @@ impl Node {
             config,
             services,
             places,
+            negotiating,
+            negotiating_by_address,
             refusals,
         } = self.shared.as_ref();
         Self {
@@ -144,6 +162,8 @@ impl Node {
                 },
                 services: services.clone(),
                 places: Arc::clone(places),
+                negotiating: Arc::clone(negotiating),
+                negotiating_by_address: Arc::clone(negotiating_by_address),
                 refusals: Arc::clone(refusals),
             }),
         }
@@ -183,9 +203,9 @@ impl Node {
         stop: &CancellationToken,
     ) {
         let shared = Arc::clone(&self.shared);
-        if let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() {
+        if let Some(negotiating) = shared.may_negotiate(address) {
             let stop = stop.clone();
-            tasks.spawn(async move { shared.connection(tcp, address, place, stop).await });
+            tasks.spawn(async move { shared.connection(tcp, address, negotiating, stop).await });
         } else if let Ok(place) = Arc::clone(&shared.refusals).try_acquire_owned() {
             tasks.spawn(async move {
                 if shared.config.tls.is_none()
@@ -199,18 +219,38 @@ impl Node {
     }
 }
 
+/// The node's own part of an admission: a place for the association.
+impl Gatekeeper for Shared {
+    fn admit(&self, caller: &Caller) -> Result<Admission, Rejection> {
+        let admission = self.services.gatekeeper.admit(caller)?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Rejection::LimitExceeded)?;
+        Ok(Box::new((admission, place)))
+    }
+}
+
 impl Shared {
+    fn may_negotiate(&self, address: SocketAddr) -> Option<Negotiating> {
+        let address = address.ip().to_canonical().to_string();
+        Some(Negotiating {
+            _own: self.negotiating_by_address.take(&address).ok()?,
+            _common: Arc::clone(&self.negotiating).try_acquire_owned().ok()?,
+        })
+    }
+
     async fn connection(
         &self,
         tcp: TcpStream,
         address: SocketAddr,
-        place: OwnedSemaphorePermit,
+        negotiating: Negotiating,
         stop: CancellationToken,
     ) {
         let opened = tokio::select! {
             () = stop.cancelled() => return,
             opened = self.negotiate(tcp, address) => opened,
         };
+        drop(negotiating);
         match opened {
             Ok((association, admission)) => {
                 let open = meters::Open::count();
@@ -225,7 +265,6 @@ impl Shared {
                 tracing::info!(%address, %error, "no association");
             }
         }
-        drop(place);
     }
 
     async fn negotiate(
@@ -250,13 +289,12 @@ impl Shared {
             }
         };
         let secure = config.tls.is_some();
-        let gatekeeper = self.services.gatekeeper.as_ref();
         accept(
             stream,
             Some(address),
             secure,
             &config.policy,
-            gatekeeper,
+            self,
             config.timeouts,
         )
         .await

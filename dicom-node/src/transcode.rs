@@ -7,7 +7,7 @@ use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, VirtualVr};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
 
-use crate::scan::{DEPTH_LIMIT, Encoding, ITEM, ITEM_END, Kind, SEQUENCE_END, UNDEFINED};
+use crate::scan::{DEPTH_LIMIT, Encoding, Header, ITEM, ITEM_END, Kind, SEQUENCE_END, UNDEFINED};
 use crate::scan::{has_short_length, parse_header};
 
 /// The other transfer syntax that the same values can be written in.
@@ -65,6 +65,43 @@ pub fn rewrite(data: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
         }
     })?;
     Some(out)
+}
+
+/// The beginning of a large data set, written in another transfer syntax.
+pub struct Front {
+    /// All before the root's pixel data, and their head.
+    pub bytes: Vec<u8>,
+    /// Where the pixel data's value begins in what was rewritten, and how long it is.
+    pub value_at: usize,
+    pub value_length: u32,
+}
+
+/// Rewrites the beginning of a data set up to the value of its pixel data; `None` if that does not begin within `data`,
+/// or if the data set is not sound.
+pub fn rewrite_front(data: &[u8], from: &str, to: &str) -> Option<Front> {
+    let (source, target) = (Encoding::of(from), Encoding::of(to));
+    let at = walk_until(data, source, is_pixel_data, |_| {})?;
+    let (before, rest) = data.split_at_checked(at)?;
+    let header = parse_header(rest, source).ok()??;
+    if header.length == UNDEFINED {
+        return None;
+    }
+    let mut bytes = rewrite(before, from, to)?;
+    let vr = if source.explicit {
+        explicit_vr(rest)
+    } else {
+        implicit_vr(header.tag, false)
+    };
+    put_head(&mut bytes, target, header.tag, vr, header.length);
+    Some(Front {
+        bytes,
+        value_at: at.checked_add(header.size)?,
+        value_length: header.length,
+    })
+}
+
+fn is_pixel_data(header: &Header) -> bool {
+    header.tag == tags::PIXEL_DATA
 }
 
 /// What Pixel Representation (0028,0103) says in each data set: in the root, then in each item in the order in which
@@ -126,7 +163,17 @@ struct Open {
 }
 
 /// Goes through a data set; `None` if it is not sound.
-fn walk<'a>(data: &'a [u8], encoding: Encoding, mut visit: impl FnMut(Step<'a>)) -> Option<()> {
+fn walk<'a>(data: &'a [u8], encoding: Encoding, visit: impl FnMut(Step<'a>)) -> Option<()> {
+    walk_until(data, encoding, |_| false, visit).map(drop)
+}
+
+/// Goes through a data set to its end, or to the first element at its root that `ends`; gives back where that is.
+fn walk_until<'a>(
+    data: &'a [u8],
+    encoding: Encoding,
+    ends: impl Fn(&Header) -> bool,
+    mut visit: impl FnMut(Step<'a>),
+) -> Option<usize> {
     let mut here = encoding;
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
@@ -136,10 +183,13 @@ fn walk<'a>(data: &'a [u8], encoding: Encoding, mut visit: impl FnMut(Step<'a>))
             here = innermost.around;
         }
         if at >= data.len() {
-            return open.is_empty().then_some(());
+            return open.is_empty().then_some(at);
         }
         let rest = data.get(at..)?;
         let header = parse_header(rest, here).ok()??;
+        if open.is_empty() && ends(&header) {
+            return Some(at);
+        }
         let is_undefined = header.length == UNDEFINED;
         let end = at
             .checked_add(header.size)?
@@ -309,6 +359,28 @@ mod tests {
         let explicit = rewrite(&plain, IMPLICIT, EXPLICIT).unwrap();
         assert_eq!(vrs(&explicit, tags::PIXEL_PADDING_VALUE), ["US"]);
         assert_eq!(vrs(&explicit, tags::LUT_DESCRIPTOR), ["US"]);
+    }
+
+    #[test]
+    fn the_front_of_a_data_set_is_rewritten_before_its_pixels_are_there() {
+        let data = explicit();
+        let whole = rewrite(&data, EXPLICIT, IMPLICIT).unwrap();
+        // given all of it but the pixels themselves
+        let front = rewrite_front(data.get(..data.len() - 4).unwrap(), EXPLICIT, IMPLICIT).unwrap();
+        assert_eq!(front.value_at, data.len() - 4);
+        assert_eq!(front.value_length, 4);
+        assert!(whole.starts_with(&front.bytes));
+        assert_eq!(front.bytes.len(), whole.len() - 4);
+        // and back
+        let front = rewrite_front(&whole, IMPLICIT, EXPLICIT).unwrap();
+        let back = rewrite(&whole, IMPLICIT, EXPLICIT).unwrap();
+        assert!(back.starts_with(&front.bytes));
+        assert_eq!(front.bytes.len(), back.len() - 4);
+        // Before the head of the pixel data is there, there is no front
+        for end in 1..data.len() - 4 {
+            let cut = rewrite_front(data.get(..end).unwrap(), EXPLICIT, IMPLICIT);
+            assert!(cut.is_none(), "cut at {end}");
+        }
     }
 
     #[test]

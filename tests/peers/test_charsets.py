@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -81,3 +82,19 @@ def test_a_backslash_byte_inside_a_character_survives_move(archive: Archive, sin
         netdicom.move(archive.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(exam)))
 
     assert sink.received[raw.sop_instance].data == raw.data
+
+
+@pytest.mark.parametrize("name", ["毛伟", "郑伟", "谢强", "肖伟"])
+def test_an_undeclared_gbk_name_that_passes_for_utf8_is_found(archive: Archive, name: str) -> None:
+    exam = archive.client().pushed(new_exam(images=1, name=name))
+    raw = spelled(exam, name, "GBK")
+    declared = b"\x08\x00\x05\x00CS\x04\x00GBK "
+    assert raw.data.count(declared) == 1
+    netdicom.stored(archive.dicom, [replace(raw, data=raw.data.replace(declared, b""))])
+
+    # It is found by its declared spelling, and by its own bytes without a declaration
+    declared_key = query("STUDY", PatientName=name, StudyInstanceUID=study_of(exam))
+    undeclared_key = query("STUDY", PatientName=name.encode("gbk").decode("latin-1"), StudyInstanceUID=study_of(exam))
+    del undeclared_key.SpecificCharacterSet
+    for identifier in (declared_key, undeclared_key):
+        assert [str(match.PatientName) for match in find(archive.dicom, identifier)] == [f"Anon={name}"]

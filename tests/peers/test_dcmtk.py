@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.data import get_testdata_file
+from pydicom.uid import JPEGLosslessSV1, generate_uid
 
-from support import dcmtk
+from support import dcmtk, netdicom
 from support.archive import Archive
 from support.exams import accession_of, new_exam, patient_id_of, study_of
-from support.instances import ct_slices, save_all
+from support.instances import ct_slices, raw_of, save_all
 from support.registry import TOWN
 
 
@@ -55,6 +56,21 @@ def test_one_exam_goes_all_the_way(archive: Archive, sink_port: int, tmp_path: P
     assert ran.code == 0, ran.output
     got = [pydicom.dcmread(path) for path in (tmp_path / "got").iterdir()]
     assert {one.SOPInstanceUID: one for one in got} == {one.SOPInstanceUID: one for one in slices}
+
+
+def test_getscu_gets_lossless_jpeg_where_it_likes_that_best(archive: Archive, tmp_path: Path) -> None:
+    exam = archive.client().pushed(new_exam(images=1))
+    image = pydicom.dcmread(get_testdata_file("SC_rgb_jpeg_gdcm.dcm"))
+    assert image.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    image.PatientID, image.AccessionNumber, image.StudyInstanceUID = patient_id_of(exam), accession_of(exam), study_of(exam)
+    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    netdicom.stored(archive.dicom, [raw_of(image)])
+
+    ran = dcmtk.getscu(archive.dicom, tmp_path, "STUDY", f"StudyInstanceUID={study_of(exam)}", options=("+xs",))
+
+    assert ran.code == 0, ran.output
+    [got] = [pydicom.dcmread(path) for path in tmp_path.iterdir()]
+    assert got.PixelData == image.PixelData
 
 
 def test_an_image_of_an_exam_that_was_not_pushed_is_refused_with_words(archive: Archive, tmp_path: Path) -> None:

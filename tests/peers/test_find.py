@@ -15,6 +15,7 @@ from pynetdicom.sop_class import (
 
 from support import netdicom
 from support.archive import Archive
+from support.dimse import C_FIND, STUDY_FIND, RawAssociation, _element, identifier
 from support.exams import accession_of, new_exam, patient_id_of, study_of
 from support.instances import ct_slices, raw_of
 from support.netdicom import find, query
@@ -159,6 +160,39 @@ def test_patient_root(archive: Archive, two: Two) -> None:
     assert patient.NumberOfPatientRelatedStudies == 1
     [study] = find(archive.dicom, query("STUDY", PatientID=number, StudyInstanceUID=""), model)
     assert study.StudyInstanceUID == study_of(two.first)
+
+
+def test_a_patients_studies_are_counted_whatever_else_is_asked(archive: Archive) -> None:
+    # Given two studies of one patient, who is spelled differently in them
+    first, second = new_exam(images=1, day="2019-03-20"), new_exam(images=1, day="2019-03-21")
+    second["imageList"][0]["patientID"] = second["examInfo"]["patientID"] = number = patient_id_of(first)
+    second["patientInfo"]["sickId"] = first["patientInfo"]["sickId"]
+    for exam, images, name in ((first, 2, "Qiqi^A"), (second, 3, "Qiqi^B")):
+        archive.client().pushed(exam)
+        netdicom.stored(archive.dicom, [raw_of(one) for one in ct_slices(exam, images, name=name)])
+
+    counts = {f"NumberOfPatientRelated{what}": "" for what in ("Studies", "Series", "Instances")}
+    model = PatientRootQueryRetrieveInformationModelFind
+
+    def counted(match: Dataset) -> tuple[int, int, int]:
+        return match.NumberOfPatientRelatedStudies, match.NumberOfPatientRelatedSeries, match.NumberOfPatientRelatedInstances
+
+    # When keys are given that only one of them meets, then both are counted, at level PATIENT
+    for keys in ({}, {"PatientName": "Qiqi^A"}, {"PatientName": "Qiqi^B"}):
+        [match] = find(archive.dicom, query("PATIENT", PatientID=number, **keys, **counts), model)
+        assert counted(match) == (2, 2, 5)
+    # and at level STUDY
+    found = answers(archive, query("STUDY", PatientID=number, StudyDate="20190320", **counts))
+    assert [status for status, _ in found] == [0xFF00, 0x0000]
+    assert counted(found[0][1]) == (2, 2, 5)
+
+
+def test_a_query_with_thousands_of_keys_is_refused(archive: Archive, two: Two) -> None:
+    keys = b"".join(_element(0x0009, element, b"") for element in range(0x1000, 0x3000))
+    keys = identifier("STUDY") + keys + _element(0x0020, 0x000D, b"")
+    with RawAssociation(archive.dicom, [STUDY_FIND]) as association:
+        association.request(C_FIND, STUDY_FIND, keys)
+        assert association.status() == 0xA900
 
 
 def answers(archive: Archive, identifier: Dataset, model: str = StudyRootQueryRetrieveInformationModelFind) -> list[tuple[int, Dataset | None]]:

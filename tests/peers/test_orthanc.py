@@ -51,3 +51,19 @@ def test_orthanc_receives_a_moved_study(archive: Archive, orthanc_port: int, tmp
         assert {str(one.SOPInstanceUID) for one in held} == set(slices)
         for one in held:
             assert one.PixelData == slices[str(one.SOPInstanceUID)].PixelData
+
+
+def test_orthanc_asks_for_single_images(archive: Archive, orthanc_port: int, tmp_path: Path) -> None:
+    """Into such a question Orthanc puts an empty (0002,0003), which belongs into files."""
+    exam = archive.client().pushed(new_exam(images=3))
+    slices = ct_slices(exam, 3)
+    netdicom.stored(archive.dicom, [raw_of(one) for one in slices])
+
+    with Orthanc(tmp_path / "orthanc", orthanc_port, archive.dicom) as orthanc:
+        keys = {"StudyInstanceUID": study_of(exam), "SeriesInstanceUID": str(slices[0].SeriesInstanceUID), "InstanceNumber": "2"}
+        asked = orthanc.post("/modalities/yingku/query", {"Level": "Instance", "Query": keys})
+        assert orthanc.get(f"/queries/{asked['ID']}/answers") == ["0"]
+        orthanc.post(f"/queries/{asked['ID']}/answers/0/retrieve", {"TargetAet": "ORTHANC", "Synchronous": True})
+
+        [held] = orthanc.get("/instances")
+        assert pydicom.dcmread(io.BytesIO(orthanc.file(held))).SOPInstanceUID == slices[1].SOPInstanceUID

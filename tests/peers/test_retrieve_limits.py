@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
+from pynetdicom import AE, build_context, evt
+from pynetdicom.pdu import A_ABORT_RQ
 
 from support import netdicom
 from support.archive import Archive, free_port
@@ -143,3 +146,49 @@ def test_a_destination_gets_its_own_hospitals_images_only(fresh_archive: Callabl
     assert "hospital" in final.ErrorComment
     assert len(sink.received) == 1
     assert identifier_of_failed.FailedSOPInstanceUIDList not in sink.received
+
+
+@pytest.mark.parametrize("command, model", [(C_MOVE, STUDY_MOVE), (C_GET, STUDY_GET)])
+@pytest.mark.parametrize("level, uids", [("STUDY", "\\"), ("STUDY", " \\ \\"), ("SERIES", "\\"), ("IMAGE", " \\ \\")])
+def test_a_uid_of_separators_only_is_not_everything(archive: Archive, command: int, model: str, level: str, uids: str) -> None:
+    stored_exam(archive, 1)
+    with RawAssociation(archive.dicom, [model], [CT]) as association:
+        association.request(command, model, identifier(level, StudyInstanceUID=uids), "SINK")
+        assert association.status() == 0xA900
+
+
+@pytest.mark.parametrize("answer_after_s", [0.5, 10])
+def test_a_cancelled_move_aborts_its_association_with_the_destination(fresh_archive: Callable[..., Archive], answer_after_s: float) -> None:
+    heard: list[object] = []
+    storing = threading.Event()
+    over = threading.Event()
+
+    def on_store(_: evt.Event) -> int:
+        storing.set()
+        over.wait(answer_after_s)
+        return 0x0000
+
+    def on_pdu(event: evt.Event) -> None:
+        if isinstance(event.pdu, A_ABORT_RQ):
+            heard.append(event.pdu)
+            over.set()
+
+    port = free_port()
+    archive = fresh_archive(registry=Registry(peers={"SINK": port}))
+    exam = stored_exam(archive, 3)
+    ae = AE("SINK")
+    ae.supported_contexts = [build_context(CT)]
+    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, on_store), (evt.EVT_PDU_RECV, on_pdu)])
+    try:
+        with RawAssociation(archive.dicom, [STUDY_MOVE]) as association:
+            association.request(C_MOVE, STUDY_MOVE, identifier("STUDY", StudyInstanceUID=study_of(exam)), "SINK")
+            # Given a sub-operation that is under way
+            assert storing.wait(OTHERS_LIMIT_S)
+            began = time.monotonic()
+            association.cancel()
+            assert association.status() == 0xFE00
+            assert time.monotonic() - began < OTHERS_LIMIT_S
+        assert over.wait(OTHERS_LIMIT_S) and heard
+    finally:
+        over.set()
+        server.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +112,42 @@ def test_a_signed_image_keeps_its_negative_numbers(archive: Archive) -> None:
     assert ours is not None
     assert (ours.PixelPaddingValue, ours.SmallestImagePixelValue) == (-2000, -1000)
     assert list(ours.ModalityLUTSequence[0].LUTDescriptor) == [256, -1000, 16]
+
+
+def large_slice(exam: dict, syntax: str) -> Dataset:
+    """20 MB: more than is read whole. Something stands behind its pixels."""
+    [image] = ct_slices(exam, 1)
+    image.Rows, image.Columns = 20 * 512, 1024
+    image.PixelData = os.urandom(20 << 20)
+    image.DataSetTrailingPadding = bytes(126)
+    image.file_meta.TransferSyntaxUID = syntax
+    return image
+
+
+def test_getscu_gets_a_large_implicit_image_in_explicit_vr(archive: Archive, tmp_path: Path) -> None:
+    exam = archive.client().pushed(new_exam(images=1))
+    image = large_slice(exam, ImplicitVRLittleEndian)
+    netdicom.stored(archive.dicom, [raw_of(image)])
+
+    ran = dcmtk.getscu(archive.dicom, tmp_path, "STUDY", f"StudyInstanceUID={study_of(exam)}", options=("+B",))
+
+    assert ran.code == 0, ran.output
+    [got] = [pydicom.dcmread(path) for path in tmp_path.iterdir()]
+    assert got.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert got.PixelData == image.PixelData
+    assert got.keys() == image.keys()
+
+
+def test_storescp_gets_a_large_explicit_image_in_implicit_vr(archive: Archive, sink_port: int, tmp_path: Path) -> None:
+    exam = archive.client().pushed(new_exam(images=1))
+    image = large_slice(exam, ExplicitVRLittleEndian)
+    netdicom.stored(archive.dicom, [raw_of(image)])
+
+    with dcmtk.StoreScp(sink_port, tmp_path, "+xi") as sink:
+        ran = dcmtk.movescu(archive.dicom, "SINK", "STUDY", f"StudyInstanceUID={study_of(exam)}")
+        assert ran.code == 0, ran.output
+        [got] = sink.received().values()
+
+    assert got.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+    assert got.PixelData == image.PixelData
+    assert got.keys() == image.keys()

@@ -66,9 +66,9 @@ def movescu(dicom: tuple[str, int], destination: str, level: str, *keys: str) ->
     return run("movescu", *arguments, *dicom)
 
 
-def getscu(dicom: tuple[str, int], folder: Path, level: str, *keys: str) -> Ran:
+def getscu(dicom: tuple[str, int], folder: Path, level: str, *keys: str, options: tuple[str, ...] = ()) -> Ran:
     folder.mkdir(parents=True, exist_ok=True)
-    arguments: list[object] = ["-v", "-S", "-aec", AET, "-od", folder, "-k", f"QueryRetrieveLevel={level}"]
+    arguments: list[object] = ["-v", "-S", *options, "-aec", AET, "-od", folder, "-k", f"QueryRetrieveLevel={level}"]
     for key in keys:
         arguments += ["-k", key]
     return run("getscu", *arguments, *dicom)

@@ -14,7 +14,7 @@ use dicom_ul::pdu::{
 
 use super::PresentationContext;
 use crate::message::Operation;
-use crate::scan::EXPLICIT_VR_BIG_ENDIAN;
+use crate::scan::{EXPLICIT_VR_BIG_ENDIAN, Encoding};
 
 /// Root of the standard's storage SOP classes (PS3.6 annex A).
 const STORAGE_ROOT: &str = "1.2.840.10008.5.1.4.1.1.";
@@ -167,15 +167,13 @@ impl NegotiationPolicy {
     ) -> Result<Arc<str>, PresentationContextResultReason> {
         let abstract_syntax = plain_uid(&proposed.abstract_syntax);
         let offered = || proposed.transfer_syntaxes.iter().map(|uid| plain_uid(uid));
-        let uncompressed = || {
-            OWN_SYNTAXES
-                .into_iter()
-                .take(2)
-                .find(|own| offered().any(|uid| uid == *own))
-        };
         let chosen = if for_retrieval && self.is_storage(abstract_syntax) {
-            // We will send: what is stored in either little endian syntax can leave in the other.
-            uncompressed().or_else(|| offered().find(|uid| is_uid(uid)))
+            // We will send: the caller's first choice is how it wants the instance. Next to nothing is stored in the
+            // two that come last.
+            let rare = |uid: &str| uid == EXPLICIT_VR_BIG_ENDIAN || Encoding::is_deflated(uid);
+            offered()
+                .find(|uid| is_uid(uid) && !rare(uid))
+                .or_else(|| offered().find(|uid| is_uid(uid)))
         } else if self.is_storage(abstract_syntax) {
             // The sender's first choice is how it has the instance: bytes that come are bytes that leave.
             offered().find(|uid| is_uid(uid))
@@ -321,6 +319,26 @@ mod tests {
             policy.choose(&echo, false),
             Err(PresentationContextResultReason::TransferSyntaxesNotSupported)
         );
+    }
+
+    #[test]
+    fn what_is_retrieved_comes_as_the_caller_likes_it_best() {
+        let policy = NegotiationPolicy::default();
+        let lossless = "1.2.840.10008.1.2.4.70";
+        let (implicit, explicit) = (
+            uids::IMPLICIT_VR_LITTLE_ENDIAN,
+            uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        );
+        for (offered, chosen) in [
+            (&[lossless, explicit, implicit][..], lossless),
+            (&[implicit, explicit], implicit),
+            (&[explicit, implicit, lossless], explicit),
+            (&[EXPLICIT_VR_BIG_ENDIAN, implicit], implicit),
+            (&[EXPLICIT_VR_BIG_ENDIAN], EXPLICIT_VR_BIG_ENDIAN),
+        ] {
+            let ct = proposed(1, "1.2.840.10008.5.1.4.1.1.2", offered);
+            assert_eq!(&*policy.choose(&ct, true).unwrap(), chosen, "{offered:?}");
+        }
     }
 
     #[test]

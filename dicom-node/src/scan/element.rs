@@ -18,6 +18,8 @@ pub const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 pub const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 /// Implicit VR Little Endian with big endian pixel data, of old GE machines.
 const GE_PRIVATE: &str = "1.2.840.113619.5.2";
+/// Implicit VR Little Endian under a name of its own (PS3.6 annex A, retired).
+const PAPYRUS_3: &str = "1.2.840.10008.1.20";
 const JPIP_DEFLATE: &str = "1.2.840.10008.1.2.4.95";
 const JPIP_HTJ2K_DEFLATE: &str = "1.2.840.10008.1.2.4.205";
 
@@ -45,7 +47,7 @@ impl Encoding {
     /// PS3.5 annex A: all others are Explicit VR Little Endian, whatever is in their pixel data.
     pub fn of(transfer_syntax: &str) -> Self {
         match transfer_syntax {
-            uids::IMPLICIT_VR_LITTLE_ENDIAN | GE_PRIVATE => Self::IMPLICIT_LITTLE,
+            uids::IMPLICIT_VR_LITTLE_ENDIAN | GE_PRIVATE | PAPYRUS_3 => Self::IMPLICIT_LITTLE,
             EXPLICIT_VR_BIG_ENDIAN => Self::EXPLICIT_BIG,
             _ => Self::EXPLICIT_LITTLE,
         }

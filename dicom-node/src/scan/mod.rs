@@ -18,7 +18,7 @@ use yingku_core::instance::InstanceFacts;
 
 pub use element::{EXPLICIT_VR_BIG_ENDIAN, Encoding};
 pub(crate) use element::{
-    ITEM, ITEM_END, Kind, SEQUENCE_END, UNDEFINED, has_short_length, parse_header,
+    Header, ITEM, ITEM_END, Kind, SEQUENCE_END, UNDEFINED, has_short_length, parse_header,
 };
 pub(crate) use root::read_root;
 

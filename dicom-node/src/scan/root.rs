@@ -15,7 +15,7 @@ pub fn read_root<'a>(
     if bytes.is_empty() {
         return Ok(());
     }
-    let mut walker = Walker::new(encoding, DATA_SET_LIMIT);
+    let mut walker = Walker::new(encoding, DATA_SET_LIMIT).with_file_meta();
     walker.feed(bytes)?;
     walker.finish()?;
     // From here on the structure is known to be sound; only the root's own elements are looked at.

@@ -345,3 +345,12 @@ fn mutated_data_sets_never_panic() {
         }
     }
 }
+
+#[test]
+fn papyrus_3_is_implicit_vr() {
+    let data = Builder::new(IMPLICIT).identity().bytes;
+    let facts = scan("1.2.840.10008.1.20", &data, Undeclared::Gb18030).unwrap();
+    let plain = scan(IMPLICIT, &data, Undeclared::Gb18030).unwrap();
+    assert_eq!(facts.patient.name, plain.patient.name);
+    assert_eq!(facts.image.rows, 512);
+}

@@ -39,6 +39,8 @@ pub struct Walker {
     stack: Vec<Frame>,
     root: Encoding,
     root_limit: u64,
+    /// Whether elements of group 0002 are passed over instead of refused.
+    takes_file_meta: bool,
     /// Bytes taken so far.
     at: u64,
     elements: u64,
@@ -54,10 +56,19 @@ impl Walker {
             stack: Vec::new(),
             root: encoding,
             root_limit: limit,
+            takes_file_meta: false,
             at: 0,
             elements: 0,
             carry: Vec::with_capacity(LONGEST_HEADER),
             kept: Kept::new(encoding),
+        }
+    }
+
+    /// For a query's identifier: Orthanc puts an empty (0002,0003) into its own.
+    pub fn with_file_meta(self) -> Self {
+        Self {
+            takes_file_meta: true,
+            ..self
         }
     }
 
@@ -255,7 +266,7 @@ impl Walker {
             return Err(ScanError::OutOfPlace { tag, at: start });
         }
         // Command and file meta elements have no business in a data set: a reader would take them for its own.
-        if matches!(tag.group(), 0x0000 | 0x0002) {
+        if tag.group() == 0x0000 || tag.group() == 0x0002 && !self.takes_file_meta {
             return Err(ScanError::OutOfPlace { tag, at: start });
         }
         let encoding = self.encoding();

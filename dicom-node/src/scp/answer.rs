@@ -106,31 +106,50 @@ pub fn image_value(tag: Tag, entry: &ChunkEntry) -> Option<String> {
     })
 }
 
+/// Studies, series and instances of a patient; absent where it is not known which they are, or nobody asked.
+pub type Counts = Option<[u32; 3]>;
+
+pub fn is_patient_count(tag: Tag) -> bool {
+    patient_count(tag, [0; 3]).is_some()
+}
+
+fn patient_count(tag: Tag, [studies, series, instances]: [u32; 3]) -> Option<u32> {
+    match tag {
+        tags::NUMBER_OF_PATIENT_RELATED_STUDIES => Some(studies),
+        tags::NUMBER_OF_PATIENT_RELATED_SERIES => Some(series),
+        tags::NUMBER_OF_PATIENT_RELATED_INSTANCES => Some(instances),
+        _ => None,
+    }
+}
+
 /// What one answer is about: the levels from the top down to the one asked for.
 #[derive(Clone, Copy)]
 pub struct Found<'a> {
+    pub level: Level,
     pub study: &'a StudyRow,
     pub series: Option<&'a SeriesRow>,
     pub image: Option<&'a ChunkEntry>,
-    /// Studies, series and instances of the patient, at level PATIENT.
-    pub patient: Option<[u32; 3]>,
+    /// At levels PATIENT and STUDY, if they are asked for.
+    pub patient: Counts,
 }
+
+/// What an answer at level PATIENT carries besides counts.
+const OF_PATIENTS: [Tag; 5] = [
+    tags::PATIENT_NAME,
+    tags::PATIENT_ID,
+    tags::PATIENT_BIRTH_DATE,
+    tags::PATIENT_SEX,
+    tags::ISSUER_OF_PATIENT_ID,
+];
 
 impl Found<'_> {
     fn value(&self, tag: Tag) -> Option<String> {
-        if let Some([studies, series, instances]) = self.patient {
-            let count = match tag {
-                tags::NUMBER_OF_PATIENT_RELATED_STUDIES => studies,
-                tags::NUMBER_OF_PATIENT_RELATED_SERIES => series,
-                tags::NUMBER_OF_PATIENT_RELATED_INSTANCES => instances,
-                tags::PATIENT_NAME
-                | tags::PATIENT_ID
-                | tags::PATIENT_BIRTH_DATE
-                | tags::PATIENT_SEX
-                | tags::ISSUER_OF_PATIENT_ID => return study_value(tag, self.study),
-                _ => return None,
-            };
-            return Some(count.to_string());
+        if self.level <= Level::Study && is_patient_count(tag) {
+            let count = self.patient.and_then(|counts| patient_count(tag, counts));
+            return Some(count.map(|count| count.to_string()).unwrap_or_default());
+        }
+        if self.level == Level::Patient && !OF_PATIENTS.contains(&tag) {
+            return None;
         }
         let of_series = self.series.and_then(|series| match tag {
             tags::NUMBER_OF_SERIES_RELATED_INSTANCES => Some(series.instances.to_string()),
@@ -144,20 +163,15 @@ impl Found<'_> {
     }
 
     /// The answer to the keys asked for: what is not known or supported comes back empty.
-    pub fn answer(
-        &self,
-        level: Level,
-        keys: impl Iterator<Item = Tag>,
-        ae_title: &str,
-    ) -> DataSetWriter {
+    pub fn answer(&self, keys: impl Iterator<Item = Tag>, ae_title: &str) -> DataSetWriter {
         let mut answer = DataSetWriter::new();
         for tag in keys {
             answer.put(tag, self.value(tag).unwrap_or_default());
         }
-        for tag in unique_keys(level) {
+        for tag in unique_keys(self.level) {
             answer.put(*tag, self.value(*tag).unwrap_or_default());
         }
-        answer.put(tags::QUERY_RETRIEVE_LEVEL, level.name());
+        answer.put(tags::QUERY_RETRIEVE_LEVEL, self.level.name());
         answer.put(tags::RETRIEVE_AE_TITLE, ae_title);
         answer.put(tags::INSTANCE_AVAILABILITY, "ONLINE");
         answer

@@ -1,21 +1,26 @@
 //! C-FIND (PS3.4 §C.4.1).
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use dicom_dictionary_std::tags;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use yingku_core::ids::HospitalCode;
 use yingku_core::instance::StudyRow;
 use yingku_core::registry::{Registry, Scope, Service};
+use yingku_storage::views::studies::StudySelector;
 use yingku_storage::views::{Views, ViewsError, Walk};
 
 use super::Scp;
 use super::access::Denied;
-use super::answer::{Found, has_unsupported, image_value, series_value, visible_series};
+use super::answer::{
+    Counts, Found, has_unsupported, image_value, is_patient_count, series_value, visible_series,
+};
+use super::matching::values;
 use super::query::{Level, Query};
-use super::quota::Part;
+use super::quota::{Part, Quota};
 use crate::association::{Association, AssociationError, Peer};
-use crate::dataset::{DataSetWriter, IDENTIFIER_LIMIT, Identifier};
+use crate::dataset::{IDENTIFIER_LIMIT, Identifier};
 use crate::message::Command;
 use crate::status::Status;
 use crate::text::CharacterSet;
@@ -94,10 +99,16 @@ pub async fn prepare(
     Ok((query, scope))
 }
 
+/// A match as it goes to the caller.
 struct Answer {
-    data_set: DataSetWriter,
+    data_set: Vec<u8>,
     status: Status,
+    /// Absent where there was none: then it waits alone.
+    _memory: Option<Part>,
 }
+
+/// Patients are told apart by a digest: a search may come by very many.
+type PatientDigest = [u8; 16];
 
 /// Starts the search and sends its matches.
 async fn answer_all(
@@ -110,11 +121,14 @@ async fn answer_all(
     place: Part,
 ) -> Result<Denied, AssociationError> {
     let charset = answer_charset(&query);
+    let syntax = association.context(context)?.transfer_syntax.to_string();
+    let caller = scp.caller(association.peer());
     let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
     let search = {
         let views = scp.archive().views();
         let registry = scp.archive().registry();
         let ae_title = scp.settings().ae_title.clone();
+        let memory = Arc::clone(&scp.inner.answers);
         tokio::task::spawn_blocking(move || {
             let _place = place;
             Search {
@@ -123,13 +137,20 @@ async fn answer_all(
                 query,
                 scope,
                 ae_title,
-                sender,
+                syntax,
+                charset,
+                answers: Answers {
+                    sender,
+                    memory,
+                    caller,
+                },
                 sent: 0,
+                patients: HashMap::new(),
             }
             .run()
         })
     };
-    if deliver(association, context, request, answers, &charset).await? == Delivery::Cancelled {
+    if deliver(association, context, request, answers).await? == Delivery::Cancelled {
         return Ok(Denied::new(Status::CANCELLED, ""));
     }
     Ok(match search.await {
@@ -165,18 +186,15 @@ async fn deliver(
     context: u8,
     request: &Command,
     mut answers: mpsc::Receiver<Answer>,
-    charset: &CharacterSet,
 ) -> Result<Delivery, AssociationError> {
-    let syntax = association.context(context)?.transfer_syntax.to_string();
     loop {
         tokio::select! {
             answer = answers.recv() => {
-                let Some(Answer { data_set, status }) = answer else {
+                let Some(Answer { data_set, status, _memory }) = answer else {
                     return Ok(Delivery::Whole);
                 };
                 let response = request.response(status).with_data_set();
-                let bytes = data_set.encode(&syntax, charset);
-                association.send_with(context, &response, &bytes).await?;
+                association.send_with(context, &response, &data_set).await?;
             }
             spoken = association.peer_speaks() => {
                 spoken?;
@@ -198,25 +216,54 @@ fn answer_charset(query: &Query) -> CharacterSet {
     }
 }
 
+/// Where a search puts its answers.
+struct Answers {
+    sender: mpsc::Sender<Answer>,
+    memory: Arc<Quota>,
+    /// Whose memory it is.
+    caller: String,
+}
+
+impl Answers {
+    /// Waits for room, on a thread that may. An answer without memory waits until the caller has taken all before it, so
+    /// no search depends on another's caller.
+    fn send(&self, data_set: Vec<u8>, status: Status) -> Walk {
+        let memory = self.memory.try_take(&self.caller, data_set.len() as u64);
+        let room = if memory.is_some() { 1 } else { ANSWERS_AHEAD };
+        let reserved = Handle::current().block_on(self.sender.reserve_many(room));
+        let Some(permit) = reserved.ok().and_then(|mut permits| permits.next()) else {
+            return Walk::Stop;
+        };
+        permit.send(Answer {
+            data_set,
+            status,
+            _memory: memory,
+        });
+        Walk::On
+    }
+}
+
 struct Search<'a> {
     views: &'a Views,
     registry: &'a Registry,
     query: Query,
     scope: Scope,
     ae_title: String,
-    sender: mpsc::Sender<Answer>,
+    /// How the caller reads answers.
+    syntax: String,
+    charset: CharacterSet,
+    answers: Answers,
     sent: usize,
+    /// Patients that were come by, and their counts.
+    patients: HashMap<PatientDigest, Counts>,
 }
 
 impl Search<'_> {
     /// Whether all matches were sent.
     fn run(mut self) -> Result<bool, ViewsError> {
-        if self.query.level == Level::Patient {
-            return self.patients();
-        }
         let (views, registry) = (self.views, self.registry);
         let selector = self.query.selector();
-        let sender = self.sender.clone();
+        let sender = self.answers.sender.clone();
         let unheard = || sender.is_closed();
         let mut failure = None;
         let mut whole = true;
@@ -243,30 +290,32 @@ impl Search<'_> {
         if self.sent > ANSWER_LIMIT {
             return Walk::Stop;
         }
-        let level = self.query.level;
         let unsupported = has_unsupported(self.query.keys.tags(), found);
-        let data_set = found.answer(level, self.query.keys.tags(), &self.ae_title);
+        let answer = found.answer(self.query.keys.tags(), &self.ae_title);
         let status = if unsupported {
             Status::PENDING_UNSUPPORTED_KEYS
         } else {
             Status::PENDING
         };
-        match self.sender.blocking_send(Answer { data_set, status }) {
-            Ok(()) => Walk::On,
-            Err(_) => Walk::Stop,
-        }
+        let data_set = answer.encode(&self.syntax, &self.charset);
+        self.answers.send(data_set, status)
     }
 
     fn study(&mut self, row: &StudyRow) -> Result<Walk, ViewsError> {
         if !self.query.study_meets(&self.scope, row) {
             return Ok(Walk::On);
         }
-        if self.query.level == Level::Study {
+        let level = self.query.level;
+        if level <= Level::Study {
+            let Some(patient) = self.patient(row)? else {
+                return Ok(Walk::On);
+            };
             return Ok(self.send(Found {
+                level,
                 study: row,
                 series: None,
                 image: None,
-                patient: None,
+                patient,
             }));
         }
         for (index, series) in visible_series(row) {
@@ -285,6 +334,7 @@ impl Search<'_> {
             }
             let walk = if self.query.level == Level::Series {
                 self.send(Found {
+                    level,
                     study: row,
                     series: Some(series),
                     image: None,
@@ -316,6 +366,7 @@ impl Search<'_> {
                 continue;
             }
             let found = Found {
+                level: self.query.level,
                 study: row,
                 series,
                 image: Some(&entry),
@@ -328,48 +379,62 @@ impl Search<'_> {
         Ok(Walk::On)
     }
 
-    /// Patients of each hospital: DICOM's PatientID is only unique within one.
-    fn patients(mut self) -> Result<bool, ViewsError> {
-        let mut patients: BTreeMap<(HospitalCode, String), (StudyRow, [u32; 3])> = BTreeMap::new();
-        let mut whole = true;
-        let unheard = || self.sender.is_closed();
-        let mut visit = |row: StudyRow| {
-            if !self.query.study_meets(&self.scope, &row) {
-                return Walk::On;
-            }
-            if patients.len() >= ANSWER_LIMIT {
-                whole = false;
-                return Walk::Stop;
-            }
-            let counts = row.visible_instances();
-            let series = visible_series(&row).count();
-            let key = (row.key.hospital.clone(), row.answered().0.id.clone());
-            let (_, totals) = patients.entry(key).or_insert_with(|| (row, [0; 3]));
-            for (total, more) in
-                totals
+    /// Counts of a study's patient, if they are asked for; `None` if the level is the patient's and it was answered before.
+    /// Patients are those of each hospital: DICOM's PatientID is only unique within one.
+    fn patient(&mut self, row: &StudyRow) -> Result<Option<Counts>, ViewsError> {
+        let asked = self.query.keys.tags().any(is_patient_count);
+        let is_patient_level = self.query.level == Level::Patient;
+        if !asked && !is_patient_level {
+            return Ok(Some(None));
+        }
+        let digest = patient_digest(row);
+        if let Some(known) = self.patients.get(&digest) {
+            return Ok((!is_patient_level).then_some(*known));
+        }
+        let counts = if asked { self.counts(row)? } else { None };
+        self.patients.insert(digest, counts);
+        Ok(Some(counts))
+    }
+
+    /// All of the patient that the caller may see, whether or not it meets the keys. Whoever has no number is not known to
+    /// be one patient.
+    fn counts(&self, row: &StudyRow) -> Result<Counts, ViewsError> {
+        let number = &row.answered().0.id;
+        let numbers: Vec<String> = values(number).map(str::to_owned).collect();
+        if numbers.is_empty() {
+            return Ok(None);
+        }
+        let mut counts = [0u32; 3];
+        let unheard = || self.answers.sender.is_closed();
+        let mut visit = |other: StudyRow| {
+            let is_patients =
+                other.key.hospital == row.key.hospital && other.answered().0.id == *number;
+            if is_patients && self.scope.has(&other.key.hospital) {
+                let series = u32::try_from(visible_series(&other).count()).unwrap_or(u32::MAX);
+                for (count, more) in counts
                     .iter_mut()
-                    .zip([1, u32::try_from(series).unwrap_or(u32::MAX), counts])
-            {
-                *total = total.saturating_add(more);
+                    .zip([1, series, other.visible_instances()])
+                {
+                    *count = count.saturating_add(more);
+                }
             }
             Walk::On
         };
-        let selector = self.query.selector();
+        let selector = StudySelector::PatientIds(numbers);
         self.views
             .visit_studies(self.registry, &selector, &unheard, &mut visit)?;
-        for (study, counts) in patients.into_values() {
-            let found = Found {
-                study: &study,
-                series: None,
-                image: None,
-                patient: Some(counts),
-            };
-            if self.send(found) == Walk::Stop {
-                return Ok(false);
-            }
-        }
-        Ok(whole)
+        Ok(Some(counts))
     }
+}
+
+fn patient_digest(row: &StudyRow) -> PatientDigest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(row.key.hospital.as_str().as_bytes());
+    hasher.update(&[0]);
+    hasher.update(row.answered().0.id.as_bytes());
+    let mut digest = [0; 16];
+    hasher.finalize_xof().fill(&mut digest);
+    digest
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ pub async fn serve(
     let caller = scp.caller(association.peer());
     let found = match scp.place_for_retrieval(&caller).await {
         Ok(place) => match prepare(scp, Caller::of(association, context)?, request, &keys).await {
-            Ok((query, scope)) => look_up(scp, query, scope)
-                .await
+            Ok((query, scope)) => look_up(scp, association, request, query, scope)
+                .await?
                 .map(|wanted| (wanted, place)),
             Err(denied) => Err(denied),
         },

@@ -15,9 +15,12 @@ use yingku_storage::views::{Views, ViewsError, Walk};
 
 use super::access::Denied;
 use super::answer::{image_value, series_value, visible_series};
+use super::matching::is_universal;
 use super::query::{Level, Query};
 use super::quota::{Part, Quota};
+use super::rewritten::Rewritten;
 use crate::association::PresentationContext;
+use crate::dataset::vr_of;
 use crate::part10::{FILE_META_LIMIT, FileMeta};
 use crate::scu::{DataSetSource, Outgoing};
 use crate::status::Status;
@@ -26,7 +29,7 @@ use crate::transcode::{counterpart, rewrite};
 /// Instances of one retrieval: DICOM counts sub-operations in 16 bits.
 pub const INSTANCE_LIMIT: usize = 65_535;
 /// Instances up to this size are read whole, ahead of their turn, if there is memory for them now.
-const WHOLE_BYTES: u64 = 16 << 20;
+pub const WHOLE_BYTES: u64 = 16 << 20;
 /// Instances read ahead of their turn.
 const READ_AHEAD: usize = 4;
 /// Bytes of all instances that are read and not yet sent; of each large one a piece of 1 MB comes on top.
@@ -46,20 +49,20 @@ pub struct Wanted {
     pub digest: [u8; 16],
 }
 
-/// All instances that a retrieval's identifier names, in the order of the studies' series.
+/// All instances that a retrieval's identifier names, in the order of the studies' series. The walk ends early when
+/// `unheard` says that nobody waits for it.
 pub fn wanted(
     views: &Views,
     registry: &Registry,
     scope: &Scope,
     query: &Query,
+    unheard: &dyn Fn() -> bool,
 ) -> Result<Result<Vec<Wanted>, Denied>, ViewsError> {
     if let Some(denied) = lacks_unique_keys(query) {
         return Ok(Err(denied));
     }
     let mut studies = Vec::new();
-    // The unique keys lead to few rows: nobody needs to break this off.
-    let never = || false;
-    views.visit_studies(registry, &query.selector(), &never, &mut |row| {
+    views.visit_studies(registry, &query.selector(), unheard, &mut |row| {
         if query.study_meets(scope, &row) {
             studies.push(row);
         }
@@ -89,6 +92,9 @@ pub fn wanted(
                 )
             {
                 continue;
+            }
+            if unheard() {
+                return Ok(Err(Denied::new(Status::CANCELLED, "")));
             }
             for entry in views.instances(row, index)? {
                 if query.level == Level::Image
@@ -134,8 +140,9 @@ fn lacks_unique_keys(query: &Query) -> Option<Denied> {
         Level::Image => (tags::SOP_INSTANCE_UID, "SOPInstanceUID"),
     };
     let value = query.keys.get(tag).unwrap_or_default();
-    let unusable =
-        value.is_empty() || query.level == Level::Patient && value.contains(['*', '?', '\\']);
+    // A key of separators only has no value either.
+    let unusable = is_universal(vr_of(tag), value)
+        || query.level == Level::Patient && value.contains(['*', '?', '\\']);
     unusable.then(|| {
         Denied::new(
             Status::MISMATCH,
@@ -168,6 +175,7 @@ pub struct Ready {
 pub enum Source {
     Whole { bytes: Option<Bytes>, _memory: Part },
     Stream(Box<Streamed>),
+    Rewritten(Box<Rewritten>),
 }
 
 /// An instance that is read while it is sent; the last piece is handed out only when the checksum was right.
@@ -227,17 +235,15 @@ impl Reader {
     }
 
     /// An instance is read whole if there is memory for it now, else piece by piece while it is sent. One that is to be
-    /// rewritten waits for memory, and one that is large leaves only as it is stored.
+    /// rewritten waits for memory: a large one for what may stand before its pixels.
     async fn read(&self, wanted: &Wanted) -> Read {
         let Some(syntax) = deliverable(&self.contexts, &wanted.outgoing) else {
             return Ok(None);
         };
         let small = wanted.length <= WHOLE_BYTES;
         let memory = if syntax != wanted.outgoing.transfer_syntax {
-            if !small {
-                return Ok(None);
-            }
-            Some(self.memory.take(&self.caller, 2 * wanted.length).await)
+            let held = wanted.length.min(WHOLE_BYTES);
+            Some(self.memory.take(&self.caller, 2 * held).await)
         } else if small {
             self.memory.try_take(&self.caller, wanted.length)
         } else {
@@ -253,15 +259,20 @@ impl Reader {
 /// Opens an instance, whole if there is memory for it. Blocks on the disk.
 fn open(packs: &Packs, wanted: Wanted, syntax: String, memory: Option<Part>) -> Read {
     let Some(memory) = memory else {
-        let reader = packs.reader(wanted.pack, wanted.offset)?;
-        wanted.is_it(&reader.info().digest)?;
-        let source = Source::Stream(Box::new(Streamed {
-            reader: Some(reader),
-            at_head: true,
-        }));
+        let source = Source::Stream(Box::new(Streamed::open(packs, &wanted)?));
         let outgoing = wanted.outgoing;
         return Ok(Some(Ready { outgoing, source }));
     };
+    if wanted.length > WHOLE_BYTES {
+        let stream = Streamed::open(packs, &wanted)?;
+        let mut outgoing = wanted.outgoing;
+        let rewritten = Rewritten::begin(stream, &outgoing.transfer_syntax, &syntax, memory)?;
+        outgoing.transfer_syntax = syntax;
+        return Ok(rewritten.map(|rewritten| Ready {
+            outgoing,
+            source: Source::Rewritten(Box::new(rewritten)),
+        }));
+    }
     let record = packs.read(wanted.pack, wanted.offset)?;
     wanted.is_it(&record.digest)?;
     let mut outgoing = wanted.outgoing;
@@ -294,13 +305,23 @@ impl DataSetSource for Source {
             match self {
                 Self::Whole { bytes, .. } => Ok(bytes.take()),
                 Self::Stream(stream) => stream.next().await,
+                Self::Rewritten(rewritten) => rewritten.next().await,
             }
         })
     }
 }
 
 impl Streamed {
-    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+    fn open(packs: &Packs, wanted: &Wanted) -> Result<Self, PackError> {
+        let reader = packs.reader(wanted.pack, wanted.offset)?;
+        wanted.is_it(&reader.info().digest)?;
+        Ok(Self {
+            reader: Some(reader),
+            at_head: true,
+        })
+    }
+
+    pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let Some(mut reader) = self.reader.take() else {
             return Ok(None);
         };
@@ -310,15 +331,33 @@ impl Streamed {
         })
         .await
         .map_err(io::Error::other)?;
-        let Some(chunk) = chunk.map_err(io::Error::other)? else {
+        let chunk = chunk.map_err(io::Error::other)?;
+        Ok(chunk.map(|chunk| {
+            self.reader = Some(reader);
+            self.without_head(chunk)
+        }))
+    }
+
+    /// As [`Self::next`], on a thread that may wait for the disk.
+    pub fn next_blocking(&mut self) -> Result<Option<Bytes>, PackError> {
+        let Some(reader) = &mut self.reader else {
             return Ok(None);
         };
-        self.reader = Some(reader);
+        let chunk = reader.next_chunk()?;
+        Ok(chunk.map(|chunk| self.without_head(chunk)))
+    }
+
+    /// Of the data, the checksum of which is still open.
+    pub fn bytes_left(&self) -> u64 {
+        self.reader.as_ref().map_or(0, RecordReader::left)
+    }
+
+    fn without_head(&mut self, chunk: Bytes) -> Bytes {
         let start = if std::mem::take(&mut self.at_head) {
             data_set_start(&chunk)
         } else {
             0
         };
-        Ok(Some(chunk.slice(start..)))
+        chunk.slice(start..)
     }
 }

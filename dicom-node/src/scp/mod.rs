@@ -12,6 +12,7 @@ mod moving;
 mod query;
 mod quota;
 mod retrieval;
+mod rewritten;
 mod shares;
 mod storage;
 
@@ -45,6 +46,9 @@ const SEARCHES_PER_AE: u64 = 32;
 /// Retrievals at a time: each has a list of what is wanted, and a piece of an instance.
 const RETRIEVALS: u64 = 256;
 const RETRIEVALS_PER_AE: u64 = 64;
+/// Bytes of answers that wait for their callers to take them.
+const ANSWER_BYTES: u64 = 64 << 20;
+const ANSWER_BYTES_PER_AE: u64 = 16 << 20;
 /// How long a query or a retrieval waits for its place.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -76,6 +80,7 @@ struct Inner {
     /// Bytes of instances that are on their way out.
     outgoing: Arc<Quota>,
     searches: Arc<Quota>,
+    answers: Arc<Quota>,
     retrievals: Arc<Quota>,
     refusals: Refusals,
 }
@@ -102,6 +107,7 @@ pub async fn serve(
             shares: Shares::default(),
             outgoing: Quota::new(OUTGOING_BYTES, OUTGOING_BYTES_PER_AE),
             searches: Quota::new(SEARCHES, SEARCHES_PER_AE),
+            answers: Quota::new(ANSWER_BYTES, ANSWER_BYTES_PER_AE),
             retrievals: Quota::new(RETRIEVALS, RETRIEVALS_PER_AE),
             refusals: Refusals::default(),
         }),

@@ -1,8 +1,11 @@
 //! C-MOVE (PS3.4 §C.4.2): sub-operations over an association of ours with the destination.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use yingku_core::ids::AeTitle;
 use yingku_core::registry::{Peer as RegisteredPeer, Scope};
 
@@ -22,6 +25,8 @@ use crate::transcode::counterpart;
 /// Pairs of SOP class and transfer syntax of one association, two contexts each (PS3.8 §9.3.2.2 allows 128); more go
 /// over further associations.
 const PAIRS: usize = 64;
+/// How long the sub-operation at hand may go on after a C-CANCEL: an abort within one of its PDUs would not be seen.
+const CANCEL_GRACE: Duration = Duration::from_secs(1);
 /// Why the images of a hospital do not go to a destination.
 const OUTSIDE_SCOPE: &str = "move destination is not registered for this hospital";
 
@@ -37,8 +42,8 @@ pub async fn serve(
     let caller = scp.caller(association.peer());
     let begun = match scp.place_for_retrieval(&caller).await {
         Ok(place) => match prepare(scp, Caller::of(association, context)?, request, &keys).await {
-            Ok((query, scope)) => begin(scp, request, query, scope)
-                .await
+            Ok((query, scope)) => begin(scp, association, request, query, scope)
+                .await?
                 .map(|begun| (begun, place)),
             Err(denied) => Err(denied),
         },
@@ -71,10 +76,27 @@ pub async fn serve(
 
 async fn begin(
     scp: &Scp,
+    association: &mut Association,
     request: &Command,
     query: Query,
     scope: Scope,
-) -> Result<(RegisteredPeer, Vec<Wanted>), Denied> {
+) -> Result<Result<(RegisteredPeer, Vec<Wanted>), Denied>, AssociationError> {
+    let destination = match destination(scp, request) {
+        Ok(destination) => destination,
+        Err(denied) => return Ok(Err(denied)),
+    };
+    let wanted = match look_up(scp, association, request, query, scope).await? {
+        Ok(wanted) => wanted,
+        Err(denied) => return Ok(Err(denied)),
+    };
+    let receives = |instance: &Wanted| destination.hospitals.has(&instance.hospital);
+    if !wanted.is_empty() && !wanted.iter().any(receives) {
+        return Ok(Err(Denied::new(Status::NOT_AUTHORISED, OUTSIDE_SCOPE)));
+    }
+    Ok(Ok((destination, wanted)))
+}
+
+fn destination(scp: &Scp, request: &Command) -> Result<RegisteredPeer, Denied> {
     let unknown = || {
         Denied::new(
             Status::MOVE_DESTINATION_UNKNOWN,
@@ -83,19 +105,12 @@ async fn begin(
     };
     let title = request.move_destination.as_deref().unwrap_or_default();
     let title = AeTitle::new(title).map_err(|_| unknown())?;
-    let destination = scp
-        .archive()
+    scp.archive()
         .registry()
         .peers
         .get(&title)
         .cloned()
-        .ok_or_else(unknown)?;
-    let wanted = look_up(scp, query, scope).await?;
-    let receives = |instance: &Wanted| destination.hospitals.has(&instance.hospital);
-    if !wanted.is_empty() && !wanted.iter().any(receives) {
-        return Err(Denied::new(Status::NOT_AUTHORISED, OUTSIDE_SCOPE));
-    }
-    Ok((destination, wanted))
+        .ok_or_else(unknown)
 }
 
 /// Splits instances so that each part's pairs of SOP class and transfer syntax fit one association.
@@ -156,6 +171,11 @@ struct Retrieval<'a> {
     /// Whose memory it takes.
     caller: String,
     destination: RegisteredPeer,
+}
+
+/// Tells the destination that nothing follows. A destination that reads nothing keeps nobody waiting for that.
+fn break_off(scu: Scu) {
+    tokio::spawn(scu.abort());
 }
 
 /// How an association with the destination ended.
@@ -222,9 +242,13 @@ impl Retrieval<'_> {
         progress: &mut Progress,
     ) -> Result<Vec<Wanted>, AssociationError> {
         let part = Arc::new(part);
-        let end = self
-            .send_each(association, &mut scu, &part, progress)
-            .await?;
+        let end = match self.send_each(association, &mut scu, &part, progress).await {
+            Ok(end) => end,
+            Err(error) => {
+                break_off(scu);
+                return Err(error);
+            }
+        };
         match end {
             End::Released => {
                 let released = scu.release();
@@ -233,6 +257,7 @@ impl Retrieval<'_> {
             }
             End::Cancelled => {
                 progress.cancel();
+                break_off(scu);
                 Ok(Vec::new())
             }
             End::Broken(index) => {
@@ -283,8 +308,17 @@ impl Retrieval<'_> {
                     outgoing,
                     mut source,
                 })) => {
-                    let storing = scu.store(&outgoing, &mut source);
-                    match unless_cancelled(association, self.request, storing).await? {
+                    let mut storing = pin!(scu.store(&outgoing, &mut source));
+                    let stored =
+                        unless_cancelled(association, self.request, storing.as_mut()).await?;
+                    let stored = match stored {
+                        Some(stored) => Some(stored),
+                        None => {
+                            progress.cancel();
+                            timeout(CANCEL_GRACE, storing).await.ok()
+                        }
+                    };
+                    match stored {
                         None => return Ok(End::Cancelled),
                         Some(Ok(outcome)) => Some(outcome.status),
                         Some(Err(ScuError::Source(error))) => {
@@ -304,6 +338,9 @@ impl Retrieval<'_> {
                 }
             };
             progress.count(instance, status);
+            if progress.is_cancelled() {
+                return Ok(End::Cancelled);
+            }
             progress
                 .pending(association, self.context, self.request)
                 .await?;

@@ -14,6 +14,9 @@ use super::matching::{bounds, is_too_long, is_universal, is_wildcard, meets, val
 use crate::dataset::{Identifier, keyword_of, vr_of};
 use crate::status::Status;
 
+/// Keys of one query: each comes back in every answer. A caller that asks for all that is known asks for some 50.
+const KEY_LIMIT: usize = 512;
+
 /// Query/Retrieve Level (0008,0052).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -63,6 +66,11 @@ impl Query {
         };
         if level >= Level::Series && keys.list(tags::STUDY_INSTANCE_UID).is_empty() {
             return Err(wrong("levels SERIES and IMAGE need StudyInstanceUID"));
+        }
+        if keys.tags().count() > KEY_LIMIT {
+            return Err(wrong(&format!(
+                "a query has at most {KEY_LIMIT} keys: ask for less"
+            )));
         }
         let too_long = |tag: &Tag| {
             let key = keys.get(*tag).unwrap_or_default();

@@ -71,18 +71,31 @@ impl Quota {
     }
 }
 
-impl Drop for Part {
-    fn drop(&mut self) {
+impl Part {
+    /// Gives back all but `amount`.
+    pub fn keep(&mut self, amount: u64) {
+        let more = self.amount.saturating_sub(amount);
+        self.amount -= more;
+        self.give_back(more);
+    }
+
+    fn give_back(&self, amount: u64) {
         let mut taken = self.quota.taken.lock();
-        taken.all = taken.all.saturating_sub(self.amount);
+        taken.all = taken.all.saturating_sub(amount);
         if let Some(own) = taken.by_caller.get_mut(&self.caller) {
-            *own = own.saturating_sub(self.amount);
+            *own = own.saturating_sub(amount);
             if *own == 0 {
                 taken.by_caller.remove(&self.caller);
             }
         }
         drop(taken);
         self.quota.given_back.notify_waiters();
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.give_back(self.amount);
     }
 }
 
@@ -102,6 +115,18 @@ mod tests {
         assert!(quota.try_take("C", 1).is_some());
         drop(first);
         assert!(quota.try_take("A", 100).is_some(), "as much as it may have");
+    }
+
+    #[test]
+    fn what_is_not_kept_is_there_for_others() {
+        let quota = Quota::new(10, 6);
+        let mut first = quota.try_take("A", 6).unwrap();
+        first.keep(2);
+        first.keep(5);
+        let more = quota.try_take("A", 4).unwrap();
+        assert!(quota.try_take("A", 1).is_none());
+        drop((first, more));
+        assert!(quota.try_take("A", 6).is_some());
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dicom_dictionary_std::tags;
+use tokio_util::sync::CancellationToken;
 use yingku_core::registry::Scope;
 
 use super::Scp;
@@ -18,13 +19,27 @@ use crate::text::CharacterSet;
 /// Pending responses come no oftener than this.
 const PENDING_EVERY: Duration = Duration::from_millis(200);
 
-/// Instances that a retrieval asks for.
-pub async fn look_up(scp: &Scp, query: Query, scope: Scope) -> Result<Vec<Wanted>, Denied> {
+/// Instances that a retrieval asks for. The caller is listened to meanwhile.
+pub async fn look_up(
+    scp: &Scp,
+    association: &mut Association,
+    request: &Command,
+    query: Query,
+    scope: Scope,
+) -> Result<Result<Vec<Wanted>, Denied>, AssociationError> {
     let views = scp.archive().views();
     let registry = scp.archive().registry();
-    let found =
-        tokio::task::spawn_blocking(move || wanted(&views, &registry, &scope, &query)).await;
-    match found {
+    let unheard = CancellationToken::new();
+    let _ends_the_walk = unheard.clone().drop_guard();
+    let walk = tokio::task::spawn_blocking(move || {
+        wanted(&views, &registry, &scope, &query, &|| {
+            unheard.is_cancelled()
+        })
+    });
+    let Some(found) = unless_cancelled(association, request, walk).await? else {
+        return Ok(Err(Denied::new(Status::CANCELLED, "")));
+    };
+    Ok(match found {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             tracing::error!(%error, "a retrieval failed");
@@ -40,7 +55,7 @@ pub async fn look_up(scp: &Scp, query: Query, scope: Scope) -> Result<Vec<Wanted
                 "retrieval failed: ask the operator",
             ))
         }
-    }
+    })
 }
 
 /// Does `work` and listens to the caller meanwhile: `None` if it cancels, an error if it is gone.

@@ -29,7 +29,13 @@ pub fn plain(bytes: &[u8], repertoire: Repertoire, undeclared: Undeclared) -> St
 /// Undeclared bytes: UTF-8 if they are valid UTF-8, else what the setting says.
 fn guess(bytes: &[u8], undeclared: Undeclared) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        return text.to_owned();
+        let or_gb18030 = match undeclared {
+            Undeclared::Gb18030 if may_be_gb18030(text) => GB18030
+                .decode_without_bom_handling_and_without_replacement(bytes)
+                .map(Into::into),
+            _ => None,
+        };
+        return or_gb18030.unwrap_or_else(|| text.to_owned());
     }
     match undeclared {
         Undeclared::Gb18030 => match GB18030.decode_without_bom_handling(bytes) {
@@ -38,6 +44,12 @@ fn guess(bytes: &[u8], undeclared: Undeclared) -> String {
         },
         Undeclared::Latin1 => bytes.iter().map(|byte| char::from(*byte)).collect(),
     }
+}
+
+/// Whether what reads as UTF-8 may have been meant as GB18030: characters of two bytes only. Chinese takes three in
+/// UTF-8, and many a name's two in GB18030 pass for Latin, Greek, Cyrillic or Hebrew: 毛伟, 郑伟, 谢强.
+fn may_be_gb18030(text: &str) -> bool {
+    !text.is_ascii() && text.chars().all(|c| c < '\u{800}')
 }
 
 fn decoded(encoding: &'static Encoding, bytes: &[u8]) -> String {

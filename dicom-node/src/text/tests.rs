@@ -67,6 +67,25 @@ fn undeclared_bytes_are_utf8_or_gb18030() {
 }
 
 #[test]
+fn undeclared_gbk_names_that_pass_for_utf8_are_read_as_gbk() {
+    for name in ["毛伟", "郑伟", "谢强", "肖伟", "Mao^Wei=毛^伟"] {
+        let (gbk, _, _) = encoding_rs::GBK.encode(name);
+        assert!(
+            std::str::from_utf8(&gbk).is_ok(),
+            "{name} is of the kind meant"
+        );
+        for terms in ["", "ISO_IR 6"] {
+            assert_eq!(set(terms).decode_person_name(&gbk), name);
+        }
+    }
+    // What is declared, and what no GB18030 can be, stays what it is
+    assert_eq!(set("ISO_IR 192").decode("Müller".as_bytes()), "Müller");
+    assert_eq!(set("").decode("ÿ€".as_bytes()), "ÿ€");
+    let latin = CharacterSet::from_element(b"", Undeclared::Latin1);
+    assert_eq!(latin.decode("Müller".as_bytes()), "Müller");
+}
+
+#[test]
 fn an_escape_sequence_that_is_not_repeated_goes_on() {
     let bytes = b"\x1b$)A\xd5\xc5^\xd0\xa1\xb6\xab";
     assert_eq!(set("\\ISO 2022 IR 58").decode_person_name(bytes), "张^小东");

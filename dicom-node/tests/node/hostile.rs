@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dicom_dictionary_std::uids::{self, VERIFICATION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use yingku_dicom_node::message::{Command, Operation};
 use yingku_dicom_node::scu::Scu;
 use yingku_dicom_node::status::Status;
@@ -373,6 +373,29 @@ async fn random_bytes_do_no_harm() {
         let _ = stream.read_to_end(&mut sink).await;
     }
     still_serves(node).await;
+}
+
+/// Whoever says nothing has not said who it is either: it may keep its own address waiting, and nobody else.
+#[tokio::test]
+async fn silent_connections_of_one_address_take_no_place() {
+    let node = Running::start_with(|config| config.max_associations = 20, 20).await;
+    // Given more connections of one address than there are places, all silent
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(connect(&node).await);
+    }
+    // Then others have all of the places
+    let mut associations = Vec::new();
+    for _ in 0..20 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = socket.connect(node.address).await.unwrap();
+        other.write_all(&associate(0)).await.unwrap();
+        assert_eq!(answer(&mut other).await.unwrap()[0], 2);
+        associations.push(other);
+    }
+    drop((silent, associations));
+    node.stop().await;
 }
 
 #[tokio::test]

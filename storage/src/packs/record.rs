@@ -275,6 +275,11 @@ impl RecordReader {
         &self.info
     }
 
+    /// Bytes of the data that are still to come.
+    pub fn left(&self) -> u64 {
+        self.info.data_len - self.given
+    }
+
     /// The next at most [`CHUNK_BYTES`] of the data; `None` after the last. Blocks on the disk.
     pub fn next_chunk(&mut self) -> Result<Option<Bytes>, PackError> {
         let left = self.info.data_len - self.given;

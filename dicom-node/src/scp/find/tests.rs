@@ -58,8 +58,7 @@ async fn a_cancel_ends_a_search_that_finds_nothing() {
         let cancel = Command::cancel(message);
         caller.send(context, &cancel).await.unwrap();
     }
-    let charset = CharacterSet::utf8();
-    let delivered = deliver(&mut association, context, &request(), answers, &charset).await;
+    let delivered = deliver(&mut association, context, &request(), answers).await;
     // Then the search is told to end
     assert_eq!(delivered.unwrap(), Delivery::Cancelled);
     assert!(search.is_closed());
@@ -70,12 +69,34 @@ async fn a_search_ends_when_its_caller_is_gone() {
     let (mut association, caller, context) = both_ends().await;
     let (search, answers) = mpsc::channel(1);
     drop(caller);
-    let charset = CharacterSet::utf8();
-    let delivered = deliver(&mut association, context, &request(), answers, &charset).await;
+    let delivered = deliver(&mut association, context, &request(), answers).await;
     let gone = matches!(
         delivered,
         Err(AssociationError::Pdu(PduError::Closed | PduError::Io(_)))
     );
     assert!(gone, "{delivered:?}");
     assert!(search.is_closed());
+}
+
+#[tokio::test]
+async fn an_answer_without_memory_waits_until_those_before_it_are_taken() {
+    let (sender, mut taken) = mpsc::channel(ANSWERS_AHEAD);
+    let answers = Answers {
+        sender,
+        memory: Quota::new(100, 100),
+        caller: "GREEDY".into(),
+    };
+    // Given a caller whose answers have taken the memory that it may have
+    let search = tokio::task::spawn_blocking(move || {
+        [80, 80, 80].map(|length| answers.send(vec![0; length], Status::PENDING))
+    });
+    let first = taken.recv().await.unwrap();
+    assert!(first._memory.is_some());
+    // Then those that find none come one by one, and all come
+    for _ in 0..2 {
+        let next = taken.recv().await.unwrap();
+        assert!(next._memory.is_none());
+        assert!(taken.len() <= 1);
+    }
+    assert_eq!(search.await.unwrap(), [Walk::On; 3]);
 }
