@@ -8,8 +8,8 @@ use yingku_core::ids::ExamKey;
 use super::ownership::Ruling;
 use super::{Exam, ExamNumber, Recount};
 
-/// What corrections do.
-pub const HAPPENINGS: [&str; 11] = [
+/// What corrections do, and pushes beside what they bring.
+pub const HAPPENINGS: [&str; 12] = [
     "withdrawn",
     "hidden",
     "moved to another hospital",
@@ -21,6 +21,7 @@ pub const HAPPENINGS: [&str; 11] = [
     "shown again",
     "given back",
     "made no version again",
+    "taken over",
 ];
 
 pub(super) enum Correction {
