@@ -21,7 +21,7 @@ pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
 
 use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
-use crate::exam::{ExamFlag, ExamRow};
+use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
 use crate::ids::{Position, StudyKey};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
@@ -203,8 +203,50 @@ fn purged<S: State>(
 ) -> Result<Outcome, StateError> {
     for key in &body.exams {
         let Some(row) = work.exam(key)? else { continue };
-        if row.has(ExamFlag::Test) {
-            purge_exam(work, context, &row)?;
+        if !row.has(ExamFlag::Test) {
+            continue;
+        }
+        for declared in &row.studies {
+            let mut claims = work.claims(&declared.uid)?;
+            claims::forget(&mut claims, key);
+            let study = StudyKey::new(key.hospital.clone(), declared.uid.clone());
+            let mut others = claims.claims.iter();
+            // Images that an operator moved here are no test data: they stay, hidden, until they are moved on.
+            if !row.moved.contains(&declared.uid)
+                && !others.any(|claim| claim.exam.hospital == key.hospital)
+            {
+                instances::remove_study(work, &study)?;
+                claims.holders.retain(|holder| *holder != key.hospital);
+            }
+            for aside in std::mem::take(&mut claims.aside) {
+                if aside.taken_for.as_ref().is_some_and(|it| it.exam == *key) {
+                    instances::remove_study(work, &study.with_lot(aside.lot))?;
+                } else {
+                    claims.aside.push(aside);
+                }
+            }
+            claims::put_claims(work, context, &declared.uid, claims)?;
+        }
+        for uid in row.given() {
+            let mut claims = work.claims(uid)?;
+            claims::forget(&mut claims, key);
+            claims::put_claims(work, context, uid, claims)?;
+        }
+        work.put_finding(
+            FindingKey {
+                kind: FindingKind::IdentityDoubt,
+                hospital: key.hospital.clone(),
+                subject: key.to_string(),
+            },
+            None,
+        );
+        work.changes.purged.insert(key.clone());
+        work.put_exam(Some(row.clone()), None);
+        let declared = row.studies.iter().map(|declared| &declared.uid);
+        for uid in declared.chain(row.given()) {
+            aside::align(work, context, uid, false)?;
+            held::adopt(work, context, uid)?;
+            claims::settle(work, context, uid, None)?;
         }
     }
     for day in &body.declarations {
@@ -214,62 +256,6 @@ fn purged<S: State>(
         purge_finding(work, key)?;
     }
     Ok(Outcome::Done)
-}
-
-/// Takes an exam with its history and its images out of the views, and lets go what it claims.
-fn purge_exam<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-    row: &ExamRow,
-) -> Result<(), StateError> {
-    let key = &row.key;
-    for declared in &row.studies {
-        let mut claims = work.claims(&declared.uid)?;
-        claims::forget(&mut claims, key);
-        let study = StudyKey::new(key.hospital.clone(), declared.uid.clone());
-        let mut others = claims.claims.iter();
-        // Images that an operator moved here are no test data: they stay, hidden, until they are moved on.
-        if !row.moved.contains(&declared.uid)
-            && !others.any(|claim| claim.exam.hospital == key.hospital)
-        {
-            instances::remove_study(work, &study)?;
-            claims.holders.retain(|holder| *holder != key.hospital);
-        }
-        for aside in std::mem::take(&mut claims.aside) {
-            if aside.taken_for.as_ref().is_some_and(|it| it.exam == *key) {
-                instances::remove_study(work, &study.with_lot(aside.lot))?;
-            } else {
-                claims.aside.push(aside);
-            }
-        }
-        claims::put_claims(work, context, &declared.uid, claims)?;
-    }
-    for uid in row.given() {
-        let mut claims = work.claims(uid)?;
-        claims::forget(&mut claims, key);
-        claims::put_claims(work, context, uid, claims)?;
-    }
-    work.put_finding(
-        FindingKey {
-            kind: FindingKind::IdentityDoubt,
-            hospital: key.hospital.clone(),
-            subject: key.to_string(),
-        },
-        None,
-    );
-    work.changes.purged.insert(key.clone());
-    work.put_exam(Some(row.clone()), None);
-    for uid in row
-        .studies
-        .iter()
-        .map(|declared| &declared.uid)
-        .chain(row.given())
-    {
-        aside::align(work, context, uid, false)?;
-        held::adopt(work, context, uid)?;
-        claims::settle(work, context, uid, None)?;
-    }
-    Ok(())
 }
 
 /// Takes a line off its list without a trace if what it tells of is gone.

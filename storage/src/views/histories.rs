@@ -137,8 +137,7 @@ impl Generator {
             self.hospital()
         };
         let exam = self.exam();
-        // A trial's exam gives way to another person's without a trace, which no recount of the past could tell.
-        let of = match self.random.gen_bool(0.08) && hospital != HOSPITALS[2] {
+        let of = match self.random.gen_bool(0.08) {
             true => self.exam(),
             false => exam,
         };

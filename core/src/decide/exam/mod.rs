@@ -5,7 +5,7 @@ mod form;
 mod reuse;
 mod row;
 
-use super::{Context, DecideError, claims, correction, purge_exam};
+use super::{Context, DecideError, claims, correction};
 use crate::contract::push::ExamPushedBody;
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::ids::ExamKey;
@@ -47,7 +47,9 @@ pub(super) fn pushed<S: State>(
         return Ok(Outcome::Refused(is_live(&existing)));
     }
     let reuses = reuses_number(&existing, &content);
-    if reuses && !goes_live {
+    // A trial keeps no number from who is live, but what an operator ruled on is for an operator to rule on.
+    let gives_way = goes_live && !is_ruled_on(work, &existing)?;
+    if reuses && !gives_way {
         return suspect(work, context, Reused::Exam(&existing), &content, body);
     }
     if (reuses || content.summary.apply_no != existing.apply_no)
@@ -56,11 +58,19 @@ pub(super) fn pushed<S: State>(
         return suspect(work, context, Reused::Form(&other), &content, body);
     }
     if reuses {
-        // A trial keeps no number from who is live, and its person and images are not the live exam's.
-        purge_exam(work, context, &existing)?;
-        return register(work, context, hospital, key, content);
+        return take_over(work, context, hospital, existing, content);
     }
     next_version(work, context, hospital, existing, content)
+}
+
+/// Whether an operator gave the exam images, or ruled that they are its.
+fn is_ruled_on<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, StateError> {
+    for declared in &row.studies {
+        if work.claims(&declared.uid)?.ruled_for.as_ref() == Some(&row.key) {
+            return Ok(true);
+        }
+    }
+    Ok(!row.moved.is_empty())
 }
 
 /// A trial changes nothing that counts, and a purge of what was tested takes nothing of it along.
@@ -132,6 +142,38 @@ fn register<S: State>(
         work,
         context,
         None,
+        row,
+        ExamStep::Registered,
+        PushStep::Registered,
+    )
+}
+
+/// Gives the number of a trial's exam to another person's live one. That is a first push: of the trial's nothing is its
+/// own but the number's history.
+fn take_over<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    hospital: &Hospital,
+    trial: ExamRow,
+    content: Content,
+) -> Result<Outcome, DecideError> {
+    let key = trial.key.clone();
+    let mut row = row_of(
+        &work.registry().settings,
+        context,
+        hospital,
+        key,
+        None,
+        content,
+    );
+    row.version = trial.version.saturating_add(1);
+    // A doubt stays on its list until the comparison settles it.
+    let doubtful = trial.has(ExamFlag::IdentityDoubt);
+    row.set(ExamFlag::IdentityDoubt, doubtful);
+    commit(
+        work,
+        context,
+        Some(trial),
         row,
         ExamStep::Registered,
         PushStep::Registered,

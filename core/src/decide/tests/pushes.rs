@@ -322,30 +322,64 @@ fn a_live_push_that_is_ruled_on_during_a_trial_stays_live() {
     assert_eq!((row.name.as_str(), row.is_counted()), ("李四", true));
 }
 
-#[test]
-fn a_trials_exam_gives_its_number_to_the_live_one_of_another_person() {
-    // Given an exam of a trial with images, and its hospital live
+/// E1 of a trial with images of somebody else, and its hospital live.
+fn tried() -> House {
     let mut house = House::new();
     house.put_hospital("350006", HospitalMode::Test);
     house.push(&e1(70));
-    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    house.store(&Images {
+        name: "张三",
+        ..Images::new("1.2.1", "C-E1", 0..2)
+    });
     house.put_hospital("350006", HospitalMode::Live);
+    assert_eq!(house.listed(FindingKind::IdentityDoubt), 1);
+    house
+}
+
+#[test]
+fn a_trials_exam_gives_its_number_to_the_live_one_of_another_person() {
+    // Given an exam of a trial
+    let mut house = tried();
+    let tried = house.row("350006", "E1").first_position;
     // When its number comes with another person and study
-    let live = Push::new("350006", "E1", "李四", 70, "1.2.9");
+    let live = Push::new("350006", "E1", "李四", 60, "1.2.9");
     assert_eq!(step(&house.push(&live)), PushStep::Registered);
-    // Then that is the number's first exam, and of the trial's nothing is left
+    // Then that is a first push, and nothing of the trial's exam is its own
     let row = house.row("350006", "E1");
-    assert_eq!((row.name.as_str(), row.version), ("李四", 1));
-    assert!(row.is_accordant());
-    assert_eq!(house.listed(FindingKind::NumberReuse), 0);
-    assert_eq!((house.shown("350006", "1.2.1"), house.chunks.len()), (0, 0));
-    assert!(house.claims[&uid("1.2.1")].claims.is_empty());
+    assert_eq!((row.name.as_str(), row.confirmed_ms), ("李四", 0));
+    assert!(row.is_counted() && row.first_position > tried);
+    for kind in [FindingKind::NumberReuse, FindingKind::IdentityDoubt] {
+        assert_eq!(house.listed(kind), 0);
+    }
+    assert_eq!(house.claims[&uid("1.2.1")].active().count(), 0);
+    // And the number's history has both
+    let lines = house
+        .history
+        .iter()
+        .map(|line| (line.step, line.row.name.as_str()));
+    let mut registered = lines.filter(|(step, _)| *step == ExamStep::Registered);
+    assert!(
+        registered
+            .by_ref()
+            .map(|(_, name)| name)
+            .eq(["王一", "李四"])
+    );
     // But of the same person it is the trial's exam that goes live
-    house.put_hospital("350007", HospitalMode::Test);
-    house.push(&Push::new("350007", "E1", "王一", 50, "1.2.7"));
-    house.put_hospital("350007", HospitalMode::Live);
-    let same = Push::new("350007", "E1", "王一", 70, "1.2.8");
+    let mut house = self::tried();
+    let same = Push::new("350006", "E1", "王一", 70, "1.2.8");
     assert_eq!(step(&house.push(&same)), PushStep::Changed);
+}
+
+#[test]
+fn a_trials_exam_that_an_operator_ruled_on_does_not_give_way() {
+    let mut house = tried();
+    house.push(&Push::new("350007", "E9", "孙七", 70, "1.2.1"));
+    house.correct(CorrectionAction::RuleConflict {
+        study: uid("1.2.1"),
+        exam: key("350006", "E1", 0),
+    });
+    let live = Push::new("350006", "E1", "李四", 70, "1.2.9");
+    assert_eq!(rule(&house.push(&live)), "number-reuse");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use yingku_core::ids::ExamKey;
 use super::ownership::Ruling;
 use super::{Exam, ExamNumber, Recount};
 
-/// What corrections do.
-pub const HAPPENINGS: [&str; 13] = [
+/// What corrections do, and pushes beside what they bring.
+pub const HAPPENINGS: [&str; 14] = [
     "set aside",
     "brought back",
     "withdrawn",
@@ -23,6 +23,7 @@ pub const HAPPENINGS: [&str; 13] = [
     "shown again",
     "given back",
     "made no version again",
+    "taken over",
 ];
 
 pub(super) enum Correction {

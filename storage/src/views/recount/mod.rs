@@ -121,7 +121,10 @@ impl Recount {
                     self.registry.apply(change.clone());
                 }
             }
-            Event::ExamPushed(body) => self.push(position, time_ms, body.digest, &body.json),
+            Event::ExamPushed(body) => {
+                let json: Value = serde_json::from_slice(&body.json).unwrap();
+                self.push(position, time_ms, body.digest, &json);
+            }
             Event::StatisticsDeclared(body) => {
                 for row in &body.rows {
                     let hospital = row.hospital_code.as_str().to_owned();
@@ -194,16 +197,16 @@ impl Recount {
         self.adopt();
     }
 
-    fn push(&mut self, position: u64, time_ms: i64, digest: [u8; 16], json: &[u8]) {
-        let json: Value = serde_json::from_slice(json).unwrap();
-        let number = (text(&json, "/hospitalCode"), text(&json, "/examNo"));
+    fn push(&mut self, position: u64, time_ms: i64, digest: [u8; 16], json: &Value) {
+        let number = (text(json, "/hospitalCode"), text(json, "/examNo"));
         let hospitals = self.registry.hospitals.values();
         let Some(hospital) = hospitals.into_iter().find(|h| h.code.as_str() == number.0) else {
             return;
         };
-        let now = content(&json);
+        let now = content(json);
         let mode = hospital.mode;
         let is_final = now.status == 70;
+        let ruled_on = self.is_ruled_on(&number);
         let Some(exam) = self.exams.get_mut(&number) else {
             let exam = Exam {
                 position,
@@ -222,20 +225,30 @@ impl Recount {
         if !goes_live && (digest == exam.digest || digest == exam.last_digest) {
             return;
         }
+        if mode == HospitalMode::Test && !exam.test {
+            return;
+        }
         let shares = now
             .studies
             .iter()
             .any(|s| exam.now.studies.iter().any(|o| o.uid == s.uid));
         let is_begun = exam.now.studies.is_empty() && exam.confirmed_ms == 0;
         let is_other = now.sick_id != exam.now.sick_id && now.name != exam.now.name;
-        if is_other && !shares && !is_begun {
+        let is_reuse = is_other && !shares && !is_begun;
+        if is_reuse && goes_live && !ruled_on {
+            // As a first push.
+            self.claims.retain(|(_, of), _| *of != number);
+            self.exams.remove(&number);
+            self.happened.insert("taken over");
+            return self.push(position, time_ms, digest, json);
+        }
+        if is_reuse {
             let listed = self.reuse.entry((number.clone(), digest));
             if *listed.or_insert(position) == position {
                 self.refused_pushes.insert(position, (number, digest, now));
             }
             return;
         }
-        let exam = self.exams.get_mut(&number).unwrap();
         let was_confirmed = exam.confirmed_ms > 0;
         if was_confirmed && now.status == 50 || exam.now.status == 70 && now.status == 60 {
             exam.last_digest = digest;
@@ -243,6 +256,18 @@ impl Recount {
             return;
         }
         self.next_version(position, time_ms, &number, digest, now);
+    }
+
+    /// Whether an operator gave the exam images, or ruled that they are its.
+    fn is_ruled_on(&self, number: &ExamNumber) -> bool {
+        let exam = self.exams.get(number).into_iter();
+        let studies = exam.flat_map(|exam| &exam.now.studies);
+        let mut declared = studies.map(|study| self.ruled(&study.uid).0);
+        declared.any(|ruled| ruled == Some(number))
+            || self
+                .rulings
+                .keys()
+                .any(|uid| self.ruled(uid).1 == Some(number))
     }
 
     fn next_version(
@@ -273,7 +298,7 @@ impl Recount {
         exam.position = position;
         exam.digest = digest;
         exam.late = false;
-        exam.test &= mode != HospitalMode::Live;
+        exam.test &= mode == HospitalMode::Test;
         exam.withdrawn.retain(|_, by_operator| *by_operator);
         if is_final && exam.confirmed_ms == 0 {
             exam.confirmed_ms = time_ms;
