@@ -129,6 +129,7 @@ fn decide_read<S: State>(
             return Err(DecideError::Rules(body.rules));
         }
         Event::RulesActivated(body) => {
+            node::rules_activated(&mut work, body.rules);
             work.changes.rules = Some(body.rules);
             Outcome::Done
         }

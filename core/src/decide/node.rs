@@ -10,6 +10,20 @@ use crate::state::{State, Work};
 /// Rules version from which nodes are kept.
 pub const SINCE_RULES: u32 = 2;
 
+/// Where one node was all there was, its number is taken: by the directory whose packs have it, once that asks.
+pub fn rules_activated<S: State>(work: &mut Work<'_, S>, rules: u32) {
+    let before = work.registry().rules;
+    if (1..SINCE_RULES).contains(&before) && rules >= SINCE_RULES {
+        work.changes.node = Some(Node {
+            number: 0,
+            id: None,
+            run: None,
+            release: String::new(),
+            address: String::new(),
+        });
+    }
+}
+
 /// Gives a data directory the number that its packs have, or the next one that no node ever had.
 pub fn joined<S: State>(work: &mut Work<'_, S>, body: &NodeJoined) -> Outcome {
     let registry = work.registry();

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::decide::DUTIES;
-use crate::event::{HoldExpired, LeaseTaken, NodeJoined, NodeStarted, RULES_VERSION};
+use crate::event::{
+    HoldExpired, LeaseTaken, NodeJoined, NodeStarted, RULES_VERSION, RulesActivated,
+};
 use uuid::Uuid;
 
 fn id(number: u128) -> Uuid {
@@ -91,6 +93,21 @@ fn before_rules_version_2_nodes_leave_no_trace() {
     assert_eq!(rule(&join(&mut house, 7, None)), "rules-version");
     assert_eq!(start(&mut house, 0, 7, 100), Outcome::Done);
     assert!(house.registry.nodes.is_empty());
+}
+
+#[test]
+fn the_number_of_the_one_node_there_was_is_kept_for_it() {
+    let mut house = house();
+    house.registry.rules = 1;
+    let activated = Event::RulesActivated(RulesActivated {
+        rules: RULES_VERSION,
+    });
+    house.take("operator:o", activated);
+    house.registry.rules = RULES_VERSION;
+    // A new node comes before that one has started again
+    assert_eq!(join(&mut house, 8, None), Outcome::Done);
+    assert_eq!(join(&mut house, 7, Some(0)), Outcome::Done);
+    assert_eq!((number(&house, 7), number(&house, 8)), (Some(0), Some(1)));
 }
 
 #[test]
