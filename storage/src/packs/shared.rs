@@ -43,6 +43,8 @@ pub struct Shared {
     pub remote: OnceLock<Arc<Remote>>,
     state: Mutex<State>,
     sealed_files: Mutex<SealedFiles>,
+    /// One new pack at a time asks whether there is room to reserve.
+    reserving: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -107,6 +109,7 @@ impl Shared {
             remote: OnceLock::new(),
             state: Mutex::default(),
             sealed_files: Mutex::default(),
+            reserving: Mutex::default(),
         }
     }
 
@@ -135,6 +138,17 @@ impl Shared {
             remote.wake();
         }
         admitted.map_err(PackError::Full)
+    }
+
+    /// Reserves room for a whole pack, which then lies in one piece. Only where as much again can be stored beside it: what
+    /// packs keep for later is taken from the log, and from instances that no other pack would be admitted for.
+    pub fn reserve_room(&self, pack: &PackFile) -> io::Result<()> {
+        let _others_wait = self.reserving.lock();
+        let bytes = self.options.seal_bytes;
+        match self.reserve.admit(bytes.saturating_mul(2)) {
+            Ok(()) => self.options.disk.reserve(&pack.file, bytes),
+            Err(_) => Ok(()),
+        }
     }
 
     pub fn refuse_if_latched(&self) -> Result<(), PackError> {

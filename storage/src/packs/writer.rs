@@ -44,12 +44,10 @@ impl OpenPack {
             pack: id,
             created_ms: unix_ms(),
         };
-        let made = disk
-            .reserve(&pack.file, shared.options.seal_bytes)
-            .and_then(|()| {
-                let header = header.encode();
-                write_all(disk.as_ref(), &pack.file, &mut [IoSlice::new(&header)], 0)
-            });
+        let made = shared.reserve_room(&pack).and_then(|()| {
+            let header = header.encode();
+            write_all(disk.as_ref(), &pack.file, &mut [IoSlice::new(&header)], 0)
+        });
         if let Err(error) = made {
             let refusal = shared.full_or_latch(&pack, 0, &error);
             if is_full(&error) {

@@ -158,3 +158,27 @@ async fn the_reserve_of_free_space_is_not_touched() {
     space.0.store(u64::MAX, Ordering::SeqCst);
     packs.append(instance(1, 100)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_new_pack_reserves_no_room_that_must_stay_free() {
+    const RESERVE: u64 = 1_000_000;
+    let seal_bytes = options(&TestDisk::new()).seal_bytes;
+    // Given a disk that has room for one pack beside the reserve, and one that has room for two
+    for (free, reserved) in [
+        (RESERVE + seal_bytes + 1, 0),
+        (RESERVE + 2 * seal_bytes, seal_bytes),
+    ] {
+        let dir = tempfile::TempDir::new().unwrap();
+        let disk = TestDisk::new();
+        let reserving = PackOptions {
+            reserve_bytes: RESERVE,
+            free_space: Arc::new(Space(AtomicU64::new(free))),
+            ..options(&disk)
+        };
+        let (packs, _) = Packs::open(dir.path(), reserving).unwrap();
+        // When an instance comes, then it is stored, and what comes next finds room as well
+        assert_whole(&packs, 0, append(&packs, 1).await[0]);
+        assert_eq!(disk.reserved(), reserved, "{free} bytes were free");
+        drop(packs);
+    }
+}

@@ -36,6 +36,8 @@ pub struct Orders {
     pub sync_fails: bool,
     pub truncate_fails: bool,
     pub syncs: usize,
+    /// Room that was reserved so far, in bytes.
+    pub reserved: u64,
 }
 
 impl TestDisk {
@@ -52,6 +54,10 @@ impl TestDisk {
 
     pub fn syncs(&self) -> usize {
         self.orders.lock().syncs
+    }
+
+    pub fn reserved(&self) -> u64 {
+        self.orders.lock().reserved
     }
 
     pub async fn written(&self, bytes: u64) {
@@ -96,7 +102,8 @@ impl Disk for TestDisk {
         LocalDisk.truncate(file, len)
     }
 
-    fn reserve(&self, _: &File, _: u64) -> io::Result<()> {
+    fn reserve(&self, _: &File, len: u64) -> io::Result<()> {
+        self.orders.lock().reserved += len;
         Ok(())
     }
 }
