@@ -3,6 +3,7 @@
 #   make run      install what is missing, build, start the archive with the demo settings
 #   make test     install what is missing, build, pass every test
 #   make demo     (while `make run` runs) push, store, declare and reconcile the sample exam
+#   make cluster  three nodes on this machine over a Kafka broker and an S3 server, until Ctrl-C
 #   make bench    the figures of benches/README.md, peers in the same run
 #   make torture  kill -9 under load, 100 times
 #   make lint     formatting and clippy
@@ -32,6 +33,7 @@ endif
 export YINGKU ?= $(CARGO_TARGET_DIR)/release/yingku
 PYTHON := $(VENV)/bin/python
 DATA ?= $(CURDIR)/data/demo
+CLUSTER_DATA ?= $(CURDIR)/data/cluster
 TORTURE_ROUNDS ?= 100
 
 .PHONY: help
@@ -56,7 +58,7 @@ install-servers:
 
 # --- build, run, demo ---------------------------------------------------------------------------
 
-.PHONY: build run demo
+.PHONY: build run demo cluster
 build: install-build-deps
 	cargo build --release --locked --package yingku
 
@@ -65,6 +67,10 @@ run: build
 
 demo: build
 	@deploy/demo/demo.sh "$(DATA)"
+
+cluster: build install-servers
+	@deploy/install-deps.sh kafka
+	@deploy/cluster/run.sh "$(CLUSTER_DATA)"
 
 # --- tests --------------------------------------------------------------------------------------
 
