@@ -231,6 +231,15 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_of_a_node_of_several_are_taken() {
+        let config = Config::parse(include_str!("../../deploy/cluster.toml")).unwrap();
+        assert!(config.log.is_shared() && config.node.work);
+        assert!(config.objects.location.is_some());
+        let address = config.node.address_for("0.0.0.0:8080".parse().unwrap());
+        assert_eq!(address.unwrap(), "http://node-1.example:8080");
+    }
+
+    #[test]
     fn tls_is_documented_as_it_is_read() {
         // The documented keys are comments, for there is no certificate that all archives have.
         let text = include_str!("../../deploy/yingku.toml").replace("# [dicom.tls]", "[dicom.tls]");
