@@ -77,12 +77,13 @@ client 1 demo-pacs statistics "$samples/upload_statistics.json"
 cat <<WORDS
 
 Three nodes serve one archive.
-$(for node in "${nodes[@]}"; do echo "  node $node  HTTP http://$(http_of "$node")  DICOM YINGKU@$(dicom_of "$node")  log $dir/node$node.log"; done)
+$(for node in "${nodes[@]}"; do echo "  node $node  HTTP http://$(http_of "$node")  DICOM YINGKU@$(dicom_of "$node")  process ${started[node - 1]}  log $dir/node$node.log"; done)
 Look further, in another shell:
-  $yingku status --data $dir/node1      # nodes, and which of them has the duties
+  $yingku status --data $dir/node1      # nodes, counted from 0, and which of them has the duties
   $yingku digest --data $dir/node2      # at the same position the same on every node
   $yingku snapshot --data $dir/node1    # what a fourth node would start from
   curl -s http://$(http_of 3)/readyz
+  kill -9 ${started[0]}   # node 1 dies: the others go on, and its duties move to one of them within 15 seconds
 Ctrl-C ends nodes, S3 server and broker; the data stays in $dir.
 
 WORDS
