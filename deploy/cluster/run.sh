@@ -17,6 +17,10 @@ dicom_of() { echo "127.0.0.1:1112$1"; }
 
 mkdir -p "$dir"
 dir="$(cd "$dir" && pwd)"
+# One run at a time: the end of a second one would be the end of the first one's broker and server. No child keeps
+# the lock, so that it goes with this script.
+exec 9> "$dir/lock"
+flock -n 9 || { echo "run.sh: the cluster in $dir runs already" >&2; exit 1; }
 # One account for the S3 server, and one cluster key for all nodes; both stay here for the next time.
 export AWS_ACCESS_KEY_ID=cluster-demo AWS_SECRET_ACCESS_KEY=cluster-demo-secret
 key="$dir/cluster.key"
@@ -29,6 +33,7 @@ ended=false
 end() {
   $ended && return
   ended=true
+  trap '' INT TERM HUP # a second Ctrl-C would leave broker and server behind
   local pid
   for pid in "${started[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
   for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
@@ -36,10 +41,10 @@ end() {
   deploy/dev/kafka.sh stop "$dir/kafka" || true
 }
 trap end EXIT
-trap 'exit 0' INT TERM
+trap 'exit 0' INT TERM HUP
 
-deploy/dev/kafka.sh start "$dir/kafka" "$kafka_port"
-deploy/dev/s3.sh start "$dir/s3" "$s3_port"
+deploy/dev/kafka.sh start "$dir/kafka" "$kafka_port" 9>&-
+deploy/dev/s3.sh start "$dir/s3" "$s3_port" 9>&-
 
 start_node() {
   local node="$1" line="$dir/node$1.line"
@@ -47,7 +52,7 @@ start_node() {
   "$yingku" serve --config deploy/demo/yingku.toml --data "$dir/node$node" \
     --http "$(http_of "$node")" --dicom "$(dicom_of "$node")" \
     --log "kafka://127.0.0.1:$kafka_port/yingku" --objects "s3://yingku/cluster?endpoint=http://127.0.0.1:$s3_port" \
-    > "$line" 2>> "$dir/node$node.log" &
+    > "$line" 2>> "$dir/node$node.log" 9>&- &
   started+=($!)
   # Its first line says that it serves.
   until [[ -s "$line" ]]; do
