@@ -165,6 +165,7 @@ fn refusal_title(reason: RefusalReason) -> &'static str {
         RefusalReason::AccessionNumberDiffers => "AccessionNumber不符",
         RefusalReason::Malformed => "DICOM格式错误",
         RefusalReason::HospitalSuspended => "医院已暂停接入",
+        RefusalReason::LiveExam => "正式检查，医院处于测试",
         RefusalReason::NotAuthorised => "发送节点无存储权限",
         RefusalReason::NotStored => "平台未能存储，待重发",
     }

@@ -32,6 +32,7 @@ pub fn ready(api: &Api) -> Response<Body> {
         "projected": health.projected.0,
         "behind": health.behind(),
         "stopped": health.stopped,
+        "viewsDamaged": health.views_damaged,
         "logLatched": health.log_latched,
         "logAway": health.log_away,
         "packsLatched": health.packs_latched,

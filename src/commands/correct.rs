@@ -28,6 +28,9 @@ pub struct Correct {
     /// 事件日志所在，覆盖配置 (overrides log.place)
     #[arg(long, global = true, value_name = "位置")]
     log: Option<String>,
+    /// 对象存储，覆盖配置 (overrides objects.location)
+    #[arg(long, global = true, value_name = "位置")]
+    objects: Option<String>,
     #[command(subcommand)]
     action: Action,
 }
@@ -66,6 +69,16 @@ enum Action {
         study: StudyUid,
         #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
         exam: NamedExam,
+    },
+    /// 选定同一 SOP UID 的哪一版影像显示 (say which version of an instance is shown)
+    ChooseVersion {
+        #[arg(value_parser = study, value_name = "医院代码/STUDY_UID")]
+        study: StudyKey,
+        #[arg(value_parser = instance, value_name = "SOP_UID")]
+        instance: SopInstanceUid,
+        /// 摘要或其开头，见 yingku findings (its digest or the beginning of it)
+        #[arg(value_name = "摘要")]
+        digest: String,
     },
     /// 裁定疑似复用流水号的推送 (say what a refused push was)
     RuleReuse {
@@ -113,6 +126,7 @@ impl Correct {
             data: self.data.ok_or_else(|| missing("--data"))?,
             config: self.config,
             log: self.log,
+            objects: self.objects,
         };
         let operation = Operation::Correct {
             made,
@@ -129,7 +143,10 @@ impl Action {
             | Self::MoveStudy { to: exam, .. }
             | Self::ReleaseUid { exam, .. }
             | Self::RuleConflict { exam, .. } => Some(exam),
-            Self::Hide { .. } | Self::RuleReuse { .. } | Self::Undo { .. } => None,
+            Self::Hide { .. }
+            | Self::ChooseVersion { .. }
+            | Self::RuleReuse { .. }
+            | Self::Undo { .. } => None,
         }
     }
 
@@ -151,6 +168,15 @@ impl Action {
             Self::RuleConflict { study, exam } => CorrectionAction::RuleConflict {
                 study,
                 exam: exam.key,
+            },
+            Self::ChooseVersion {
+                study,
+                instance,
+                digest,
+            } => CorrectionAction::ChooseVersion {
+                study,
+                instance,
+                digest,
             },
             Self::RuleReuse { refused, ruling } => CorrectionAction::RuleReuse {
                 refused: Position(refused),

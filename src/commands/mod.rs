@@ -1,8 +1,10 @@
 //! The command line.
 
 mod app;
+mod backup;
 mod correct;
 mod log;
+mod migrate;
 mod reconcile;
 mod registry;
 
@@ -83,6 +85,23 @@ enum Command {
     Snapshot(Place),
     /// 视图的位置与摘要：两个节点在同一位置应相同 (position and digest of the views: nodes agree at the same position)
     Digest(Place),
+    /// 备份日志与影像包到另一处，持续进行，并示落后多少 (copy log and packs to another place, continuously)
+    Backup(backup::Backup),
+    /// 由备份还原，并以摘要核对 (make an archive from a copy, and prove it by digest)
+    Restore(backup::Restore),
+    /// 把一家医院的全部资料与影像写成文件 (hand a hospital all that is its own)
+    Export {
+        /// 医院代码 (hospital)
+        #[arg(long, value_parser = hospital, value_name = "医院代码")]
+        hospital: HospitalCode,
+        /// 目录，须不存在，由服务进程写 (a directory to be made by the serving process)
+        #[arg(long, value_name = "目录")]
+        to: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// 迁移：内嵌日志与 Kafka 之间、对象存储取回本地；须先停止所有节点 (move the archive; only while no node runs)
+    Migrate(migrate::Migrate),
     /// 启用本版本的规则；须所有节点都已升级 (put this release's rules in force, once every node has it)
     ActivateRules(Place),
 }
@@ -99,6 +118,9 @@ pub struct Place {
     /// 事件日志所在，覆盖配置；服务未运行时用 (overrides log.place, used when the server does not run)
     #[arg(long, value_name = "位置")]
     log: Option<String>,
+    /// 对象存储，覆盖配置；服务未运行时用 (overrides objects.location, used when the server does not run)
+    #[arg(long, value_name = "位置")]
+    objects: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -128,6 +150,9 @@ impl Place {
         let mut config = Config::load(self.config.as_deref())?;
         if let Some(place) = &self.log {
             config.log.place.clone_from(place);
+        }
+        if self.objects.is_some() {
+            config.objects.location.clone_from(&self.objects);
         }
         control::run(&config, &self.data, operation).await
     }
@@ -175,6 +200,17 @@ impl Yingku {
             Command::Rebuild(place) => place.run(Operation::Rebuild).await,
             Command::Snapshot(place) => place.run(Operation::Snapshot).await,
             Command::Digest(place) => place.run(Operation::Digest).await,
+            Command::Backup(backup) => backup.run().await,
+            Command::Restore(restore) => restore.run().await,
+            Command::Export {
+                hospital,
+                to,
+                place,
+            } => {
+                let to = std::path::absolute(&to)?;
+                place.run(Operation::Export { hospital, to }).await
+            }
+            Command::Migrate(migrate) => migrate.run().await,
             Command::ActivateRules(place) => place.run(Operation::ActivateRules).await,
         }
     }

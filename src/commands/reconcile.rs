@@ -39,6 +39,9 @@ pub struct Reconcile {
     /// 事件日志所在，覆盖配置 (overrides log.place)
     #[arg(long, value_name = "位置")]
     log: Option<String>,
+    /// 对象存储，覆盖配置 (overrides objects.location)
+    #[arg(long, value_name = "位置")]
+    objects: Option<String>,
     #[command(flatten)]
     credentials: Credentials,
 }
@@ -57,6 +60,7 @@ impl Reconcile {
                 data,
                 config: self.config,
                 log: self.log,
+                objects: self.objects,
             };
             return place.run(Operation::Reconcile { asked }).await;
         }

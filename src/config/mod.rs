@@ -17,11 +17,11 @@ use yingku_dicom_node::tls::TlsFiles;
 use yingku_storage::archive::ArchiveOptions;
 use yingku_storage::keys::ClusterKey;
 use yingku_storage::log::EmbeddedLogOptions;
-use yingku_storage::packs::PackOptions;
+use yingku_storage::packs::{Ack, PackOptions};
 
 pub use log::Log;
 pub use node::Node;
-pub use objects::Objects;
+pub use objects::{AckOf, Objects};
 
 /// The smallest pack: smaller ones would be files of single instances.
 const SMALLEST_PACK_BYTES: u64 = 1 << 20;
@@ -200,10 +200,26 @@ impl Config {
             packs: PackOptions {
                 reserve_bytes: reserve,
                 seal_bytes: self.storage.pack_bytes,
+                ack: self.ack(data)?,
                 objects: self.objects.options(data)?,
                 ..PackOptions::default()
             },
         })
+    }
+
+    /// What an operator has to know that he chooses: where a node's disk alone has images, its loss is theirs.
+    fn ack(&self, data: &Path) -> anyhow::Result<Ack> {
+        let objects = &self.objects;
+        anyhow::ensure!(
+            objects.ack == AckOf::Local || objects.options(data)?.is_some(),
+            "objects.ack = \"object\" 须有对象存储：请设 objects.location (needs an object store: set objects.location)"
+        );
+        anyhow::ensure!(
+            objects.ack == AckOf::Object || objects.accept_node_loss || !self.log.is_shared(),
+            "多节点的归档须选定：objects.ack = \"object\"（影像入对象存储后才应答），或 objects.accept_node_loss = true（节点磁盘损毁时，其未上传的影像丢失） \
+             (an archive of several nodes must choose: images are acknowledged when the object store has them, or what a lost node had not uploaded is lost)"
+        );
+        Ok(objects.ack.into())
     }
 
     pub fn cluster_key(&self, data: &Path) -> anyhow::Result<ClusterKey> {
@@ -256,53 +272,43 @@ mod tests {
         assert!(tls.client_ca.is_some());
     }
 
+    /// The keys that a table takes, as its refusal of another one names them; `None`: it is no table.
+    fn keys_of(table: &str) -> Option<Vec<String>> {
+        let text = match table {
+            "" => "no_such_key = 1".to_owned(),
+            table => format!("[{table}]\nno_such_key = 1"),
+        };
+        let refused = format!("{:#}", Config::parse(&text).unwrap_err());
+        let (_, expected) = refused.split_once("unknown field `no_such_key`, expected ")?;
+        let names = expected.split('`').skip(1).step_by(2);
+        Some(names.map(str::to_owned).collect())
+    }
+
+    fn assert_documented(table: &str, documented: &str) {
+        for key in keys_of(table).unwrap() {
+            let path = match table {
+                "" => key.clone(),
+                table => format!("{table}.{key}"),
+            };
+            let head = match keys_of(&path) {
+                Some(_) => format!("[{path}]"),
+                None => format!("{key} = "),
+            };
+            let named = |line: &str| line.trim_start_matches("# ").starts_with(&head);
+            assert!(documented.lines().any(named), "{path}");
+            if keys_of(&path).is_some() {
+                assert_documented(&path, documented);
+            }
+        }
+    }
+
     #[test]
     fn every_key_is_documented() {
-        let text = include_str!("../../deploy/yingku.toml");
-        for key in [
-            "listen",
-            "context",
-            "max_body_bytes",
-            "ae_title",
-            "accept_any_calling_ae",
-            "accept_private_storage",
-            "max_associations",
-            "certificate",
-            "key",
-            "client_ca",
-            "reserve_bytes",
-            "pack_bytes",
-            "place",
-            "replication",
-            "min_insync_replicas",
-            "tls",
-            "ca_file",
-            "certificate_file",
-            "key_file",
-            "login",
-            "username",
-            "password_file",
-            "location",
-            "region",
-            "path_style",
-            "checksums",
-            "credentials_file",
-            "connect_timeout_s",
-            "request_timeout_s",
-            "upload_timeout_s",
-            "cache_bytes",
-            "snapshot_hours",
-            "address",
-            "work",
-            "cluster_key_file",
-            "generate",
-            "bootstrap",
-        ] {
-            let named = |line: &str| {
-                line.trim_start_matches("# ")
-                    .starts_with(&format!("{key} = "))
-            };
-            assert!(text.lines().any(named), "{key}");
-        }
+        assert!(
+            keys_of("http")
+                .unwrap()
+                .contains(&"metrics_readers".to_owned())
+        );
+        assert_documented("", include_str!("../../deploy/yingku.toml"));
     }
 }

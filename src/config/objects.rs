@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Deserialize;
 use yingku_storage::objects::{Credentials, Location, ObjectsOptions, remembered};
+use yingku_storage::packs::Ack;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,6 +24,26 @@ pub struct Objects {
     pub cache_bytes: u64,
     /// 0: none but those that an operator makes.
     pub snapshot_hours: u16,
+    pub ack: AckOf,
+    /// What a lost node had not uploaded is lost.
+    pub accept_node_loss: bool,
+}
+
+/// What has to have an image before it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AckOf {
+    Local,
+    Object,
+}
+
+impl From<AckOf> for Ack {
+    fn from(ack: AckOf) -> Self {
+        match ack {
+            AckOf::Local => Self::Local,
+            AckOf::Object => Self::Object,
+        }
+    }
 }
 
 impl Default for Objects {
@@ -38,6 +59,8 @@ impl Default for Objects {
             upload_timeout_s: 120,
             cache_bytes: 100 << 30,
             snapshot_hours: 24,
+            ack: AckOf::Local,
+            accept_node_loss: false,
         }
     }
 }

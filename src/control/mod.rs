@@ -57,6 +57,11 @@ impl Output {
             .map_err(|_| Gone)
     }
 
+    /// Unless there is no room for it at this moment.
+    pub fn try_line(&self, text: impl Into<String>) {
+        let _ = self.0.try_send(Reply::Line(text.into()));
+    }
+
     /// From a thread of its own.
     pub fn blocking_line(&self, text: impl Into<String>) -> Result<(), Gone> {
         self.0

@@ -7,6 +7,9 @@ use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
 
 use super::Ruling;
+
+/// Rules version from which versions are chosen.
+const VERSIONS_SINCE_RULES: u32 = 2;
 use crate::control::Output;
 
 pub async fn correct(
@@ -29,6 +32,7 @@ pub async fn correct(
     if latest_generation {
         name_latest(archive, &mut made.action)?;
     }
+    name_version(archive, &mut made.action)?;
     let action = made.action.clone();
     let submission = Submission {
         hospital: None,
@@ -66,6 +70,39 @@ fn name_latest(archive: &Archive, action: &mut CorrectionAction) -> anyhow::Resu
         *exam = row.key;
     }
     Ok(())
+}
+
+/// Names a version by its whole digest, of which an operator gives the beginning.
+fn name_version(archive: &Archive, action: &mut CorrectionAction) -> anyhow::Result<()> {
+    let CorrectionAction::ChooseVersion {
+        study,
+        instance,
+        digest,
+    } = action
+    else {
+        return Ok(());
+    };
+    anyhow::ensure!(
+        archive.registry().rules >= VERSIONS_SINCE_RULES,
+        "须先启用规则版本 {VERSIONS_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
+    );
+    let begins = digest.to_ascii_lowercase();
+    let versions = super::versions::of(&archive.views(), study, instance)?;
+    let mut meant = versions
+        .iter()
+        .filter(|version| version.digest.starts_with(&begins));
+    match (meant.next(), meant.next()) {
+        (Some(only), None) => {
+            digest.clone_from(&only.digest);
+            Ok(())
+        }
+        (Some(_), Some(_)) => {
+            anyhow::bail!("摘要 {digest}: 不止一版，请多写几位 (several versions begin so)")
+        }
+        (None, _) => anyhow::bail!(
+            "该检查中没有这份影像的这一版，见 yingku findings (the study has no such version of this instance)"
+        ),
+    }
 }
 
 /// What a withdrawal that was undone does not bring back: the exam while another withdrawal stands, and studies that

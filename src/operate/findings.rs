@@ -4,7 +4,7 @@ use yingku_core::finding::FindingKind;
 use yingku_core::ids::HospitalCode;
 use yingku_storage::archive::Archive;
 
-use super::ensure_registered;
+use super::{ensure_registered, versions};
 use crate::control::Output;
 use crate::table::Table;
 
@@ -43,12 +43,16 @@ pub async fn findings(
         }
         let mut table = Table::new(["位置", "医院", "对象", "检查", "差异"]);
         for (key, row) in rows.into_iter().take(LINES_LIMIT) {
+            let detail = match each {
+                FindingKind::FurtherVersion => versions::of_line(&views, &key.subject)?,
+                _ => row.detail.join(" "),
+            };
             table.row([
                 row.position.to_string(),
                 key.hospital.to_string(),
                 key.subject,
                 row.exams.join(" "),
-                row.detail.join(" "),
+                detail,
             ]);
         }
         output.line(table.render()).await?;

@@ -29,6 +29,7 @@ pub async fn status(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
             health.end, health.projected
         ),
         state("视图 (views)", &health.stopped),
+        state("视图完好 (views intact)", &health.views_damaged),
         state("日志写入 (log writes)", &health.log_latched),
         state("日志连接 (log reachable)", &health.log_away),
         state("影像写入 (pack writes)", &health.packs_latched),
@@ -205,7 +206,7 @@ fn verify_views(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
         }
         Err(error) => {
             output.blocking_line(format!(
-                "视图 (views): 损坏 (damaged): {error}; 用 yingku rebuild 重建 (make them anew)"
+                "视图 (views): 损坏 (damaged): {error}; 运行中的服务自动重建 (a serving archive makes them anew)"
             ))?;
             Ok(false)
         }

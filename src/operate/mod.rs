@@ -1,7 +1,9 @@
 //! What an operator can ask of an archive, the same whether a server runs or not.
 
+mod backup;
 mod correct;
 mod digest;
+mod export;
 mod findings;
 mod health;
 mod log;
@@ -11,6 +13,9 @@ mod reconcile;
 mod registry;
 mod rules;
 mod ruling;
+mod versions;
+
+use std::path::PathBuf;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -84,6 +89,14 @@ pub enum Operation {
     Rebuild,
     Digest,
     Snapshot,
+    Backup {
+        to: PathBuf,
+        once: bool,
+    },
+    Export {
+        hospital: HospitalCode,
+        to: PathBuf,
+    },
     ActivateRules,
 }
 
@@ -116,6 +129,7 @@ impl Operation {
                 let hospital = hospital.as_ref().map(ToString::to_string);
                 Some(("findings", hospital.unwrap_or_default(), all()))
             }
+            Self::Export { hospital, .. } => Some(("export", hospital.to_string(), all())),
             Self::Reconcile { asked } => {
                 let hospital = asked.hospital.as_ref().map(ToString::to_string);
                 let target = format!("{}-{}", asked.from, asked.to);
@@ -136,6 +150,7 @@ impl Operation {
             | Self::Rebuild
             | Self::Digest
             | Self::Snapshot
+            | Self::Backup { .. }
             | Self::ActivateRules => None,
         }
     }
@@ -189,6 +204,8 @@ pub async fn execute(
         Operation::Rebuild => health::rebuild(archive, output).await,
         Operation::Digest => health::digest(archive, output).await,
         Operation::Snapshot => health::snapshot(archive, output).await,
+        Operation::Backup { to, once } => backup::backup(archive, &to, once, output).await,
+        Operation::Export { hospital, to } => export::export(archive, hospital, &to, output).await,
         Operation::ActivateRules => rules::activate(archive, output).await,
     }
 }

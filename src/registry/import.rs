@@ -9,12 +9,16 @@ use yingku_core::outcome::Outcome;
 use yingku_core::registry::{App, Registry, RegistryChange};
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::keys::{ClusterKey, Purpose, generate_app_keys};
+use yingku_storage::views::Walk;
 
 use super::consistent::{check_against, names};
 use super::file::{AppEntry, RegistryFile, SealedSecrets};
 
 /// Changes of one record: an app with its sealed keys takes some 6 KB of the log's 1 MiB.
 const CHANGES_OF_RECORD: usize = 50;
+
+/// Behind every day that a declaration may name.
+const LAST_DAY: &str = "9999-12-31";
 
 /// What an import did, by name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,6 +58,18 @@ pub async fn remove(archive: &Archive, kind: &str, name: &str, actor: &str) -> a
             anyhow::ensure!(
                 !archive.views().has_exams(&code)?,
                 "hospital {code} 有检查，不能移除：不再接收请设 mode = \"suspended\"；仅有测试数据的可先 yingku purge-test-data {code} (has exams and stays: set its mode to suspended, or purge what was tested first)"
+            );
+            let mut declared = false;
+            let mut visit = |_, _| {
+                declared = true;
+                Walk::Stop
+            };
+            archive
+                .views()
+                .visit_declarations(&code, "", LAST_DAY, &mut visit)?;
+            anyhow::ensure!(
+                !declared,
+                "hospital {code} 有申报数，不能移除：不再接收请设 mode = \"suspended\" (has declarations and stays: set its mode to suspended)"
             );
             (
                 registry.hospitals.contains_key(&code),

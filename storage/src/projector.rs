@@ -80,9 +80,7 @@ pub fn decode(record: &LogRecord) -> Result<Decoded, ProjectError> {
     }
     let event = Event::decode(&envelope).map_err(|e| at(e.into()))?;
     let position = record.position;
-    let event = catch_unwind(AssertUnwindSafe(|| prepare(event)))
-        .map_err(|_| ProjectError::Panic { position })?
-        .map_err(|source| ProjectError::Decide { position, source })?;
+    let event = guarded(position, || prepare(event))?;
     Ok(Decoded {
         position: record.position,
         time_ms: record.time_ms,
@@ -96,6 +94,21 @@ pub fn decode(record: &LogRecord) -> Result<Decoded, ProjectError> {
 pub struct Batch {
     pub records: Vec<Decoded>,
     pub failure: Option<ProjectError>,
+}
+
+impl Batch {
+    /// Without what lies at `end` or behind it.
+    pub fn before(mut self, end: Position) -> Self {
+        self.records.retain(|record| record.position < end);
+        if self
+            .records
+            .last()
+            .is_some_and(|last| last.position.next() == end)
+        {
+            self.failure = None;
+        }
+        self
+    }
 }
 
 pub fn read_batch(log: &dyn EventLog, from: Position) -> Result<Batch, ProjectError> {
@@ -165,6 +178,16 @@ pub fn apply_batch(
     })
 }
 
+/// A rule that panics must not take the node down: it stops at its record and stays readable.
+fn guarded<T>(
+    position: Position,
+    rule: impl FnOnce() -> Result<T, DecideError>,
+) -> Result<T, ProjectError> {
+    catch_unwind(AssertUnwindSafe(rule))
+        .map_err(|_| ProjectError::Panic { position })?
+        .map_err(|source| ProjectError::Decide { position, source })
+}
+
 /// Decides the records in order; the state takes their changes in. `Ok(Some)`: the record at which it stops.
 pub fn decide_batch(
     state: &mut BatchState<'_>,
@@ -181,14 +204,10 @@ pub fn decide_batch(
             time_ms,
             actor: &record.actor,
         };
-        // A panic in a rule must not take the node down: it stops here and stays readable.
-        let decided = catch_unwind(AssertUnwindSafe(|| {
-            decide_prepared(&*state, context, record.event)
-        }));
+        let decided = guarded(position, || decide_prepared(&*state, context, record.event));
         let (outcome, changes) = match decided {
-            Ok(Ok(decided)) => decided,
-            Ok(Err(source)) => return Ok(Some(ProjectError::Decide { position, source })),
-            Err(_) => return Ok(Some(ProjectError::Panic { position })),
+            Ok(decided) => decided,
+            Err(failure) => return Ok(Some(failure)),
         };
         state.apply(changes)?;
         cursor.next = position.next();
@@ -236,6 +255,19 @@ mod tests {
             time_ms,
             bytes: bytes.into(),
         }
+    }
+
+    #[test]
+    fn a_rule_that_panics_is_named_by_its_record() {
+        let failure = guarded(Position(7), || -> Result<(), DecideError> {
+            panic!("a defect")
+        });
+        assert!(matches!(
+            failure,
+            Err(ProjectError::Panic {
+                position: Position(7)
+            })
+        ));
     }
 
     #[test]

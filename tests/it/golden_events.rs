@@ -193,6 +193,10 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
         "address": "http://127.0.0.1:8080"
     });
     let expired = json!({ "study": "1.2.3", "hospital": "350006", "upTo": 42, "epoch": 2 });
+    let chosen = json!({
+        "action": "chooseVersion", "study": { "hospital": "350006", "study": "1.2.3" }, "instance": "1.2.3.4.5",
+        "digest": "00112233445566778899aabbccddeeff", "reason": "设备重传的完整版", "author": "王"
+    });
     let event = |kind, body: serde_json::Value| {
         Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap()
     };
@@ -201,6 +205,7 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
         ("-ruled", event(12, ruled)),
         ("-node", event(10, started)),
         ("-epoch", event(8, expired)),
+        ("-version", event(7, chosen)),
     ]
 }
 

@@ -12,12 +12,13 @@ import requests
 
 from support import netdicom
 from support.archive import Archive, free_port
-from support.cluster import Cluster, command, holder, number_of, ready, same_views
+from support.cluster import Cluster, command, holder, number_of, same_views
 from support.exams import new_exam, study_of
 from support.instances import RawInstance, ct_slices, raw_of
 from support.kafka import Kafka
+from support.listening import reach
 from support.netdicom import Destination, find, query
-from support.objects import S3, reach
+from support.objects import S3
 from support.registry import Registry
 
 # A dead node's duties are another's within this.
@@ -207,8 +208,8 @@ def test_a_copy_of_a_data_directory_is_not_a_second_node(make_cluster: Callable[
     exam = client_of(one).pushed(new_exam(images=1))
     two.start()
     # The one that started last is the node; the other stores nothing more and says why.
-    reach(lambda: not ready(one)["ready"], one.log_tail)
-    assert "copy of this data directory" in ready(one)["stopped"]
+    reach(lambda: not one.readiness()["ready"], one.log_tail)
+    assert "copy of this data directory" in one.readiness()["stopped"]
     [image] = images_of(exam, 1)
     [refused] = netdicom.store(one.dicom, [image])
     assert refused.Status in (0xA700, 0xC000) or refused.Status & 0xFF00 == 0xA700, refused

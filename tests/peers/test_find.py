@@ -76,6 +76,27 @@ def test_date_ranges(archive: Archive, two: Two, range_: str, which: str) -> Non
     assert studies(archive, StudyDate=range_, PatientID=patient_id_of(exam)) == {study_of(exam)}
 
 
+def test_a_study_of_two_forms_is_found_by_the_numbers_of_each(archive: Archive) -> None:
+    # Given one scan for two forms of a patient; its images carry the numbers of the first
+    first = new_exam(images=2)
+    second = new_exam(images=2, study_uid=study_of(first), sickId=first["patientInfo"]["sickId"])
+    for exam in (first, second):
+        archive.client().pushed(exam)
+    netdicom.stored(archive.dicom, [raw_of(one) for one in ct_slices(first, 2)])
+    # When it is looked for by the numbers of either, then it is found once, under those numbers
+    for exam in (first, second):
+        numbers = {"PatientID": patient_id_of(exam), "AccessionNumber": accession_of(exam)}
+        for keys in ({"PatientID": numbers["PatientID"]}, {"AccessionNumber": numbers["AccessionNumber"]}, numbers):
+            asked = {"PatientID": "", "AccessionNumber": "", **keys}
+            [match] = find(archive.dicom, query("STUDY", StudyInstanceUID="", NumberOfPatientRelatedStudies="", **asked))
+            assert match.StudyInstanceUID == study_of(first)
+            assert (match.PatientID, match.AccessionNumber) == tuple(numbers.values())
+            assert match.NumberOfPatientRelatedStudies == 1
+    # and under no mixture of them
+    mixed = {"PatientID": patient_id_of(first), "AccessionNumber": accession_of(second)}
+    assert studies(archive, **mixed) == set()
+
+
 def test_a_range_that_ends_before_finds_nothing(archive: Archive, two: Two) -> None:
     assert studies(archive, StudyDate="-20190308", PatientID=patient_id_of(two.first)) == set()
 

@@ -14,12 +14,12 @@ from support.archive import Archive
 from support.exams import new_exam, study_of
 from support.instances import ct_slices, raw_of
 from support.kafka import Kafka
+from support.listening import reach
 from support.netdicom import find, query
 from support.registry import COUNTY
 
 # A push has its answer within this while Kafka is away, whatever the answer.
 UNKNOWN_LIMIT_S = 10.0
-SEEN_LIMIT_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +44,6 @@ def shown(archive: Archive, exam: dict) -> int:
     asked = query("STUDY", StudyInstanceUID=study_of(exam), NumberOfStudyRelatedInstances="")
     matches = find(archive.dicom, asked)
     return int(matches[0].NumberOfStudyRelatedInstances) if matches else 0
-
-
-def ready(archive: Archive) -> dict:
-    return requests.get(f"{archive.http}/readyz", timeout=10).json()
-
-
-def until(archive: Archive, is_ready: bool) -> dict:
-    """Waits for the archive to see that Kafka went or came; its words."""
-    deadline = time.monotonic() + SEEN_LIMIT_S
-    while (answer := ready(archive))["ready"] != is_ready:
-        assert time.monotonic() < deadline, answer
-        time.sleep(0.05)
-    return answer
 
 
 def digest(archive: Archive) -> str:
@@ -127,7 +114,8 @@ def test_images_of_known_exams_are_taken_while_kafka_is_away(kafka: Kafka, kafka
         answer = token.push(pushed)
         assert time.monotonic() - began < UNKNOWN_LIMIT_S
         assert answer.http == 503, answer
-        assert until(archive, is_ready=False)["logAway"]
+        reach(lambda: not archive.readiness()["ready"], archive.log_tail)
+        assert archive.readiness()["logAway"]
         # images of an exam that was pushed before are taken
         raws = images_of(known)
         with netdicom.associate(archive.dicom, netdicom.contexts_for(raws)) as association:
@@ -139,7 +127,7 @@ def test_images_of_known_exams_are_taken_while_kafka_is_away(kafka: Kafka, kafka
         kafka.resume()
 
     # When it is back, then what was taken is shown, and what was unknown is sent again without harm
-    until(archive, is_ready=True)
+    reach(lambda: archive.readiness()["ready"], archive.log_tail)
     assert shown(archive, known) == 2
     answer = token.push(pushed)
     assert (answer.http, answer.status) == (200, 0), answer

@@ -15,7 +15,8 @@ from support import dcmtk
 from support.archive import Archive, free_port
 from support.exams import new_exam, study_of
 from support.instances import ct_slices, save_all
-from support.objects import ACCOUNT, S3, all_evicted, reach, standing
+from support.listening import reach
+from support.objects import ACCOUNT, S3, all_evicted, standing
 from support.registry import Registry
 
 
@@ -35,10 +36,13 @@ def archive_with(fresh_archive: Callable[..., Archive], s3: S3, sink: int) -> Ca
     """An archive that evicts what is uploaded at once."""
 
     def make(pack_bytes: int) -> Archive:
-        settings = f"[storage]\npack_bytes = {pack_bytes}\n\n[objects]\ncache_bytes = 0\n\n[keys]"
+        settings = (
+            ("[objects]", f"[storage]\npack_bytes = {pack_bytes}\n\n[objects]"),
+            ("accept_node_loss", "cache_bytes = 0\naccept_node_loss"),
+        )
         return fresh_archive(
             registry=Registry(peers={"SINK": sink}),
-            settings=(("[keys]", settings),),
+            settings=settings,
             arguments=("--objects", s3.location),
             environment=ACCOUNT,
         )

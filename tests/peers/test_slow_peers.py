@@ -128,9 +128,17 @@ def test_slow_dicom_peers_do_not_keep_others_waiting(archive: Archive) -> None:
 
 def test_slow_http_peers_do_not_keep_others_waiting(archive: Archive) -> None:
     host, port = archive.http.removeprefix("http://").split(":")
-    connections = [socket.create_connection((host, int(port)), 10) for _ in range(SLOW_PEERS)]
-    with crawling(connections, b"POST /openapi/v1/exam/push HTTP/1.1\r\nHost: slow\r\nContent-Length: 1000\r\n\r\n{"):
+    head = f"POST /openapi/v1/exam/push HTTP/1.1\r\nHost: slow\r\ntoken: {archive.client().token}\r\nContent-Length: 1000\r\n\r\n"
+    # Half of them are slow with the head already, half with a body that the archive waits for
+    heads, bodies = ([socket.create_connection((host, int(port)), 10) for _ in range(SLOW_PEERS)] for _ in range(2))
+    for connection in bodies:
+        connection.sendall(head.encode())
+    with crawling(heads, head.encode()), crawling(bodies, b'{"examNo":'):
         others_are_served(archive)
+        for connection in bodies:
+            connection.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                connection.recv(1)  # neither answered nor closed: it is being waited for
 
 
 def fragment(content: bytes, control: int) -> bytes:

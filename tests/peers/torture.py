@@ -143,7 +143,7 @@ class Judge:
             exam = self.ledger.pushes[number]
             answer = reader.post("exam/detail", {"hospitalCode": exam["hospitalCode"], "examNo": number})
             assert answer.status == 0 and answer.rows, f"the acknowledged push {number} is lost: {answer}"
-            assert study_of(exam) in answer.text(), f"the push {number} came back without its study"
+            assert answer.rows[0]["content"] == exam, f"the push {number} came back with other content"
 
     def check_studies(self, studies: list[str]) -> None:
         for study in studies:

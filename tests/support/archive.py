@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import requests
+
 from support.contract import Client
 from support.registry import Registry
 
@@ -169,6 +171,10 @@ class Archive:
         if check and done.returncode != 0:
             raise AssertionError(f"yingku {arguments} ended {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
+
+    def readiness(self) -> dict:
+        """What `/readyz` tells, ready or not."""
+        return requests.get(f"{self.http}/readyz", timeout=30).json()
 
     def client(self, app: str = "demo-pacs") -> Client:
         """A client of the contract with the app's own key."""

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import requests
-
 from support.archive import Archive
 from support.kafka import Kafka
 from support.objects import ACCOUNT, S3
@@ -68,10 +66,6 @@ def same_views(nodes: list[Archive]) -> bool:
         if len({position for position, _ in digests}) == 1:
             return len(digests) == 1
     raise AssertionError(f"the nodes are never at the same position: {digests}")
-
-
-def ready(node: Archive) -> dict:
-    return requests.get(f"{node.http}/readyz", timeout=10).json()
 
 
 def holder(node: Archive) -> int | None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from support.archive import REPOSITORY, Archive, free_port
+from support.listening import reach
 
 SCRIPT = REPOSITORY / "deploy" / "dev" / "s3.sh"
 BUCKET = "yingku"
 ACCOUNT = {"AWS_ACCESS_KEY_ID": "test-account", "AWS_SECRET_ACCESS_KEY": "test-secret-of-the-account"}
-REACH_LIMIT_S = 120.0
 
 
 class S3:
@@ -65,19 +60,7 @@ class S3:
 
 def standing(archive: Archive) -> dict:
     """What the readiness check tells of the object store."""
-    try:
-        with urllib.request.urlopen(f"{archive.http}/readyz", timeout=30) as answer:
-            body = answer.read()
-    except urllib.error.HTTPError as refused:  # not ready tells as much
-        body = refused.read()
-    return json.loads(body)["objects"]
-
-
-def reach(condition: Callable[[], bool], what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + REACH_LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {REACH_LIMIT_S} s: {what()}"
-        time.sleep(0.05)  # between two attempts
+    return archive.readiness()["objects"]
 
 
 def all_evicted(archive: Archive) -> None:

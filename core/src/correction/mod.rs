@@ -40,6 +40,14 @@ pub enum CorrectionAction {
         refused: Position,
         ruling: ReuseRuling,
     },
+    /// Says which of the bytes that came under one SOP Instance UID are shown. Since rules version 2.
+    ChooseVersion {
+        study: StudyKey,
+        instance: SopInstanceUid,
+        /// The beginning of their digest (see [`StoredInstance`](crate::instance::StoredInstance)), 32 hexadecimal
+        /// digits.
+        digest: String,
+    },
     /// Takes a correction back.
     Undo { correction: Position },
 }
@@ -98,5 +106,10 @@ pub enum Before {
     /// Nothing: a refused push became this exam.
     Registered {
         exam: ExamKey,
+    },
+    /// The bytes that were shown, and the list's line.
+    Shown {
+        digest: [u8; 16],
+        listed: Option<FindingRow>,
     },
 }

@@ -1,9 +1,10 @@
-//! What queries answer of a study that an operator ruled on, kept in step with that exam and the claims.
+//! What queries answer of a study that an operator ruled on, and by whose numbers a study is found, kept in step with its
+//! exams and the claims.
 
 use std::collections::BTreeSet;
 
 use crate::ids::{StudyKey, StudyUid};
-use crate::instance::Given;
+use crate::instance::{ALSO_LIMIT, Claim, Given, Numbers, StudyRow};
 use crate::state::{State, StateError, Work};
 
 /// The last step of every record: whatever it changed of whose a study is went through its claims, an exam's new numbers
@@ -21,6 +22,7 @@ pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), State
             continue;
         }
         let ruled_for = claims.ruled_for.as_ref().and(claims.owner());
+        let owning: Vec<Claim> = claims.owning().cloned().collect();
         let exam = match ruled_for {
             Some(claim) => work.exam(&claim.exam)?,
             None => None,
@@ -34,12 +36,30 @@ pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), State
                 .as_ref()
                 .filter(|exam| exam.key.hospital == key.hospital)
                 .map(|exam| Given::of(exam, &uid, &before.study));
-            if before.given != given {
-                let mut row = before.clone();
-                row.given = given;
+            let mut row = before.clone();
+            row.given = given;
+            row.also = also(&row, &owning);
+            if row != before {
                 work.put_study(Some(before), Some(row));
             }
         }
     }
     Ok(())
+}
+
+/// What its exams call the study, where that is not what is answered. A number that an exam does not tell is the images'.
+fn also(row: &StudyRow, owning: &[Claim]) -> Vec<Numbers> {
+    let (patient, study) = row.answered();
+    let mut also = Vec::new();
+    let own = owning
+        .iter()
+        .filter(|claim| claim.exam.hospital == row.key.hospital);
+    for numbers in own.map(|claim| Numbers::of(claim, &study.accession_no)) {
+        let is_answered =
+            numbers.patient_id == patient.id && numbers.accession_no == study.accession_no;
+        if !is_answered && !also.contains(&numbers) && also.len() < ALSO_LIMIT {
+            also.push(numbers);
+        }
+    }
+    also
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::known::{Found, Known};
-use super::{Context, aside, claims, held, past, settle_finding};
+use super::{Context, aside, claims, held, past, versions};
 use crate::exam::ExamRow;
 use crate::finding::{FindingKey, FindingKind, FindingRow};
-use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey, StudyUid};
+use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey};
 use crate::instance::doubt;
 use crate::instance::{
     CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, HoldReason, InstanceKey, InstancesStored,
@@ -74,7 +74,9 @@ pub(super) fn destination<S: State>(
         &group.study.accession_no,
     );
     Ok(match found {
-        Match::Hospital(hospital) | Match::Suspended(hospital) => Ok(hospital),
+        Match::Hospital(hospital) | Match::Suspended(hospital) | Match::LiveInTrial(hospital) => {
+            Ok(hospital)
+        }
         Match::Unregistered => Err(HoldReason::Unregistered),
         Match::Mismatch { .. } => Err(HoldReason::Mismatch),
     })
@@ -122,7 +124,7 @@ pub(super) fn show<S: State>(
         known.add(uid, instance.digest);
         fresh = true;
         if further {
-            further_version(work, context, key, uid)?;
+            versions::list(work, context, key, uid)?;
         }
         let entry = ChunkEntry {
             stored: instance.clone(),
@@ -175,6 +177,7 @@ fn new_study(
         patient: group.patient.clone(),
         study: group.study.clone(),
         other_persons: Vec::new(),
+        also: Vec::new(),
         given: None,
         series: Vec::new(),
         bytes: 0,
@@ -329,48 +332,6 @@ fn overflow<S: State>(work: &mut Work<'_, S>, context: Context<'_>, key: &StudyK
     );
 }
 
-/// Lists it, since when it first was so.
-fn further_version<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-    study: &StudyKey,
-    uid: &SopInstanceUid,
-) -> Result<(), StateError> {
-    let key = further_version_of(study, uid);
-    if work.finding(&key)?.is_none() {
-        let row = FindingRow {
-            position: context.position,
-            since: context.position,
-            time_ms: context.time_ms,
-            exams: Vec::new(),
-            detail: vec!["bytes".to_owned()],
-        };
-        work.put_finding(key, Some(row));
-    }
-    Ok(())
-}
-
-fn further_version_of(study: &StudyKey, uid: &SopInstanceUid) -> FindingKey {
-    FindingKey {
-        kind: FindingKind::FurtherVersion,
-        hospital: study.hospital.clone(),
-        subject: format!("{study}/{uid}"),
-    }
-}
-
-/// Whether the study of a listed further version is gone.
-pub(super) fn is_gone<S: State>(
-    work: &Work<'_, S>,
-    listed: &FindingKey,
-) -> Result<bool, StateError> {
-    // Subject: hospital/study/SOP instance; UIDs hold no slash.
-    let Some(Ok(study)) = listed.subject.rsplit('/').nth(1).map(StudyUid::new) else {
-        return Ok(false);
-    };
-    let hospital = listed.hospital.clone();
-    Ok(work.study(&StudyKey::new(hospital, study))?.is_none())
-}
-
 /// Instances of a study to hide or show, and those that changed.
 pub(super) fn set_hidden<S: State>(
     work: &mut Work<'_, S>,
@@ -409,7 +370,8 @@ pub(super) fn set_hidden<S: State>(
     Ok(changed)
 }
 
-fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry) {
+/// Counts an instance in, or out, that has just begun, or ceased, to be seen.
+pub(super) fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry) {
     let Some(series) = usize::try_from(series)
         .ok()
         .and_then(|at| row.series.get_mut(at))
@@ -487,11 +449,7 @@ pub(super) fn transfer<S: State>(
     past::keep(work, target)?;
     let mut chunks = Vec::new();
     for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
-    let entries = chunks.iter().flat_map(|(_, chunk)| &chunk.entries);
-    for entry in entries.filter(|entry| entry.further) {
-        let key = further_version_of(from, &entry.image().sop_instance);
-        settle_finding(work, context, key)?;
-    }
+    let rulings = versions::leave(work, context, from, &chunks)?;
     for (at, chunk) in chunks {
         let Some(series) = usize::try_from(at.series)
             .ok()
@@ -526,6 +484,7 @@ pub(super) fn transfer<S: State>(
             }
         }
     }
+    versions::arrive(work, target, rulings)?;
     if let Some(before) = work.study(target)? {
         let mut moved = before.clone();
         moved.taken_for.clone_from(&row.taken_for);

@@ -16,6 +16,7 @@ mod node;
 mod past;
 mod replaced;
 mod statistics;
+mod versions;
 
 pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
@@ -266,7 +267,7 @@ fn purge_finding<S: State>(work: &mut Work<'_, S>, key: &FindingKey) -> Result<(
     };
     let is_gone = match key.kind {
         FindingKind::NumberReuse => exam::is_free(work, key)?,
-        FindingKind::FurtherVersion => instances::is_gone(work, key)?,
+        FindingKind::FurtherVersion => versions::is_gone(work, key)?,
         _ => false,
     };
     if is_gone {

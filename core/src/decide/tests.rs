@@ -392,6 +392,7 @@ mod images;
 mod nodes;
 mod persons;
 mod pushes;
+mod versions;
 
 #[test]
 fn a_sign_works_once_within_its_time() {

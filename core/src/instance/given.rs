@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{PatientFacts, StudyFacts};
 use super::matching::ACCESSION_CHARACTERS;
+use super::study::{Claim, Numbers};
 use crate::exam::ExamRow;
 use crate::ids::{ExamKey, StudyUid};
 
@@ -42,17 +43,28 @@ impl Given {
     }
 }
 
+impl Numbers {
+    /// As images of the claiming exam would carry them.
+    pub fn of(claim: &Claim, accession_no: &str) -> Self {
+        let told = claim.accession_no.as_deref();
+        Self {
+            patient_id: value(&claim.patient_id),
+            accession_no: told.map_or_else(|| accession_no.to_owned(), cut),
+        }
+    }
+}
+
 /// That of the declared study, else the first that the exam declares, cut as images of that exam would carry it.
 fn accession_no(exam: &ExamRow, study: &StudyUid) -> String {
     let declared = exam.studies.iter().filter(|known| known.uid == *study);
     let number = declared
         .chain(&exam.studies)
         .find_map(|known| known.accession_no.as_deref());
-    let number: String = number
-        .unwrap_or_default()
-        .chars()
-        .take(ACCESSION_CHARACTERS)
-        .collect();
+    cut(number.unwrap_or_default())
+}
+
+fn cut(accession_no: &str) -> String {
+    let number: String = accession_no.chars().take(ACCESSION_CHARACTERS).collect();
     value(&number)
 }
 

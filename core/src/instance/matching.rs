@@ -23,6 +23,8 @@ pub enum Match {
     },
     /// It is one of this hospital's, which takes nothing at present.
     Suspended(HospitalCode),
+    /// It is of a live exam of this hospital, which is trying out at present.
+    LiveInTrial(HospitalCode),
 }
 
 /// Compares an instance's identifiers with the claims on its study UID.
@@ -54,6 +56,9 @@ pub fn match_instance(
         match difference {
             None if entry.mode == HospitalMode::Suspended => {
                 return Match::Suspended(hospital.clone());
+            }
+            None if entry.mode == HospitalMode::Test && !claim.trial => {
+                return Match::LiveInTrial(hospital.clone());
             }
             None => return Match::Hospital(hospital.clone()),
             Some(attribute) => differing = attribute,
@@ -194,6 +199,31 @@ mod tests {
 
     fn is(code: &str) -> Match {
         Match::Hospital(HospitalCode::new(code).unwrap())
+    }
+
+    #[test]
+    fn a_hospital_in_trial_sends_images_of_its_trials_only() {
+        let mut registry = Registry::default();
+        let mut entry = hospital("350006", "exact");
+        entry.mode = HospitalMode::Test;
+        registry.hospitals.insert(entry.code.clone(), entry);
+        for (trial, sent) in [
+            (true, is("350006")),
+            (
+                false,
+                Match::LiveInTrial(HospitalCode::new("350006").unwrap()),
+            ),
+        ] {
+            let claims = StudyClaims {
+                claims: vec![Claim {
+                    trial,
+                    ..claim("350006", "E1", "S1", "P1", 1)
+                }],
+                ..StudyClaims::default()
+            };
+            let found = match_instance(&registry, Some(&claims), &Scope::all(), "P1", "A0001");
+            assert_eq!(found, sent);
+        }
     }
 
     #[test]

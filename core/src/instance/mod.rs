@@ -19,6 +19,6 @@ pub use held::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, Hol
 pub use matching::{Match, covers, match_instance};
 pub use place::{InstanceKey, Place};
 pub use study::{
-    CLAIM_LIMIT, CLASS_LIMIT, Claim, CountedAt, ImageCounts, LOOKED_THROUGH_CHUNKS, SERIES_LIMIT,
-    SeriesRow, SetAside, StudyClaims, StudyRow, TakenFor, is_image_class,
+    ALSO_LIMIT, CLAIM_LIMIT, CLASS_LIMIT, Claim, CountedAt, ImageCounts, LOOKED_THROUGH_CHUNKS,
+    Numbers, SERIES_LIMIT, SeriesRow, SetAside, StudyClaims, StudyRow, TakenFor, is_image_class,
 };

@@ -1,5 +1,7 @@
 //! A study as one hospital holds it, and the claims that pushes lay on a study UID.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::chunk::ChunkEntry;
@@ -16,6 +18,9 @@ pub const LOOKED_THROUGH_CHUNKS: u32 = 4;
 
 /// Persons that the images of one study name at most, beside the one that is answered.
 pub const OTHER_PERSONS_LIMIT: usize = 64;
+
+/// Numbers by which one study is found beside those that are answered, at most.
+pub const ALSO_LIMIT: usize = 16;
 
 /// Exams that may claim one study UID; a further push is taken, its claim is not (it is flagged as a conflict).
 pub const CLAIM_LIMIT: usize = 256;
@@ -161,11 +166,20 @@ pub struct StudyRow {
     pub other_persons: Vec<PatientFacts>,
     /// What is answered in their place.
     pub given: Option<Given>,
+    /// By which numbers it is found as well: those of its exams, where they are not the ones that are answered.
+    pub also: Vec<Numbers>,
     pub series: Vec<SeriesRow>,
     /// Bytes of visible and hidden instances.
     pub bytes: u64,
     /// The last line of the study's past counts.
     pub counted: Option<CountedAt>,
+}
+
+/// What an exam calls a study of its own (R7: one scan, two forms).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    pub patient_id: String,
+    pub accession_no: String,
 }
 
 /// Counts of a study's images after a record.
@@ -284,6 +298,36 @@ impl StudyRow {
             Some(given) => (&given.patient, &given.study),
             None => (&self.patient, &self.study),
         }
+    }
+
+    /// The study as it is answered, then as each of its other exams calls it.
+    pub fn faces(&self) -> impl Iterator<Item = Cow<'_, Self>> {
+        let others = self.also.iter().map(|numbers| {
+            let mut row = self.clone();
+            let (patient, study) = match &mut row.given {
+                Some(given) => (&mut given.patient, &mut given.study),
+                None => (&mut row.patient, &mut row.study),
+            };
+            patient.id.clone_from(&numbers.patient_id);
+            study.accession_no.clone_from(&numbers.accession_no);
+            Cow::Owned(row)
+        });
+        std::iter::once(Cow::Borrowed(self)).chain(others)
+    }
+
+    /// Every PatientID by which it is found.
+    pub fn patient_ids(&self) -> impl Iterator<Item = &str> {
+        let others = self.also.iter().map(|numbers| numbers.patient_id.as_str());
+        std::iter::once(self.answered().0.id.as_str()).chain(others)
+    }
+
+    /// Every AccessionNumber by which it is found.
+    pub fn accession_numbers(&self) -> impl Iterator<Item = &str> {
+        let others = self
+            .also
+            .iter()
+            .map(|numbers| numbers.accession_no.as_str());
+        std::iter::once(self.answered().1.accession_no.as_str()).chain(others)
     }
 
     pub fn counts(&self) -> ImageCounts {

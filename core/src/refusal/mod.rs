@@ -15,6 +15,8 @@ pub enum RefusalReason {
     /// The data set breaks a rule of PS3.5 or a limit.
     Malformed,
     HospitalSuspended,
+    /// The exam is live and its hospital in mode `test`: a trial changes nothing that counts.
+    LiveExam,
     /// The sender may not store.
     NotAuthorised,
     /// The archive had no room, no time or no luck: it was to be sent again.

@@ -302,9 +302,10 @@ impl Search<'_> {
     }
 
     fn study(&mut self, row: &StudyRow) -> Result<Walk, ViewsError> {
-        if !self.query.study_meets(&self.scope, row) {
+        let Some(row) = self.query.meeting(&self.scope, row) else {
             return Ok(Walk::On);
-        }
+        };
+        let row = row.as_ref();
         let level = self.query.level;
         if level <= Level::Study {
             let Some(patient) = self.patient(row)? else {
@@ -407,8 +408,8 @@ impl Search<'_> {
         let mut counts = [0u32; 3];
         let unheard = || self.answers.sender.is_closed();
         let mut visit = |other: StudyRow| {
-            let is_patients =
-                other.key.hospital == row.key.hospital && other.answered().0.id == *number;
+            let is_patients = other.key.hospital == row.key.hospital
+                && other.patient_ids().any(|id| id == number);
             if is_patients && self.scope.has(&other.key.hospital) {
                 let series = u32::try_from(visible_series(&other).count()).unwrap_or(u32::MAX);
                 for (count, more) in counts

@@ -11,7 +11,8 @@ use rand::{Rng, SeedableRng};
 use serde_json::json;
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position, SeriesUid, StudyKey, StudyUid};
 use yingku_core::instance::{
-    Claim, PatientFacts, SeriesFacts, SeriesRow, StudyClaims, StudyFacts, StudyRow, TakenFor,
+    Claim, Numbers, PatientFacts, SeriesFacts, SeriesRow, StudyClaims, StudyFacts, StudyRow,
+    TakenFor,
 };
 use yingku_core::registry::{Registry, RegistryChange, Scope};
 use yingku_core::state::{Changes, Replaced};
@@ -160,6 +161,14 @@ impl House {
             frames: 1,
             classes: Vec::new(),
         };
+        // Some have two forms.
+        let also = match self.random.gen_bool(0.3) {
+            true => vec![Numbers {
+                patient_id: self.pick(&NUMBERS),
+                accession_no: self.pick(&NUMBERS),
+            }],
+            false => Vec::new(),
+        };
         StudyRow {
             key: study(number),
             taken_for: claims(&study(number)).claims.first().map(TakenFor::of),
@@ -177,6 +186,7 @@ impl House {
                 ..StudyFacts::default()
             },
             other_persons: Vec::new(),
+            also,
             given: None,
             series: vec![series],
             bytes: 0,
@@ -224,7 +234,7 @@ impl House {
         let mut found = Vec::new();
         self.views
             .visit_studies(&self.registry, selector, &|| false, &mut |row| {
-                if query.study_meets(&Scope::all(), &row) {
+                if query.meeting(&Scope::all(), &row).is_some() {
                     found.push(row.key);
                 }
                 Walk::On

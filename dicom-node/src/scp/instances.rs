@@ -63,7 +63,7 @@ pub fn wanted(
     }
     let mut studies = Vec::new();
     views.visit_studies(registry, &query.selector(), unheard, &mut |row| {
-        if query.study_meets(scope, &row) {
+        if query.meeting(scope, &row).is_some() {
             studies.push(row);
         }
         if studies.len() > INSTANCE_LIMIT {

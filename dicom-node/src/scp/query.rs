@@ -1,5 +1,7 @@
 //! What a query or retrieval asks for: model, level, keys, and which index leads to the studies.
 
+use std::borrow::Cow;
+
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use yingku_core::ids::StudyUid;
@@ -136,11 +138,16 @@ impl Query {
             .collect()
     }
 
-    /// Whether a study meets the keys of the patient and study levels, and lies within the caller's hospitals.
-    pub fn study_meets(&self, scope: &Scope, row: &StudyRow) -> bool {
+    /// The study as it meets the keys of the patient and study levels, under the numbers of whichever of its exams; `None`
+    /// if it does not, or lies outside the caller's hospitals.
+    pub fn meeting<'a>(&self, scope: &Scope, row: &'a StudyRow) -> Option<Cow<'a, StudyRow>> {
         if !scope.has(&row.key.hospital) {
-            return false;
+            return None;
         }
+        row.faces().find(|face| self.study_meets(face))
+    }
+
+    fn study_meets(&self, row: &StudyRow) -> bool {
         self.keys.tags().all(|tag| {
             let key = self.keys.get(tag).unwrap_or_default();
             if key.is_empty() {

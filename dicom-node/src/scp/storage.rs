@@ -272,6 +272,11 @@ impl Scp {
                 "hospital-suspended",
                 "hospital is suspended: ask the operator".to_owned(),
             ),
+            RefusalReason::LiveExam => (
+                Status::NOT_AUTHORISED,
+                "exam-live",
+                "live exam, hospital in mode test: ask the operator".to_owned(),
+            ),
             RefusalReason::Malformed => (
                 Status::CANNOT_UNDERSTAND,
                 "malformed",

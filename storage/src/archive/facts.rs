@@ -11,6 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use yingku_core::event::Event;
 use yingku_core::ids::PackId;
 use yingku_core::instance::facts::FACTS_VERSION;
@@ -58,6 +59,7 @@ type Behind = BTreeMap<PackId, VecDeque<u64>>;
 pub(super) struct FactsQueue {
     sender: mpsc::Sender<Message>,
     behind: Arc<Mutex<Behind>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl FactsQueue {
@@ -75,8 +77,21 @@ impl FactsQueue {
             actor,
             behind: Arc::clone(&behind),
         };
-        runtime.spawn(writer.run(receiver));
-        Self { sender, behind }
+        let writer = runtime.spawn(writer.run(receiver));
+        Self {
+            sender,
+            behind,
+            writer: Mutex::new(Some(writer)),
+        }
+    }
+
+    /// Lets go of log and packs. What was not flushed stays in its pack for the next start.
+    pub(super) async fn end(&self) {
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer {
+            writer.abort();
+            let _ = writer.await;
+        }
     }
 
     /// Takes the facts of a stored instance.

@@ -38,6 +38,10 @@ impl EventLog for Reachable {
         self.log.append_all(records)
     }
 
+    fn import(&self, records: Vec<LogRecord>) -> BoxFuture<'static, Result<(), LogError>> {
+        self.log.import(records)
+    }
+
     fn read(
         &self,
         from: Position,

@@ -14,7 +14,7 @@ use yingku_core::registry::Registry;
 
 use super::replay::replay;
 use super::{RebuildError, Shared};
-use crate::log::EventLog;
+use crate::log::{EventLog, LogError};
 use crate::projector::{AWAY_RETRY, Applied, ProjectError, apply_batch, read_batch};
 use crate::views::{Cursor, SEGMENT_BYTES, Views, ViewsError};
 
@@ -40,6 +40,7 @@ pub struct RebuildReport {
 
 pub(super) struct Follower {
     pub(super) shared: Arc<Shared>,
+    log: Arc<dyn EventLog>,
     stop: Arc<AtomicBool>,
     wake: watch::Sender<()>,
     swaps: mpsc::Sender<Swap>,
@@ -87,6 +88,38 @@ pub(super) fn use_views(views_dir: &Path, path: &Path) -> Result<Views, ViewsErr
     set_current(views_dir, path);
     sweep(views_dir, path);
     Ok(views)
+}
+
+/// Where the views of an archive in the making go.
+pub(super) fn views_in(views_dir: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(views_dir)?;
+    let path = next_path(views_dir);
+    set_current(views_dir, &path);
+    Ok(path)
+}
+
+/// Brings views that nobody else uses from a position to a later one.
+pub(super) fn follow_up(
+    views: &Views,
+    log: &dyn EventLog,
+    mut cursor: Cursor,
+    mut registry: Arc<Registry>,
+    end: Position,
+) -> Result<(Cursor, Arc<Registry>), ProjectError> {
+    while cursor.next < end {
+        let at = cursor.next;
+        let batch = read_batch(log, at)?.before(end);
+        let applied = apply_batch(views, &registry, cursor, batch)?;
+        cursor = applied.cursor;
+        registry = applied.registry.unwrap_or(registry);
+        if let Some(failure) = applied.failure {
+            return Err(failure);
+        }
+        if cursor.next == at {
+            return Err(LogError::damaged(at, "the log ends before it").into());
+        }
+    }
+    Ok((cursor, registry))
 }
 
 /// How far the views of a stopped archive have followed its log; `None`: there are none that can be read.
@@ -180,6 +213,7 @@ impl Follower {
         let registry = views.registry()?;
         let shared = Arc::new(Shared {
             views: RwLock::new(Arc::new(views)),
+            replaced: watch::Sender::new(()),
             registry: RwLock::new(Arc::new(registry)),
             projected: watch::Sender::new(cursor.next),
             followed: AtomicU64::new(0),
@@ -191,7 +225,7 @@ impl Follower {
         let wake = watch::Sender::new(());
         let thread = Thread {
             shared: Arc::clone(&shared),
-            log,
+            log: Arc::clone(&log),
             stop: Arc::clone(&stop),
             woken: wake.subscribe(),
             swaps: incoming,
@@ -204,6 +238,7 @@ impl Follower {
             .spawn(move || thread.run())?;
         Ok(Self {
             shared,
+            log,
             stop,
             wake,
             swaps,
@@ -221,9 +256,16 @@ impl Follower {
         {
             tracing::error!("the projector's thread had panicked");
         }
+        // A rebuild that was under way has let go of the log.
+        drop(self.rebuilding.lock());
     }
 
-    pub(super) fn rebuild(&self, log: &dyn EventLog) -> Result<RebuildReport, RebuildError> {
+    /// What of the views in use cannot be read.
+    pub(super) fn damage(&self) -> Option<Arc<str>> {
+        self.shared.views.read().damage().borrow().clone()
+    }
+
+    pub(super) fn rebuild(&self) -> Result<RebuildReport, RebuildError> {
         let Some(_running) = self.rebuilding.try_lock() else {
             return Err(RebuildError::Running);
         };
@@ -231,9 +273,9 @@ impl Follower {
         let path = next_path(&self.views_dir);
         let boxed = |error: BoxError| RebuildError::Project(error);
         let views = Views::open(&path).map_err(|e| boxed(e.into()))?;
-        let end = log.end().map_err(|e| boxed(e.into()))?;
-        let (cursor, registry) =
-            replay(&views, log, end, SEGMENT_BYTES, &self.stop).map_err(|e| boxed(e.into()))?;
+        let end = self.log.end().map_err(|e| boxed(e.into()))?;
+        let (cursor, registry) = replay(&views, &*self.log, end, SEGMENT_BYTES, &self.stop)
+            .map_err(|e| boxed(e.into()))?;
         let replayed = start.elapsed();
         let (done, outcome) = oneshot::channel();
         let (go_on, frozen) = mpsc::channel();
@@ -399,26 +441,14 @@ impl Thread {
     fn swap(&mut self, swap: Swap) {
         let Swap {
             views,
-            mut cursor,
-            mut registry,
+            cursor,
+            registry,
             done,
             frozen,
         } = swap;
         let result = (|| -> Result<Swapped, BoxError> {
-            while cursor.next < self.cursor.next {
-                let mut batch = read_batch(&*self.log, cursor.next)?;
-                batch
-                    .records
-                    .retain(|record| record.position < self.cursor.next);
-                let applied = apply_batch(&views, &registry, cursor, batch)?;
-                cursor = applied.cursor;
-                if let Some(changed) = applied.registry {
-                    registry = changed;
-                }
-                if let Some(failure) = applied.failure {
-                    return Err(failure.into());
-                }
-            }
+            let (cursor, registry) =
+                follow_up(&views, &*self.log, cursor, registry, self.cursor.next)?;
             let at_same_position = cursor.next == self.cursor.next;
             let new = Arc::new(views);
             set_current(&self.views_dir, new.path());
@@ -426,6 +456,7 @@ impl Thread {
             *self.shared.registry.write() = registry;
             self.cursor = cursor;
             self.shared.projected.send_replace(cursor.next);
+            self.shared.replaced.send_replace(());
             // Damaged views may be why it stopped; with new ones it goes on.
             self.shared.stopped.send_replace(None);
             Ok(Swapped {

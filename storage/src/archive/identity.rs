@@ -13,7 +13,7 @@ use yingku_core::ids::Position;
 use crate::log::{EventLog, LogError};
 
 /// Holds the id of the log's first record.
-const FILE: &str = "archive";
+pub(super) const FILE: &str = "archive";
 
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {

@@ -14,7 +14,7 @@ use yingku_core::registry::Scope;
 use super::facts::Stored;
 use super::{Archive, SubmitError};
 use crate::log::LogError;
-use crate::packs::{LeasedWriter, NewInstance, PackError, Placed};
+use crate::packs::{Ack, LeasedWriter, NewInstance, PackError, Placed};
 use crate::views::ViewsError;
 
 /// Instances of one study that may be held; more are refused until an exam is pushed.
@@ -123,6 +123,9 @@ impl Archive {
             Match::Hospital(hospital) => Ok(Admission::Shown(hospital)),
             Match::Suspended(hospital) => {
                 Err(self.refused(RefusalReason::HospitalSuspended, Some(hospital), facts)?)
+            }
+            Match::LiveInTrial(hospital) => {
+                Err(self.refused(RefusalReason::LiveExam, Some(hospital), facts)?)
             }
             Match::Mismatch {
                 hospital,
@@ -274,11 +277,17 @@ impl Archive {
             instance.offset = placed.offset;
             instance.length = placed.length;
         }
-        // Durable from here on: should the queue be gone, the next start finds the facts in the pack.
         let pack = placed.pack;
         let stored = Stored { pack, anew, group };
-        if self.inner.facts.stored(stored).await.is_err() {
-            tracing::warn!(pack = %placed.pack, "facts of a stored instance wait in their pack");
+        let taken = self.inner.facts.stored(stored).await;
+        if self.inner.packs.ack() == Ack::Object {
+            // Who finds it in the object store finds it in the log.
+            taken?;
+            return Ok(self.inner.facts.flush().await?);
+        }
+        // Durable as it is: should the queue be gone, the next start finds the facts in the pack.
+        if taken.is_err() {
+            tracing::warn!(%pack, "facts of a stored instance wait in their pack");
         }
         Ok(())
     }
@@ -300,12 +309,9 @@ impl Archive {
             let place = match admission {
                 Admission::Shown(hospital) => {
                     let key = StudyKey::new(hospital.clone(), study.clone());
-                    // Another patient's images are no copy of this one's.
-                    match views.is_covered(&registry, &key)? {
-                        false => None,
-                        true => views.instance(&key, sop_instance, &instance.digest)?,
-                    }
-                    .map(|entry| (entry.pack, entry.stored.offset))
+                    views
+                        .covered_instance(&registry, &key, sop_instance, &instance.digest)?
+                        .map(|entry| (entry.pack, entry.stored.offset))
                 }
                 Admission::Held(_) => views.held_place(&HeldInstance::of(study, instance))?,
             };
@@ -341,10 +347,14 @@ impl Archive {
         };
         let checked = tokio::task::spawn_blocking(check).await;
         match checked.unwrap_or(Err(PackError::Closed)) {
+            // It was whole when it was stored, and comes back with the object store.
+            Err(PackError::Remote { .. }) => Ok(()),
+            // What nobody can read now may be lost with its node.
+            Err(error) if self.inner.packs.ack() == Ack::Object => Err(error),
             // Whether another node can read it, that node knows.
             Err(PackError::Missing { .. }) if pack.node() != self.node() => Ok(()),
-            // It was whole when it was stored, and comes back with the object store or its node.
-            Err(PackError::Remote { .. } | PackError::AtNode { .. }) => Ok(()),
+            // And with its node.
+            Err(PackError::AtNode { .. }) => Ok(()),
             checked => checked,
         }
     }

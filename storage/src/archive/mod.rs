@@ -4,12 +4,15 @@
 //! [`Archive::store`] puts an instance into a pack; its facts follow into the log in batches.
 
 mod audit;
+mod backup;
 mod error_digest;
 mod facts;
 mod follower;
 mod identity;
 mod intake;
 mod lease;
+mod mend;
+mod migrate;
 mod node;
 mod nodes;
 mod open;
@@ -18,6 +21,8 @@ pub(crate) mod replay;
 mod resent_tests;
 mod sign;
 mod snapshot;
+#[cfg(test)]
+mod stopped_tests;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -41,10 +46,12 @@ use crate::packs::{PackError, Packs};
 use crate::views::Views;
 
 pub use audit::{AuditEntry, AuditError};
+pub use backup::{BackupError, BackupLag, RestoreReport, restore};
 pub use error_digest::{ErrorDigest, ErrorDigestError, RefusedRequest, RefusedRequestKey};
 pub use follower::{RebuildReport, views_position};
 pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
 pub use lease::Duty;
+pub use migrate::{MigrateError, MigrationReport, MigrationStep, migrate};
 pub use node::{NodeIdError, Reached};
 pub use nodes::{NODE_TOKEN, PACK_BYTES};
 pub use open::{ArchiveOptions, LogOptions, OpenError};
@@ -98,6 +105,8 @@ pub struct Health {
     pub followed: u64,
     /// Why the projector stopped.
     pub stopped: Option<String>,
+    /// What of the views cannot be read; ends when they were made anew.
+    pub views_damaged: Option<String>,
     pub log_latched: Option<String>,
     /// Why the log, or the audit stream's, cannot be reached; ends by itself.
     pub log_away: Option<String>,
@@ -113,6 +122,7 @@ impl Health {
     pub fn is_ready(&self) -> bool {
         let problems = [
             &self.stopped,
+            &self.views_damaged,
             &self.log_latched,
             &self.log_away,
             &self.packs_latched,
@@ -140,7 +150,7 @@ struct Inner {
     audit: audit::Audit,
     packs: Packs,
     key: ClusterKey,
-    follower: follower::Follower,
+    follower: Arc<follower::Follower>,
     facts: facts::FactsQueue,
     errors: ErrorDigest,
 }
@@ -148,6 +158,8 @@ struct Inner {
 /// What the projector shares with those who wait for it.
 struct Shared {
     views: RwLock<Arc<Views>>,
+    /// Tells when others have taken their place.
+    replaced: watch::Sender<()>,
     registry: RwLock<Arc<Registry>>,
     /// Next position of the views.
     projected: watch::Sender<Position>,
@@ -246,6 +258,7 @@ impl Archive {
             projected: *shared.projected.borrow(),
             followed: shared.followed.load(Ordering::Relaxed),
             stopped: shared.stopped.borrow().as_deref().map(str::to_owned),
+            views_damaged: self.views().damage().borrow().as_deref().map(str::to_owned),
             log_latched: log.latched.as_deref().map(str::to_owned),
             log_away: away.as_deref().map(str::to_owned),
             packs_latched: packs.latched.as_deref().map(str::to_owned),
@@ -256,14 +269,15 @@ impl Archive {
 
     /// Makes new views beside the old ones and swaps, while serving. Blocks for as long as the replay takes.
     pub fn rebuild(&self) -> Result<RebuildReport, RebuildError> {
-        self.inner.follower.rebuild(&*self.inner.log)
+        self.inner.follower.rebuild()
     }
 
-    /// Brings waiting facts into the log and stops following it.
+    /// Brings waiting facts into the log and stops following it. With the last clone the directory is free again.
     pub async fn close(&self) {
         if let Err(error) = self.inner.facts.flush().await {
             tracing::warn!(%error, "facts of stored instances wait in their packs for the next start");
         }
+        self.inner.facts.end().await;
         self.inner.follower.stop();
     }
 }

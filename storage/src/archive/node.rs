@@ -19,7 +19,7 @@ use crate::log::EventLog;
 use crate::packs::PacksDirectory;
 
 /// Holds the id of the data directory.
-const FILE: &str = "node";
+pub(super) const FILE: &str = "node";
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeIdError {

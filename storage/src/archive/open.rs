@@ -1,5 +1,6 @@
 //! Opening an archive: log, views, packs, and what the last run left unfinished.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::identity::{self, IdentityError};
 use super::intake::decode_facts;
 use super::node::{self, NodeIdError};
 use super::{
-    Archive, ErrorDigest, ErrorDigestError, Inner, Shared, Submission, SubmitError, nodes,
+    Archive, ErrorDigest, ErrorDigestError, Inner, Shared, Submission, SubmitError, mend, nodes,
     snapshot, submit,
 };
 use crate::keys::{ClusterKey, Purpose};
@@ -28,11 +29,12 @@ use crate::views::{Views, ViewsError};
 
 /// The audit log's part of the event log's reserve.
 const AUDIT_RESERVE_PART: u64 = 8;
-/// Directory of the embedded log.
-const EMBEDDED: &str = "log";
+/// Directories of the embedded logs.
+pub(super) const EMBEDDED: &str = "log";
+pub(super) const EMBEDDED_AUDIT: &str = "audit";
 /// Files that tell which topics an archive uses whose log is in Kafka.
-const KAFKA_EVENTS: &str = "log.kafka.json";
-const KAFKA_AUDIT: &str = "audit.kafka.json";
+pub(super) const KAFKA_EVENTS: &str = "log.kafka.json";
+pub(super) const KAFKA_AUDIT: &str = "audit.kafka.json";
 
 /// How an archive is kept.
 #[derive(Clone)]
@@ -135,7 +137,8 @@ impl Archive {
             let dir = dir.clone();
             blocking(move || open_parts(&dir, log, objects, runtime)).await?
         };
-        replayed(&*log, &follower.shared).await?;
+        let follower = Arc::new(follower);
+        follow_to_end(&follower, &*log).await?;
         activate_rules(&*log, &follower.shared).await?;
         check_key(&key, &follower.shared.registry.read())?;
         let node = node::identify(&dir, &directory, &*log, &follower.shared).await?;
@@ -163,9 +166,8 @@ impl Archive {
         };
         match archive.take_up(&unlogged).await {
             // Every byte of the views cannot be read before each start: what is damaged shows here, or to a reader.
-            Err(OpenError::Views(error)) => {
-                tracing::error!(%error, "views are damaged and made anew from the log");
-                archive.make_views_anew().await?;
+            Err(OpenError::Views(_)) => {
+                mend::make_anew(&archive.inner.follower).await?;
                 archive.take_up(&unlogged).await?;
             }
             done => done?,
@@ -173,6 +175,7 @@ impl Archive {
         // The log of a new archive has begun only now.
         identity::check(&archive.inner.dir.join("packs"), &*archive.inner.log)?;
         archive.use_objects().await?;
+        mend::start(&archive.inner.follower);
         Ok(archive)
     }
 
@@ -182,16 +185,6 @@ impl Archive {
         let nodes = nodes::Nodes::new(self).map_err(|e| OpenError::Follow(e.into()))?;
         let (packs, dir) = (&self.inner.packs, &self.inner.dir);
         Ok(packs.use_objects(identity, dir, Some(nodes)).await?)
-    }
-
-    async fn make_views_anew(&self) -> Result<(), OpenError> {
-        let archive = self.clone();
-        let rebuilt = tokio::task::spawn_blocking(move || archive.rebuild()).await;
-        match rebuilt {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(OpenError::Follow(error.into())),
-            Err(error) => Err(OpenError::Follow(error.into())),
-        }
     }
 
     /// A pack that was lost leaves its instances missing, and its number unused: what is stored later must not be read
@@ -214,7 +207,24 @@ impl Archive {
     /// Goes on where the log and the packs ended.
     async fn take_up(&self, unlogged: &[PackId]) -> Result<(), OpenError> {
         self.continue_packs()?;
-        self.log_recovered(unlogged).await.map(drop)
+        let mut unlogged = unlogged.to_vec();
+        unlogged.extend(self.sealed_before_logged()?);
+        self.log_recovered(&unlogged).await.map(drop)
+    }
+
+    /// Packs that are acknowledged by the object store are sealed before the log has them.
+    fn sealed_before_logged(&self) -> Result<Vec<PackId>, OpenError> {
+        let named: BTreeSet<PackId> = self
+            .views()
+            .logged_packs(self.node())?
+            .into_iter()
+            .collect();
+        let here = self.inner.packs.sealed_here();
+        let mut here = here.map_err(|source| {
+            OpenError::Follow(format!("the packs cannot be listed: {source}").into())
+        })?;
+        here.retain(|pack| pack.node() == self.node() && !named.contains(pack));
+        Ok(here)
     }
 
     /// Brings facts that a crash kept from the log out of the packs.
@@ -282,6 +292,17 @@ impl Archive {
         let own = listed.await?.into_iter().map(|info| info.pack);
         let own: Vec<PackId> = own.filter(|pack| pack.node() == self.node()).collect();
         self.log_recovered(&own).await
+    }
+}
+
+/// As [`replayed`]; views that turn out to be damaged are made anew.
+async fn follow_to_end(follower: &Arc<Follower>, log: &dyn EventLog) -> Result<(), OpenError> {
+    match replayed(log, &follower.shared).await {
+        Err(OpenError::Stopped(_)) if follower.damage().is_some() => {
+            mend::make_anew(follower).await?;
+            replayed(log, &follower.shared).await
+        }
+        followed => followed,
     }
 }
 
@@ -445,10 +466,10 @@ fn open_packs(
     Ok((packs, unlogged))
 }
 
-type Log = Arc<dyn EventLog>;
+pub(super) type Log = Arc<dyn EventLog>;
 
 /// The event log and the audit stream's.
-fn open_logs(
+pub(super) fn open_logs(
     dir: &Path,
     options: LogOptions,
     runtime: &tokio::runtime::Handle,
@@ -470,7 +491,7 @@ fn open_logs(
             };
             Ok((
                 Arc::new(EmbeddedLog::open(&embedded, options)?),
-                Arc::new(EmbeddedLog::open(&dir.join("audit"), for_audit)?),
+                Arc::new(EmbeddedLog::open(&dir.join(EMBEDDED_AUDIT), for_audit)?),
             ))
         }
         LogOptions::Kafka(options) => {

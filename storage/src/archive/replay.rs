@@ -66,7 +66,7 @@ fn read_ahead(
 ) {
     let mut from = Position(0);
     while from < end {
-        let batch = read_batch_patiently(log, from, stop);
+        let batch = read_batch_patiently(log, from, stop).map(|batch| batch.before(end));
         from = match &batch {
             Ok(Batch {
                 records,

@@ -19,7 +19,7 @@ use yingku_core::instance::{
 use yingku_core::registry::RegistryChange;
 
 use super::intake::{encode_facts, group_of};
-use super::{Admission, Archive, ArchiveOptions, Incoming, Submission};
+use super::{Admission, Archive, ArchiveOptions, Incoming, OpenError, Submission};
 use crate::keys::ClusterKey;
 use crate::log::EmbeddedLogOptions;
 use crate::packs::{NewInstance, PackOptions};
@@ -32,7 +32,7 @@ fn hospital() -> HospitalCode {
     HospitalCode::new("350006").unwrap()
 }
 
-async fn open(dir: &Path) -> Archive {
+pub(super) async fn try_open(dir: &Path) -> Result<Archive, OpenError> {
     let reserve_bytes = 1 << 20;
     let options = ArchiveOptions {
         log: EmbeddedLogOptions {
@@ -46,10 +46,14 @@ async fn open(dir: &Path) -> Archive {
         },
     };
     let key = ClusterKey::from_hex(&"ab".repeat(32)).unwrap();
-    Archive::open(dir, options, key).await.unwrap()
+    Archive::open(dir, options, key).await
 }
 
-async fn submit(archive: &Archive, event: Event) {
+pub(super) async fn open(dir: &Path) -> Archive {
+    try_open(dir).await.unwrap()
+}
+
+pub(super) async fn submit(archive: &Archive, event: Event) {
     let submission = Submission {
         hospital: None,
         actor: "node:0".to_owned(),
@@ -59,7 +63,7 @@ async fn submit(archive: &Archive, event: Event) {
 }
 
 /// A hospital that holds what does not match, and an exam of it.
-async fn push_exam(archive: &Archive) {
+pub(super) async fn push_exam(archive: &Archive) {
     let entry = json!({"code": "350006", "name": "示例医院", "mode": "live", "hold_days": 3});
     let change = RegistryChange::PutHospital(serde_json::from_value(entry).unwrap());
     let changes = vec![change];
@@ -138,7 +142,7 @@ fn place(archive: &Archive) -> (PackId, u64) {
     let instance = &group.instances[0];
     let sop_instance = &instance.image.sop_instance;
     match views
-        .instance(&key, sop_instance, &instance.digest)
+        .covered_instance(&archive.registry(), &key, sop_instance, &instance.digest)
         .unwrap()
     {
         Some(entry) => (entry.pack, entry.stored.offset),

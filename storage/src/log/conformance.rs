@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use yingku_core::ids::Position;
 
-use super::{EventLog, LogError, MAX_RECORD_BYTES};
+use super::{EventLog, LogError, LogRecord, MAX_RECORD_BYTES};
 
 /// Holds an empty log to the contract of [`EventLog`]. Needs a runtime of more than one thread.
 pub async fn run(log: Arc<dyn EventLog>) {
@@ -19,6 +19,31 @@ pub async fn run(log: Arc<dyn EventLog>) {
     the_watched_end_moves_past_what_was_appended(log.as_ref()).await;
     log_times_never_decrease_and_find_their_positions(log.as_ref());
     assert!(log.health().accepts());
+}
+
+/// Holds another empty log to what is said of records that come from elsewhere.
+pub async fn imports(log: &dyn EventLog) {
+    let record = |position, time_ms, bytes| LogRecord {
+        position: Position(position),
+        time_ms,
+        bytes: Bytes::from_static(bytes),
+    };
+    let moved = vec![
+        record(0, 1_000, b"zero"),
+        record(1, 2_000, b"one"),
+        record(2, 2_000, b""),
+    ];
+    log.import(moved.clone()).await.unwrap();
+    assert_eq!(log.read(Position(0), 10, 1_000).unwrap(), moved);
+    log.import(vec![record(3, 5_000, b"three")]).await.unwrap();
+    // What happens here follows
+    assert_eq!(log.append("four".into()).await.unwrap(), Position(4));
+    log_times_never_decrease_and_find_their_positions(log);
+    for (time_ms, first) in [(0, 0), (1_000, 1), (1_999, 1), (2_000, 3), (5_000, 4)] {
+        assert_eq!(log.first_after(time_ms).unwrap(), Position(first));
+    }
+    // A copy that does not go on where it ended is told
+    assert!(log.import(vec![record(4, 6_000, b"again")]).await.is_err());
 }
 
 /// Every record from position 0 on.

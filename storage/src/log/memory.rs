@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use yingku_core::ids::Position;
 
-use super::{BoxFuture, EventLog, LogError, LogHealth, LogRecord, as_many_as_fit, unix_ms};
+use super::{
+    BoxFuture, EventLog, LogError, LogHealth, LogRecord, as_many_as_fit, at_their_places, unix_ms,
+};
 
 /// Keeps the contract of [`EventLog`] except that it survives nothing.
 #[derive(Clone)]
@@ -37,13 +39,13 @@ impl Default for MemoryLog {
 }
 
 impl Shared {
-    fn push(&self, bytes: Bytes) -> Position {
+    fn push(&self, bytes: Bytes, time_ms: i64) -> Position {
         let mut records = self.records.lock();
         let position = Position(records.len() as u64);
         let previous_ms = records.last().map_or(i64::MIN, |r| r.time_ms);
         records.push(LogRecord {
             position,
-            time_ms: unix_ms().max(previous_ms),
+            time_ms: time_ms.max(previous_ms),
             bytes,
         });
         // Under the lock, so that the watched end never goes back.
@@ -57,7 +59,7 @@ impl EventLog for MemoryLog {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             LogError::check_size(&record)?;
-            Ok(shared.push(record))
+            Ok(shared.push(record, unix_ms()))
         })
     }
 
@@ -68,7 +70,17 @@ impl EventLog for MemoryLog {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             records.iter().try_for_each(LogError::check_size)?;
-            Ok(records.into_iter().map(|r| shared.push(r)).collect())
+            let pushed = records.into_iter().map(|r| shared.push(r, unix_ms()));
+            Ok(pushed.collect())
+        })
+    }
+
+    fn import(&self, records: Vec<LogRecord>) -> BoxFuture<'static, Result<(), LogError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let from: Vec<Position> = records.iter().map(|record| record.position).collect();
+            let placed = records.into_iter().map(|r| shared.push(r.bytes, r.time_ms));
+            at_their_places(&from, &placed.collect::<Vec<_>>())
         })
     }
 
@@ -117,5 +129,6 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_memory_log_keeps_the_contract() {
         conformance::run(Arc::new(MemoryLog::new())).await;
+        conformance::imports(&MemoryLog::new()).await;
     }
 }

@@ -77,6 +77,8 @@ impl std::fmt::Debug for LogRecord {
 ///    reading with it: it is another log. A lack of space ([`LogError::Full`]) is no failure: nothing was written, and
 ///    when space returns appends succeed again.
 /// 7. A record has at most [`MAX_RECORD_BYTES`]; an empty record is allowed.
+/// 8. **Moved with its times.** What [`EventLog::import`] takes has the positions and times that it had in the log that it
+///    comes from, unless a time would step back.
 pub trait EventLog: Send + Sync + 'static {
     /// Appends one record. Nothing happens before the future is first polled. Waits while the queue is full;
     /// [`LogError::Busy`] when too many wait already.
@@ -87,6 +89,10 @@ pub trait EventLog: Send + Sync + 'static {
         &self,
         records: Vec<Bytes>,
     ) -> BoxFuture<'static, Result<Vec<Position>, LogError>>;
+
+    /// Appends records of another log, the first of which is the next here, with the times that they have there. Nobody
+    /// else may append meanwhile. After an error some of them may be in the log.
+    fn import(&self, records: Vec<LogRecord>) -> BoxFuture<'static, Result<(), LogError>>;
 
     /// Records from `from` on, in order, without gaps: at most `max_records`, and as many as fit `max_bytes` of payload,
     /// but at least one if there is one and `max_records` is not 0. Empty only at the end.
@@ -206,6 +212,20 @@ impl LogError {
             });
         }
         Ok(())
+    }
+}
+
+/// Whether records went where they come from.
+fn at_their_places(records: &[Position], placed: &[Position]) -> Result<(), LogError> {
+    let wrong = records.iter().zip(placed).find(|(from, to)| from != to);
+    match wrong {
+        Some((from, to)) => Err(LogError::damaged(
+            *to,
+            format!(
+                "it was appended as a copy of record {from}: others append here, or it was not empty"
+            ),
+        )),
+        None => Ok(()),
     }
 }
 

@@ -87,6 +87,16 @@ pub fn remember(dir: &Path, location: &Location) -> Result<(), ClaimError> {
     written.map_err(|source| ClaimError::File { file, source })
 }
 
+/// From now on the archive has no place in an object store. Durable on return.
+pub fn forget(dir: &Path) -> Result<(), ClaimError> {
+    let file = dir.join(REMEMBERED);
+    let removed = match fs::remove_file(&file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::open(dir).and_then(|dir| dir.sync_all()),
+    };
+    removed.map_err(|source| ClaimError::File { file, source })
+}
+
 /// Whether the place is this archive's already.
 pub async fn belongs_to(bucket: &Bucket, archive: Uuid) -> Result<bool, ObjectsError> {
     let found = bucket.get(ARCHIVE).await?;

@@ -20,7 +20,7 @@ mod uploads;
 use std::time::Duration;
 
 pub(crate) use self::bucket::{Bucket, MultipartUpload};
-pub use self::claim::{ClaimError, remember, remembered};
+pub use self::claim::{ClaimError, forget, remember, remembered};
 pub(crate) use self::claim::{belongs_to, claim};
 pub use self::credentials::{Credentials, CredentialsError};
 pub use self::error::{ObjectsError, ObjectsErrorKind};

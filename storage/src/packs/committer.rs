@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::error::PackError;
+use super::groups::Groups;
 use super::lease::Pool;
 use super::shared::Shared;
 use super::writer::OpenPack;
-use super::{NewInstance, Placed};
+use super::{Ack, NewInstance, Placed};
 
 /// Data of one batch: some 50 ms of a disk's time, so that nobody waits much longer than for his own instance.
-const BATCH_BYTES: u64 = 32 * 1024 * 1024;
+pub const BATCH_BYTES: u64 = 32 * 1024 * 1024;
 
 /// An instance that waits to be stored.
 pub struct Waiting {
@@ -24,7 +25,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    fn answer(self, answer: Result<Placed, PackError>) {
+    pub fn answer(self, answer: Result<Placed, PackError>) {
         // First, so that an answered instance is not counted as waiting.
         drop(self.place);
         // Whoever stopped waiting does not want to know.
@@ -36,6 +37,8 @@ pub struct Committer {
     pub shared: Arc<Shared>,
     pub pool: Arc<Pool>,
     pub current: Option<OpenPack>,
+    /// Used instead of the current pack where the object store is to have what is acknowledged.
+    pub groups: Groups,
 }
 
 impl Committer {
@@ -46,6 +49,10 @@ impl Committer {
         let mut batch = Vec::new();
         loop {
             match queue.recv_timeout(pause) {
+                Ok(first) if self.shared.options.ack == Ack::Object => {
+                    self.groups.gather(first, &queue, &mut batch);
+                    self.groups.store(std::mem::take(&mut batch));
+                }
                 Ok(first) => {
                     self.gather(first, &queue, &mut batch);
                     self.answer(&mut batch);

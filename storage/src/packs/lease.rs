@@ -13,13 +13,13 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Placed;
 use super::disk::write_all;
 use super::error::PackError;
 use super::format::{IndexEntry, MAX_DATA_BYTES, RECORD_HEADER_BYTES, RecordHeader, Trailer};
 use super::record::CHUNK_BYTES;
 use super::shared::Shared;
 use super::writer::OpenPack;
+use super::{Ack, Placed, groups};
 
 /// Instances that stream at the same time; the disk gains nothing from more.
 pub const MAX_LEASES: usize = 4;
@@ -68,7 +68,11 @@ impl Pool {
     }
 
     fn put_back(&self, shared: &Shared, pack: OpenPack) {
-        if pack.end >= shared.options.seal_bytes || self.permits.is_closed() {
+        let is_acknowledged_there = shared.options.ack == Ack::Object;
+        if pack.end >= shared.options.seal_bytes
+            || self.permits.is_closed()
+            || is_acknowledged_there
+        {
             shared.retire(pack.id());
         } else {
             self.idle.lock().push(pack);
@@ -149,8 +153,18 @@ impl LeasedWriter {
         let lease = self.0.take().ok_or(PackError::Closed)?;
         let lease = lease.begun().await?;
         let (lease, placed) = blocking(lease, move |lease| lease.finish(&facts, digest)).await?;
+        let shared = Arc::clone(&lease.shared);
+        if shared.options.ack == Ack::Local {
+            drop(lease);
+            return Ok(placed);
+        }
+        let upload = groups::DirectUpload::begin(&shared, placed.pack)?;
+        // Gives the pack up: it is sealed as it is.
         drop(lease);
-        Ok(placed)
+        match shared.is_sealed(placed.pack).await {
+            true => upload.run().await.map(|()| placed),
+            false => Err(PackError::Closed),
+        }
     }
 }
 

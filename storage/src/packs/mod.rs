@@ -14,6 +14,7 @@ mod committer;
 mod disk;
 mod error;
 pub mod format;
+mod groups;
 mod lease;
 mod record;
 mod recover;
@@ -44,6 +45,7 @@ use uuid::Uuid;
 use yingku_core::ids::PackId;
 
 use self::committer::{Committer, Waiting};
+use self::groups::Groups;
 use self::lease::Pool;
 use self::remote::{Journal, RemoteThread};
 use self::shared::{SEALED, Shared, UNSEALED};
@@ -55,11 +57,21 @@ pub use self::error::{PackError, PackOpenError};
 pub use self::lease::{LeasedWriter, MAX_LEASES};
 pub use self::record::{CHUNK_BYTES, MAX_READ_BYTES, RecordInfo, RecordReader, StoredRecord};
 pub use self::recover::{CutRecord, DamagedRange, Recovered, RecoveredPack};
-pub use self::remote::{NodeError, NodePart, ObjectsHealth, OtherNodes};
+pub use self::remote::{BroughtHome, NodeError, NodePart, ObjectsHealth, OtherNodes, bring_home};
 pub use self::verify::{VerifyProgress, VerifyReport};
 
 /// Instances that may wait for the committer. Their bytes are bounded by those who hold them.
 const MAX_WAITING: usize = 4096;
+
+/// What has to have an instance before it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ack {
+    /// This node's disk. The event log has its facts soon after.
+    #[default]
+    Local,
+    /// The object store, and then the event log: nothing is lost with a node ([`groups`]).
+    Object,
+}
 
 /// How packs are kept. The last two are there for tests.
 #[derive(Clone)]
@@ -73,6 +85,8 @@ pub struct PackOptions {
     /// Instances are refused when less than this would stay free. More than the log's reserve, so that the log, which
     /// lies on the same disk as a rule, still takes the facts of what was stored.
     pub reserve_bytes: u64,
+    /// [`Ack::Object`] needs an object store.
+    pub ack: Ack,
     /// Where sealed packs go; `None`: they stay here.
     pub objects: Option<ObjectsOptions>,
     pub free_space: Arc<dyn FreeSpace>,
@@ -86,6 +100,7 @@ impl Default for PackOptions {
             seal_bytes: 256 * 1024 * 1024,
             seal_idle: Duration::from_secs(600),
             reserve_bytes: 2 * 1024 * 1024 * 1024,
+            ack: Ack::Local,
             objects: None,
             free_space: Arc::new(FileSystem),
             disk: Arc::new(LocalDisk),
@@ -277,7 +292,9 @@ impl Packs {
     /// A writer if one is free beside the last, which is for those too large to be held: while an instance still comes in,
     /// the disk works at it already.
     pub fn try_lease(&self) -> Option<LeasedWriter> {
-        if self.inner.shared.latched().is_some() {
+        let shared = &self.inner.shared;
+        // One group of many is better than an object for each.
+        if shared.latched().is_some() || shared.options.ack == Ack::Object {
             return None;
         }
         LeasedWriter::try_open(Arc::clone(&self.inner.shared), Arc::clone(&self.inner.pool))
@@ -304,6 +321,20 @@ impl Packs {
         shared.journal.size(pack).is_some()
             || shared.ledger.lock().contains_key(&pack)
             || shared.path(pack, SEALED).exists()
+    }
+
+    pub fn ack(&self) -> Ack {
+        self.inner.shared.options.ack
+    }
+
+    /// Sealed packs whose files lie here.
+    pub fn sealed_here(&self) -> io::Result<Vec<PackId>> {
+        self.inner.shared.ids(SEALED)
+    }
+
+    /// Whether the pack is in the object store.
+    pub fn is_uploaded(&self, pack: PackId) -> bool {
+        self.inner.shared.journal.size(pack).is_some()
     }
 
     /// Reads and checks one record of at most [`MAX_READ_BYTES`] of data. Blocks on the disk.
@@ -425,6 +456,7 @@ impl Inner {
             shared: Arc::clone(&shared),
             pool: Arc::clone(&pool),
             current: None,
+            groups: Groups::new(&shared),
         };
         let (queue, waiting) = mpsc::channel();
         let committer = std::thread::Builder::new()
@@ -509,6 +541,10 @@ impl PacksDirectory {
             dir: dir.to_owned(),
             file,
         })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.dir
     }
 
     /// The node whose packs lie here; `None`: there are none.

@@ -17,7 +17,7 @@ use super::disk::is_full;
 use super::error::PackError;
 use super::format::HEADER_BYTES;
 use super::record::PackFile;
-use super::shared::{Shared, UNSEALED, Unsealed};
+use super::shared::{Shared, UNSEALED, Unsealed, WHOLE};
 
 /// Folder for what was cut off, beside the packs.
 const ASIDE: &str = "damaged";
@@ -70,6 +70,10 @@ pub fn recover(
 ) -> Result<Recovered, PackError> {
     let mut recovered = Recovered::default();
     let failed = |pack| move |e| PackError::read(pack, e);
+    for id in shared.ids(WHOLE).map_err(failed(PackId(0)))? {
+        // A crash while it was written: nothing of it was acknowledged.
+        fs::remove_file(shared.path(id, WHOLE)).map_err(failed(id))?;
+    }
     let unsealed = shared.ids(UNSEALED).map_err(failed(PackId(0)))?;
     for id in unsealed {
         let path = shared.path(id, UNSEALED);

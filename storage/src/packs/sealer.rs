@@ -55,6 +55,18 @@ fn seal(shared: &Shared, id: PackId) -> io::Result<()> {
 
 fn write_index(shared: &Shared, pack: &PackFile, index: &[IndexEntry], end: u64) -> io::Result<()> {
     let disk = shared.options.disk.as_ref();
+    let bytes = index_of(pack.id, index, end);
+    if let Err(error) = write_all(disk, &pack.file, &mut [IoSlice::new(&bytes)], end) {
+        disk.truncate(&pack.file, end)?;
+        return Err(error);
+    }
+    // Gives back the room that was reserved and not used.
+    disk.truncate(&pack.file, end + bytes.len() as u64)?;
+    disk.sync_data(&pack.file)
+}
+
+/// What stands at the end of a sealed pack, behind its records.
+pub fn index_of(pack: PackId, index: &[IndexEntry], end: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(index.len() * INDEX_ENTRY_BYTES + FOOTER_BYTES);
     for entry in index {
         bytes.extend_from_slice(&entry.encode());
@@ -64,12 +76,6 @@ fn write_index(shared: &Shared, pack: &PackFile, index: &[IndexEntry], end: u64)
         count: index.len() as u64,
         index_crc: crc32c::crc32c(&bytes),
     };
-    bytes.extend_from_slice(&footer.encode(pack.id));
-    if let Err(error) = write_all(disk, &pack.file, &mut [IoSlice::new(&bytes)], end) {
-        disk.truncate(&pack.file, end)?;
-        return Err(error);
-    }
-    // Gives back the room that was reserved and not used.
-    disk.truncate(&pack.file, end + bytes.len() as u64)?;
-    disk.sync_data(&pack.file)
+    bytes.extend_from_slice(&footer.encode(pack));
+    bytes
 }

@@ -7,24 +7,29 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use yingku_core::ids::PackId;
 
-use super::PackOptions;
 use super::disk::is_full;
 use super::error::PackError;
 use super::format::{HEADER_BYTES, IndexEntry};
 use super::record::PackFile;
 use super::remote::{Journal, NodePart, Remote};
+use super::{Ack, PackOptions};
 use crate::space::{Reserve, Shortage};
 
+/// How long a large instance waits for its pack's seal.
+const SEAL_LIMIT: Duration = Duration::from_secs(60);
 /// Sealed packs that are kept open for reading; opening one costs some microseconds, a descriptor is scarce.
 const OPEN_SEALED_PACKS: usize = 256;
 
 pub const UNSEALED: &str = "open";
 pub const SEALED: &str = "pack";
+/// A pack that is written whole, until it has its name.
+pub const WHOLE: &str = "whole";
 
 pub struct Shared {
     pub dir: PathBuf,
@@ -229,7 +234,9 @@ impl Shared {
         let Some(unsealed) = ledger.get_mut(&pack) else {
             return;
         };
-        if !unsealed.retired || unsealed.sealing || unsealed.logged < unsealed.index.len() as u64 {
+        // What is acknowledged by the object store goes there first.
+        let waits = self.options.ack == Ack::Local && unsealed.logged < unsealed.index.len() as u64;
+        if !unsealed.retired || unsealed.sealing || waits {
             return;
         }
         unsealed.sealing = true;
@@ -237,6 +244,30 @@ impl Shared {
         // Closed packs stay unsealed; the next start reads them through.
         if let Some(sealer) = self.sealer.lock().as_ref() {
             let _ = sealer.send(pack);
+        }
+    }
+
+    /// Resolves when a retired pack has its name; `false`: it does not get it.
+    pub async fn is_sealed(&self, pack: PackId) -> bool {
+        let mut sealed = self.sealed.subscribe();
+        let named = async {
+            while !self.path(pack, SEALED).exists() {
+                if sealed.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(SEAL_LIMIT, named)
+            .await
+            .unwrap_or(false)
+    }
+
+    /// Takes away a sealed pack of which nothing was acknowledged.
+    pub fn discard(&self, pack: PackId) {
+        self.close_sealed(pack);
+        if let Err(error) = fs::remove_file(self.path(pack, SEALED)) {
+            tracing::warn!(%pack, %error, "a pack of which nothing was acknowledged stays");
         }
     }
 

@@ -13,7 +13,8 @@ use super::format::{
     HEADER_BYTES, Header, IndexEntry, RECORD_HEADER_BYTES, RecordHeader, TRAILER_BYTES, Trailer,
 };
 use super::record::PackFile;
-use super::shared::{Shared, UNSEALED, Unsealed};
+use super::sealer::index_of;
+use super::shared::{SEALED, Shared, UNSEALED, Unsealed, WHOLE};
 use super::{NewInstance, Placed};
 use crate::log::unix_ms;
 
@@ -79,20 +80,8 @@ impl OpenPack {
         shared: &Shared,
         instances: &[&NewInstance],
     ) -> Result<Vec<Placed>, PackError> {
-        let mut frames = Vec::with_capacity(instances.len());
-        let mut end = self.end;
-        for instance in instances {
-            let frame = Frame::new(self.id(), end, instance);
-            end = frame.entry.end();
-            frames.push(frame);
-        }
-        let mut buffers = Vec::with_capacity(instances.iter().map(|i| i.data.len() + 3).sum());
-        for (frame, instance) in frames.iter().zip(instances) {
-            buffers.push(IoSlice::new(&frame.header));
-            buffers.extend(instance.data.iter().map(|piece| IoSlice::new(piece)));
-            buffers.push(IoSlice::new(&instance.facts));
-            buffers.push(IoSlice::new(&frame.trailer));
-        }
+        let frames = frames_of(self.id(), self.end, instances);
+        let mut buffers = buffers_of(&frames, instances);
         let disk = shared.options.disk.as_ref();
         write_all(disk, &self.pack.file, &mut buffers, self.end)
             .map_err(|e| shared.full_or_latch(&self.pack, self.end, &e))?;
@@ -120,6 +109,74 @@ impl OpenPack {
         self.end >= shared.options.seal_bytes
             || (self.records > 0 && self.last_append.elapsed() >= shared.options.seal_idle)
     }
+}
+
+/// Writes instances as a pack of their own, whole: durable, sealed and under its name on return.
+pub fn write_whole(
+    shared: &Shared,
+    instances: &[&NewInstance],
+) -> Result<(PackId, Vec<Placed>), PackError> {
+    let id = shared.next_id();
+    let staged = shared.path(id, WHOLE);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&staged)
+        .map_err(|e| PackError::Create {
+            source: Arc::new(e),
+        })?;
+    let pack = PackFile::local(id, file);
+    let header = Header {
+        pack: id,
+        created_ms: unix_ms(),
+    };
+    let header = header.encode();
+    let frames = frames_of(id, HEADER_BYTES as u64, instances);
+    let entries: Vec<IndexEntry> = frames.iter().map(|frame| frame.entry).collect();
+    let end = entries.last().map_or(HEADER_BYTES as u64, IndexEntry::end);
+    let index = index_of(id, &entries, end);
+    let mut buffers = vec![IoSlice::new(&header)];
+    buffers.extend(buffers_of(&frames, instances));
+    buffers.push(IoSlice::new(&index));
+    let disk = shared.options.disk.as_ref();
+    if let Err(error) = write_all(disk, &pack.file, &mut buffers, 0) {
+        let refusal = shared.full_or_latch(&pack, 0, &error);
+        // It holds nothing; if it cannot be removed now, the next start does.
+        let _ = fs::remove_file(&staged);
+        return Err(refusal);
+    }
+    disk.sync_data(&pack.file)
+        .and_then(|()| fs::rename(&staged, shared.path(id, SEALED)))
+        .and_then(|()| disk.sync_data(&shared.dir_file))
+        .map_err(|e| shared.latch("syncing a whole pack", &e))?;
+    let placed = entries.iter().map(|entry| Placed {
+        pack: id,
+        offset: entry.offset,
+        length: entry.data_len,
+    });
+    Ok((id, placed.collect()))
+}
+
+fn frames_of(pack: PackId, mut end: u64, instances: &[&NewInstance]) -> Vec<Frame> {
+    let mut frames = Vec::with_capacity(instances.len());
+    for instance in instances {
+        let frame = Frame::new(pack, end, instance);
+        end = frame.entry.end();
+        frames.push(frame);
+    }
+    frames
+}
+
+fn buffers_of<'a>(frames: &'a [Frame], instances: &'a [&NewInstance]) -> Vec<IoSlice<'a>> {
+    let mut buffers = Vec::with_capacity(instances.iter().map(|i| i.data.len() + 3).sum());
+    for (frame, instance) in frames.iter().zip(instances) {
+        buffers.push(IoSlice::new(&frame.header));
+        buffers.extend(instance.data.iter().map(|piece| IoSlice::new(piece)));
+        buffers.push(IoSlice::new(&instance.facts));
+        buffers.push(IoSlice::new(&frame.trailer));
+    }
+    buffers
 }
 
 /// What stands around an instance's data and facts.

@@ -105,10 +105,7 @@ impl<'a> BatchState<'a> {
         {
             return Ok(None);
         }
-        match self.views.db.get_pinned_cf(self.views.family(view)?, key)? {
-            Some(bytes) => read(&bytes).map(Some),
-            None => Ok(None),
-        }
+        self.views.read(view, key, read)
     }
 
     fn put<T: Serialize>(&mut self, view: View, key: Vec<u8>, row: &T) -> Result<(), ViewsError> {
@@ -342,7 +339,7 @@ impl<'a> BatchState<'a> {
             }
             (Some(before), Some(row)) => {
                 // Mostly what a study is found by comes with its first instance.
-                if before.answered() != row.answered() {
+                if before.answered() != row.answered() || before.also != row.also {
                     for key in keys::study_index(before) {
                         self.delete(View::StudyIndex, key);
                     }
@@ -382,7 +379,7 @@ impl<'a> BatchState<'a> {
             })?;
             batch.put_cf(meta, keys::REGISTRY, bytes);
         }
-        self.views.db.write(batch)?;
+        self.views.write(batch)?;
         Ok((self.registry, self.registry_changed))
     }
 }

@@ -61,9 +61,18 @@ fn person(exam: u32) -> (String, String) {
 
 impl Generator {
     pub fn history(seed: u64, length: usize) -> Vec<(String, Event)> {
+        Self::history_after(Vec::new(), seed, length)
+    }
+
+    /// One that goes on from events that were there before.
+    pub fn history_after(
+        events: Vec<(String, Event)>,
+        seed: u64,
+        length: usize,
+    ) -> Vec<(String, Event)> {
         let mut generator = Self {
             random: StdRng::seed_from_u64(seed),
-            events: Vec::new(),
+            events,
             offset: 0,
             suspects: Vec::new(),
         };
@@ -181,10 +190,16 @@ impl Generator {
         let json = serde_json::to_vec(&json).unwrap();
         let mut digest = [0; 16];
         digest.copy_from_slice(&blake3::hash(&json).as_bytes()[..16]);
+        let (mut flags, mut warnings) = (Flags::default(), Vec::new());
+        if digest[0] < 16 {
+            flags.insert(Flags::LENGTH);
+            let warning = json!({"path": "examInfo.device", "rule": "length"});
+            warnings.push(serde_json::from_value(warning).unwrap());
+        }
         Event::ExamPushed(ExamPushedBody {
             digest,
-            flags: Flags::default(),
-            warnings: Vec::new(),
+            flags,
+            warnings,
             json: json.into(),
         })
     }
@@ -235,7 +250,7 @@ impl Generator {
                         rows: 512,
                         columns: 512,
                         bits_allocated: 16,
-                        frames: if number == 2 { 3 } else { 1 },
+                        frames: if number == 2 { 3 + u32::from(bytes) } else { 1 },
                     },
                     offset: self.offset,
                     length: 1_000,
@@ -354,6 +369,15 @@ impl Generator {
                 study: StudyUid::new(format!("1.2.9.{}", self.random.gen_range(0..4))).unwrap(),
                 exam,
             },
+            15..=16 => {
+                let (series, sop) = (self.random.gen_range(0..3), self.random.gen_range(0..4));
+                let bytes = u8::from(self.random.gen_bool(0.6));
+                CorrectionAction::ChooseVersion {
+                    instance: SopInstanceUid::new(format!("{study}.{series}.{sop}")).unwrap(),
+                    study: study_of(study),
+                    digest: format!("{:032x}", u128::from_be_bytes([bytes; 16])),
+                }
+            }
             14 => CorrectionAction::RuleReuse {
                 refused: self.suspects.last().copied().unwrap_or_default(),
                 ruling: ReuseRuling::Correction,

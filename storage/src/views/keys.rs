@@ -365,8 +365,14 @@ pub fn study_index(row: &StudyRow) -> Vec<Vec<u8>> {
     let date = digits(&study.date, DATE_DIGITS, '0');
     let mut keys = Vec::with_capacity(6);
     for (attribute, values) in [
-        (StudyAttribute::Accession, values(&study.accession_no)),
-        (StudyAttribute::PatientId, values(&patient.id)),
+        (
+            StudyAttribute::Accession,
+            row.accession_numbers().flat_map(values).collect(),
+        ),
+        (
+            StudyAttribute::PatientId,
+            row.patient_ids().flat_map(values).collect(),
+        ),
         (StudyAttribute::Date, vec![date]),
         (StudyAttribute::Name, names),
     ] {

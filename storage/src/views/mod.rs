@@ -1,7 +1,8 @@
 //! Views: every table that is derived from the log, in one RocksDB, one column family a view.
 //!
 //! Written without sync: what a crash loses is replayed from the log. The cursor is written with the rows, in the same
-//! batch. A view that cannot be read is thrown away and made anew, never repaired.
+//! batch. Views of which a row cannot be read are thrown away and made anew, never repaired: every read notes the first
+//! damage it meets ([`Views::damage`]), and who follows the log waits for that.
 
 mod batch;
 mod bulk;
@@ -17,17 +18,22 @@ mod recount;
 mod recount_tests;
 mod rows;
 pub mod studies;
+#[cfg(test)]
+mod transcripts;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions,
+    DBCompressionType, DBRecoveryMode, Direction, ErrorKind, IteratorMode, Options, ReadOptions,
+    WriteBatch,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
 use yingku_core::ids::{PackId, Position};
 use yingku_core::registry::Registry;
 use yingku_core::state::StateError;
@@ -46,7 +52,7 @@ const WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// One block of an index or a filter.
 const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// Version of the rows' encodings; views of another one are made anew.
-pub const ROWS_VERSION: u32 = 8;
+pub const ROWS_VERSION: u32 = 9;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
@@ -70,6 +76,19 @@ pub enum ViewsError {
 impl From<ViewsError> for StateError {
     fn from(error: ViewsError) -> Self {
         Self(Box::new(error))
+    }
+}
+
+impl ViewsError {
+    /// Whether the views are at fault, not the question: rows or files that cannot be read.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Database(error) => {
+                matches!(error.kind(), ErrorKind::Corruption | ErrorKind::IOError)
+            }
+            Self::Row { .. } => true,
+            Self::TooMany { .. } | Self::Days { .. } => false,
+        }
     }
 }
 
@@ -100,6 +119,7 @@ pub struct Views {
     // Closed before its directory may go: until then the database goes on making files there.
     db: DB,
     dir: Directory,
+    damage: watch::Sender<Option<Arc<str>>>,
 }
 
 struct Directory {
@@ -142,6 +162,7 @@ impl Views {
                 path: path.to_owned(),
                 is_obsolete: AtomicBool::new(false),
             },
+            damage: watch::Sender::new(None),
         })
     }
 
@@ -159,6 +180,25 @@ impl Views {
         self.dir.is_obsolete.store(true, Ordering::Release);
     }
 
+    /// Tells as soon as a reader has met something that cannot be read: these views are to be made anew.
+    pub fn damage(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.damage.subscribe()
+    }
+
+    /// Notes the damage if that is why nothing was read.
+    fn noted<T>(&self, read: Result<T, ViewsError>) -> Result<T, ViewsError> {
+        if let Err(error) = &read
+            && error.is_damage()
+        {
+            self.damage.send_if_modified(|known| {
+                let is_first = known.is_none();
+                known.get_or_insert_with(|| full_text(error).into());
+                is_first
+            });
+        }
+        read
+    }
+
     fn family(&self, view: View) -> Result<&ColumnFamily, ViewsError> {
         self.db
             .cf_handle(view.name())
@@ -168,19 +208,43 @@ impl Views {
             })
     }
 
-    fn get_raw(&self, view: View, key: &[u8]) -> Result<Option<Vec<u8>>, ViewsError> {
-        Ok(self.db.get_cf(self.family(view)?, key)?)
+    fn get<T: DeserializeOwned>(&self, view: View, key: &[u8]) -> Result<Option<T>, ViewsError> {
+        self.read(view, key, |bytes| decode(view, bytes))
     }
 
-    fn get<T: DeserializeOwned>(&self, view: View, key: &[u8]) -> Result<Option<T>, ViewsError> {
-        match self.db.get_pinned_cf(self.family(view)?, key)? {
-            Some(bytes) => decode(view, &bytes).map(Some),
-            None => Ok(None),
+    fn read<T>(
+        &self,
+        view: View,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> Result<T, ViewsError>,
+    ) -> Result<Option<T>, ViewsError> {
+        let found = self.family(view).and_then(|family| {
+            let bytes = self.db.get_pinned_cf(family, key)?;
+            bytes.map(|bytes| read(&bytes)).transpose()
+        });
+        self.noted(found)
+    }
+
+    fn write(&self, batch: WriteBatch) -> Result<(), ViewsError> {
+        match self.db.write(batch) {
+            // The database writes no more once it met damage while it merged files; a full disk is no damage.
+            Err(error) if error.kind() == ErrorKind::Corruption => self.noted(Err(error.into())),
+            written => Ok(written?),
         }
     }
 
     /// Walks the rows whose keys start with a prefix, from `start` on, until the visitor says stop.
     fn scan(
+        &self,
+        view: View,
+        prefix: &[u8],
+        start: &[u8],
+        visit: impl FnMut(&[u8], &[u8]) -> Result<Walk, ViewsError>,
+    ) -> Result<(), ViewsError> {
+        self.noted(self.walk(view, prefix, start, visit))
+    }
+
+    fn walk(
         &self,
         view: View,
         prefix: &[u8],
@@ -212,17 +276,21 @@ impl Views {
     }
 
     pub fn registry(&self) -> Result<Registry, ViewsError> {
-        match self.get_raw(View::Meta, keys::REGISTRY)? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|source| ViewsError::Row {
+        let registry = self.read(View::Meta, keys::REGISTRY, |bytes| {
+            serde_json::from_slice(bytes).map_err(|source| ViewsError::Row {
                 view: View::Meta.name(),
                 source: Box::new(source),
-            }),
-            None => Ok(Registry::default()),
-        }
+            })
+        });
+        Ok(registry?.unwrap_or_default())
     }
 
     /// A node's packs of which the log tells, in order: one look for each, however many instances it has.
     pub fn logged_packs(&self, node: u16) -> Result<Vec<PackId>, ViewsError> {
+        self.noted(self.packs_of_log(node))
+    }
+
+    fn packs_of_log(&self, node: u16) -> Result<Vec<PackId>, ViewsError> {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
         let mut lines = self
@@ -325,6 +393,10 @@ impl Frozen<'_> {
 
     /// As [`Views::digest`].
     pub fn digest(&self) -> Result<[u8; 32], ViewsError> {
+        self.views.noted(self.hash())
+    }
+
+    fn hash(&self) -> Result<[u8; 32], ViewsError> {
         let mut hasher = blake3::Hasher::new();
         for view in View::ALL {
             hasher.update(view.name().as_bytes());
@@ -380,6 +452,14 @@ fn family_options(view: View, cache: &Cache, settled: bool) -> Options {
     }
     options.set_level_compaction_dynamic_level_bytes(true);
     options
+}
+
+/// An error with what is behind it.
+fn full_text(error: &ViewsError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 /// The first key behind everything that starts with the prefix.

@@ -77,37 +77,56 @@ impl Views {
         }))
     }
 
-    /// The instance of the study with the same bytes. Chunks are searched for the digest before one is decoded: nearly
+    /// The instance with the same bytes among those that the study has while a claim in force covers it: another
+    /// patient's images are no copy of this one's. Chunks are searched for the digest before one is decoded: nearly
     /// always it is in none.
-    pub fn instance(
+    pub fn covered_instance(
+        &self,
+        registry: &Registry,
+        study: &StudyKey,
+        sop_instance: &SopInstanceUid,
+        digest: &[u8; 16],
+    ) -> Result<Option<ChunkEntry>, ViewsError> {
+        let Some(row) = self.study(study)? else {
+            return Ok(None);
+        };
+        let claims = self.claims(&study.study)?;
+        if !is_visible(registry, claims.as_ref(), &row) {
+            return Ok(None);
+        }
+        if row.is_listed() {
+            return self.listed_instance(study, sop_instance, digest);
+        }
+        for at in ChunkKey::all_of(&row) {
+            let look = |bytes: &[u8]| match memchr::memmem::find(bytes, digest) {
+                Some(_) => Ok(decode_chunk(bytes)?.take(sop_instance, digest)),
+                None => Ok(None),
+            };
+            if let Some(entry) = self.read(View::Chunks, &keys::chunk(&at), look)?.flatten() {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    fn listed_instance(
         &self,
         study: &StudyKey,
         sop_instance: &SopInstanceUid,
         digest: &[u8; 16],
     ) -> Result<Option<ChunkEntry>, ViewsError> {
         let first = InstanceKey::first(study, sop_instance);
-        if let Some(place) = self.get(View::Places, &keys::place(&first))? {
-            let version = InstanceKey {
-                version: Some(*digest),
-                ..first
-            };
-            let further = self.get(View::Places, &keys::place(&version))?;
-            for place in std::iter::once(place).chain(further) {
-                let chunk = self.chunk(&ChunkKey::of(study, place))?;
-                if let Some(entry) = chunk.and_then(|chunk| chunk.take(sop_instance, digest)) {
-                    return Ok(Some(entry));
-                }
-            }
+        let Some(place) = self.get(View::Places, &keys::place(&first))? else {
             return Ok(None);
-        }
-        let row = self.study(study)?.filter(|row| !row.is_listed());
-        for at in row.iter().flat_map(ChunkKey::all_of) {
-            let Some(bytes) = self.get_raw(View::Chunks, &keys::chunk(&at))? else {
-                continue;
-            };
-            if memchr::memmem::find(&bytes, digest).is_some()
-                && let Some(entry) = decode_chunk(&bytes)?.take(sop_instance, digest)
-            {
+        };
+        let version = InstanceKey {
+            version: Some(*digest),
+            ..first
+        };
+        let further = self.get(View::Places, &keys::place(&version))?;
+        for place in std::iter::once(place).chain(further) {
+            let chunk = self.chunk(&ChunkKey::of(study, place))?;
+            if let Some(entry) = chunk.and_then(|chunk| chunk.take(sop_instance, digest)) {
                 return Ok(Some(entry));
             }
         }
@@ -131,15 +150,6 @@ impl Views {
         let claims = self.claims(&key.study)?;
         let visible = is_visible(registry, claims.as_ref(), &row) && row.visible_instances() > 0;
         Ok(visible.then_some(row))
-    }
-
-    /// Whether a claim in force covers the study, whatever of it is hidden.
-    pub fn is_covered(&self, registry: &Registry, key: &StudyKey) -> Result<bool, ViewsError> {
-        let Some(row) = self.study(key)? else {
-            return Ok(false);
-        };
-        let claims = self.claims(&key.study)?;
-        Ok(is_visible(registry, claims.as_ref(), &row))
     }
 
     /// Visits the visible studies that an index leads to, each once. `unheard` is asked at every row, visible or not:
@@ -249,8 +259,7 @@ impl Views {
     }
 
     pub fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, ViewsError> {
-        let bytes = self.get_raw(View::Chunks, &keys::chunk(at))?;
-        bytes.as_deref().map(decode_chunk).transpose()
+        self.read(View::Chunks, &keys::chunk(at), decode_chunk)
     }
 
     /// Instances of one series, hidden and further ones included, in order of arrival.

@@ -3,13 +3,14 @@
 mod ownership;
 mod undo;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use super::{Context, DecideError, claims, exam, instances};
+use super::{Context, DecideError, claims, exam, instances, settle_finding, versions};
 use crate::correction::{Before, CorrectionAction, CorrectionMade, CorrectionRow};
-use crate::exam::{ExamHistory, ExamRow, ExamStep, Withdrawals};
-use crate::ids::{ExamKey, Position, StudyKey};
+use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, Withdrawals};
+use crate::ids::{ExamKey, Position, SopInstanceUid, StudyKey};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
+use crate::registry::HospitalMode;
 use crate::state::{State, StateError, Work};
 
 pub fn made<S: State>(
@@ -34,6 +35,11 @@ pub fn made<S: State>(
         CorrectionAction::RuleReuse { refused, ruling } => {
             exam::ruled(work, context, *refused, *ruling)?
         }
+        CorrectionAction::ChooseVersion {
+            study,
+            instance,
+            digest,
+        } => choose_version(work, context, study, instance, digest)?,
         CorrectionAction::Undo { correction } => undo::undo(work, context, *correction)?,
     };
     let before = match result {
@@ -89,6 +95,11 @@ fn withdraw<S: State>(
         return Ok(Err(no_exam()));
     };
     let by_app = context.actor.starts_with("app:");
+    let hospital = work.registry().hospitals.get(&key.hospital);
+    let in_trial = hospital.is_some_and(|hospital| hospital.mode == HospitalMode::Test);
+    if by_app && in_trial && !row.has(ExamFlag::Test) {
+        return Ok(Err(exam::is_live(&row)));
+    }
     let already = row.withdrawn;
     if already.operator.is_some() || by_app && already.app.is_some() {
         return Ok(Err(conflict(
@@ -159,7 +170,7 @@ fn hide<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     study: &StudyKey,
-    chosen: &[crate::ids::SopInstanceUid],
+    chosen: &[SopInstanceUid],
 ) -> Result<Ruled, StateError> {
     if work.study(study)?.is_none() {
         return Ok(Err(no_study()));
@@ -178,6 +189,51 @@ fn hide<S: State>(
     }
     record_for_owners(work, context, study)?;
     Ok(Ok(Before::Hidden(hidden)))
+}
+
+fn choose_version<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyKey,
+    instance: &SopInstanceUid,
+    digest: &str,
+) -> Result<Ruled, StateError> {
+    let Ok(digest) = u128::from_str_radix(digest, 16).map(u128::to_be_bytes) else {
+        return Ok(Err(no_version()));
+    };
+    let there = versions::of(work, study, instance)?;
+    let Some(current) = there.current else {
+        return Ok(Err(no_version()));
+    };
+    if digest != current && !there.further.contains(&digest) {
+        return Ok(Err(no_version()));
+    }
+    let line = versions::line_of(study, instance);
+    let listed = work.finding(&line)?;
+    if digest == current && listed.is_none() {
+        return Ok(Err(conflict(
+            "digest",
+            "现在显示的就是这一版 (this version is the one that is shown)",
+        )));
+    }
+    // Where that is the one shown already, it is confirmed.
+    if digest != current {
+        let chosen = HashMap::from([(instance.clone(), digest)]);
+        versions::choose(work, study, &chosen)?;
+    }
+    settle_finding(work, context, line)?;
+    record_for_owners(work, context, study)?;
+    Ok(Ok(Before::Shown {
+        digest: current,
+        listed,
+    }))
+}
+
+fn no_version() -> Refusal {
+    not_found(
+        "digest",
+        "该检查中没有这份影像的这一版，请核对 yingku findings 所列 (the study has no such version of this instance: see yingku findings)",
+    )
 }
 
 /// Exams whose images a study's are have in their history what became of them.

@@ -1,11 +1,12 @@
 //! Taking a correction back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use super::super::{Context, DecideError, exam, instances};
+use super::super::{Context, DecideError, exam, instances, versions};
 use super::{Ruled, conflict, no_exam, not_found, ownership, record_for_owners, set_withdrawn};
 use crate::correction::{Before, CorrectionAction, CorrectionMade};
 use crate::exam::ExamStep;
+use crate::finding::FindingRow;
 use crate::ids::{ExamKey, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid};
 use crate::instance::StudyClaims;
 use crate::outcome::Refusal;
@@ -78,6 +79,25 @@ pub(super) fn undo<S: State>(
             };
             restore_claims(work, context, position, &study, earlier)?
         }
+        (
+            CorrectionAction::ChooseVersion {
+                study,
+                instance,
+                digest,
+            },
+            Before::Shown {
+                digest: shown,
+                listed,
+            },
+        ) => {
+            let chosen = Chosen {
+                instance,
+                digest,
+                shown,
+                listed,
+            };
+            unchoose(work, context, study, chosen)?
+        }
         (_, Before::Version { listed, exam }) => {
             exam::restore(work, context, position, listed, *exam)?
         }
@@ -120,6 +140,48 @@ fn show_again<S: State>(
         }
     }
     Ok(())
+}
+
+/// Which bytes a correction made the ones that are shown of an instance.
+struct Chosen<'a> {
+    instance: &'a SopInstanceUid,
+    digest: &'a str,
+    /// Those that were shown before.
+    shown: [u8; 16],
+    listed: Option<FindingRow>,
+}
+
+/// Shows the bytes that were shown before, where the study is now.
+fn unchoose<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyKey,
+    chosen: Chosen<'_>,
+) -> Result<Result<(), Refusal>, StateError> {
+    let digest = u128::from_str_radix(chosen.digest, 16).map(u128::to_be_bytes);
+    for home in work.claims(&study.study)?.homes(&study.study) {
+        let there = versions::of(work, &home, chosen.instance)?;
+        if there.current != digest.clone().ok() {
+            continue;
+        }
+        if there.current != Some(chosen.shown) {
+            let shown = HashMap::from([(chosen.instance.clone(), chosen.shown)]);
+            versions::choose(work, &home, &shown)?;
+        }
+        let line = versions::line_of(&home, chosen.instance);
+        if let Some(listed) = chosen.listed
+            && work.finding(&line)?.is_none()
+        {
+            let since = context.position;
+            work.put_finding(line, Some(FindingRow { since, ..listed }));
+        }
+        record_for_owners(work, context, &home)?;
+        return Ok(Ok(()));
+    }
+    Ok(Err(conflict(
+        "correction",
+        "此后又另选了版本，或该影像已不在：请先撤销后来的更正 (another version was chosen since, or the instance is gone: undo that first)",
+    )))
 }
 
 /// Whose a study was before a correction.

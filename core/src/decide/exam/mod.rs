@@ -73,8 +73,8 @@ fn is_ruled_on<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, Stat
     Ok(!row.moved.is_empty())
 }
 
-/// A trial changes nothing that counts, and a purge of what was tested takes nothing of it along.
-fn is_live(existing: &ExamRow) -> Refusal {
+/// A trial changes nothing that counts, takes nothing of it back, and a purge of what was tested takes nothing of it along.
+pub(super) fn is_live(existing: &ExamRow) -> Refusal {
     Refusal::new(
         ErrorKind::Conflict,
         "exam-live",

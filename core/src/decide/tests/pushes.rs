@@ -299,6 +299,10 @@ fn a_trial_neither_marks_nor_changes_a_live_exam_and_a_purge_leaves_it() {
     for push in [&e1(65), &other] {
         assert_eq!(rule(&house.push(push)), "exam-live");
     }
+    // Or its app withdraws it
+    let exam = key("350006", "E1", 0);
+    let withdrawn = house.correct_as("app:demo-pacs", CorrectionAction::WithdrawExam { exam });
+    assert_eq!(rule(&withdrawn.0), "exam-live");
     // Then it counts as before, and is not purged
     house.take("operator:o", purge(vec![key("350006", "E1", 0)]));
     let row = house.row("350006", "E1");

@@ -19,6 +19,8 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A record that waits, with its share of the queue and the one who waits for it.
 pub struct Waiting {
     pub bytes: Bytes,
+    /// Its time in the log that it comes from.
+    pub time_ms: Option<i64>,
     pub reply: oneshot::Sender<Result<Position, LogError>>,
     /// Given back when the record is answered.
     pub share: Share,
@@ -83,7 +85,7 @@ impl Committer {
         let mut time_ms = self.previous_ms;
         let mut write = WriteBatch::with_capacity_bytes(bytes + 64 * batch.len());
         for waiting in batch {
-            time_ms = time_ms.max((self.shared.clock)());
+            time_ms = time_ms.max(waiting.time_ms.unwrap_or_else(|| (self.shared.clock)()));
             let value = record::encode(position, time_ms, &waiting.bytes);
             write.put(record::key(position), value);
             position = position.next();

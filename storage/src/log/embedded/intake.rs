@@ -36,14 +36,18 @@ impl Intake {
     }
 
     /// Waits for room, then hands the record to the committer.
+    ///
+    /// `time_ms`: when another log took it; absent: it happens now.
     pub async fn enter(
         &self,
         bytes: Bytes,
+        time_ms: Option<i64>,
     ) -> Result<oneshot::Receiver<Result<Position, LogError>>, LogError> {
         let share = self.room.enter(bytes.len()).await?;
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting {
             bytes,
+            time_ms,
             reply,
             share,
         };

@@ -27,7 +27,7 @@ use yingku_core::ids::Position;
 
 use self::committer::Committer;
 use self::intake::Intake;
-use super::{BoxFuture, EventLog, LogError, LogHealth, LogRecord};
+use super::{BoxFuture, EventLog, LogError, LogHealth, LogRecord, at_their_places};
 use crate::space::{Reserve, Shortage};
 
 pub use error::LogOpenError;
@@ -106,6 +106,27 @@ impl EmbeddedLog {
         {
             tracing::warn!(%error, "closing the event log: tables not written, the next start replays");
         }
+    }
+
+    fn enter_all(
+        &self,
+        records: Vec<(Bytes, Option<i64>)>,
+    ) -> BoxFuture<'static, Result<Vec<Position>, LogError>> {
+        let intake = Arc::clone(&self.intake);
+        Box::pin(async move {
+            records
+                .iter()
+                .try_for_each(|(record, _)| LogError::check_size(record))?;
+            let mut answers = Vec::with_capacity(records.len());
+            for (record, time_ms) in records {
+                answers.push(intake.enter(record, time_ms).await?);
+            }
+            let mut positions = Vec::with_capacity(answers.len());
+            for answer in answers {
+                positions.push(answer.await.map_err(|_| LogError::Closed)??);
+            }
+            Ok(positions)
+        })
     }
 
     /// Reads every record and checks its position and checksum. `progress` gets the position reached now and then.
@@ -216,7 +237,7 @@ impl EventLog for EmbeddedLog {
         let intake = Arc::clone(&self.intake);
         Box::pin(async move {
             LogError::check_size(&record)?;
-            let answer = intake.enter(record).await?;
+            let answer = intake.enter(record, None).await?;
             answer.await.map_err(|_| LogError::Closed)?
         })
     }
@@ -225,19 +246,16 @@ impl EventLog for EmbeddedLog {
         &self,
         records: Vec<Bytes>,
     ) -> BoxFuture<'static, Result<Vec<Position>, LogError>> {
-        let intake = Arc::clone(&self.intake);
-        Box::pin(async move {
-            records.iter().try_for_each(LogError::check_size)?;
-            let mut answers = Vec::with_capacity(records.len());
-            for record in records {
-                answers.push(intake.enter(record).await?);
-            }
-            let mut positions = Vec::with_capacity(answers.len());
-            for answer in answers {
-                positions.push(answer.await.map_err(|_| LogError::Closed)??);
-            }
-            Ok(positions)
-        })
+        let records = records.into_iter().map(|record| (record, None));
+        self.enter_all(records.collect())
+    }
+
+    fn import(&self, records: Vec<LogRecord>) -> BoxFuture<'static, Result<(), LogError>> {
+        let from: Vec<Position> = records.iter().map(|record| record.position).collect();
+        let records = records.into_iter();
+        let records = records.map(|record| (record.bytes, Some(record.time_ms)));
+        let entered = self.enter_all(records.collect());
+        Box::pin(async move { at_their_places(&from, &entered.await?) })
     }
 
     fn read(

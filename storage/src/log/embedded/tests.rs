@@ -69,6 +69,7 @@ fn sample_records(count: usize) -> Vec<Bytes> {
 async fn the_embedded_log_keeps_the_contract() {
     let dir = TempDir::new().unwrap();
     conformance::run(Arc::new(open(&dir.path().join("log")))).await;
+    conformance::imports(&open(&dir.path().join("copy"))).await;
 }
 
 #[tokio::test]

@@ -35,13 +35,16 @@ use self::producer::{Appender, Delivery};
 use self::reader::Reader;
 use self::recent::Recent;
 use super::room::Room;
-use super::{APPEND_LIMIT, BoxFuture, EventLog, LogError, LogHealth, LogRecord};
+use super::{APPEND_LIMIT, BoxFuture, EventLog, LogError, LogHealth, LogRecord, at_their_places};
 
 pub use error::KafkaOpenError;
 pub use options::{KafkaLogOptions, KafkaLogin, KafkaMechanism, KafkaTls, Secret};
 
 /// The only one.
 const PARTITION: i32 = 0;
+/// Header of a record that came from another log: the time that it has there, milliseconds, 8 bytes, big-endian. The
+/// brokers give every record the time at which they take it.
+const TIME_HEADER: &str = "yingku-time";
 /// One question to the brokers.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -158,14 +161,17 @@ impl Shared {
     }
 
     /// Sends records in their order and waits until all of them were read back.
-    async fn append_all(&self, records: Vec<Bytes>) -> Result<Vec<Position>, LogError> {
+    async fn append_all(
+        &self,
+        records: Vec<(Bytes, Option<i64>)>,
+    ) -> Result<Vec<Position>, LogError> {
         let appended = async {
             let end = *self.end.borrow();
             let mut deliveries = Vec::with_capacity(records.len());
-            for record in records {
+            for (record, time_ms) in records {
                 self.refuse()?;
                 let share = self.room.enter(record.len()).await?;
-                deliveries.push(self.appender.send(&record, share)?);
+                deliveries.push(self.appender.send(&record, time_ms, share)?);
             }
             let mut positions = Vec::with_capacity(deliveries.len());
             for delivery in deliveries {
@@ -238,7 +244,19 @@ impl EventLog for KafkaLog {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             records.iter().try_for_each(LogError::check_size)?;
-            shared.append_all(records).await
+            let records = records.into_iter().map(|record| (record, None));
+            shared.append_all(records.collect()).await
+        })
+    }
+
+    fn import(&self, records: Vec<LogRecord>) -> BoxFuture<'static, Result<(), LogError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let from: Vec<Position> = records.iter().map(|record| record.position).collect();
+            let records = records.into_iter();
+            let records = records.map(|record| (record.bytes, Some(record.time_ms)));
+            let placed = shared.append_all(records.collect()).await?;
+            at_their_places(&from, &placed)
         })
     }
 
@@ -296,7 +314,27 @@ impl EventLog for KafkaLog {
         // Negative times have other meanings for Kafka; no record has one.
         let later = time_ms.saturating_add(1).max(0);
         let found = self.shared.point.lock().first_from(later)?;
-        Ok(found.map_or(end, |found| found.min(end)))
+        let Some(found) = found.filter(|found| *found < end) else {
+            return Ok(end);
+        };
+        // No record before it is later, for the brokers took none before it happened. One that came from another log may
+        // have happened long before they took it.
+        let is_later = |position| match self.get(position)? {
+            Some(record) => Ok(record.time_ms > time_ms),
+            None => Err(LogError::damaged(position, "record is missing")),
+        };
+        if is_later(found)? {
+            return Ok(found);
+        }
+        let (mut low, mut high) = (found.0 + 1, end.0);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match is_later(Position(middle))? {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        Ok(Position(low))
     }
 
     fn health(&self) -> LogHealth {

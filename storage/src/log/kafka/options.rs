@@ -36,6 +36,13 @@ pub struct KafkaLogOptions {
     pub login: Option<KafkaLogin>,
 }
 
+impl KafkaLogOptions {
+    /// Whether it is the same topic, as far as addresses tell.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        (&self.brokers, &self.topic) == (&other.brokers, &other.topic)
+    }
+}
+
 /// TLS to the brokers; their names are checked.
 #[derive(Clone, Default)]
 pub struct KafkaTls {

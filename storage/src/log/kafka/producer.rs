@@ -6,14 +6,14 @@ use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
 use yingku_core::ids::Position;
 
-use super::PARTITION;
 use super::client::Doubt;
 use super::options::KafkaLogOptions;
+use super::{PARTITION, TIME_HEADER};
 use crate::log::LogError;
 use crate::log::room::Share;
 
@@ -43,10 +43,11 @@ impl Appender {
         })
     }
 
-    /// Sends a record; records of one caller keep their order.
+    /// Sends a record; records of one caller keep their order. `time_ms`: when another log took it.
     pub fn send(
         &self,
         record: &[u8],
+        time_ms: Option<i64>,
         share: Share,
     ) -> Result<oneshot::Receiver<Delivery>, LogError> {
         let producer = self.usable()?;
@@ -55,10 +56,17 @@ impl Appender {
             answer,
             _share: share,
         });
-        let message: BaseRecord<'_, (), [u8], _> =
+        let mut message: BaseRecord<'_, (), [u8], _> =
             BaseRecord::with_opaque_to(&self.options.topic, pending)
                 .partition(PARTITION)
                 .payload(record);
+        if let Some(time_ms) = time_ms {
+            let time = Header {
+                key: TIME_HEADER,
+                value: Some(&time_ms.to_be_bytes()),
+            };
+            message = message.headers(OwnedHeaders::new().insert(time));
+        }
         match producer.send(message) {
             Ok(()) => Ok(delivery),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use yingku_core::ids::Position;
 
 use super::client::{Doubt, is_of_a_group};
 use super::options::{KafkaLogOptions, Purpose};
-use super::{ASK_TIMEOUT, PARTITION};
+use super::{ASK_TIMEOUT, PARTITION, TIME_HEADER};
 use crate::log::{LogError, LogRecord};
 
 /// How long records that exist are waited for.
@@ -180,11 +180,19 @@ pub fn assign(consumer: &BaseConsumer<Doubt>, topic: &str, from: Position) -> Ka
 }
 
 pub fn record_of(message: &impl Message) -> LogRecord {
+    let taken_ms = message.timestamp().to_millis().unwrap_or(0);
     LogRecord {
         position: Position(u64::try_from(message.offset()).unwrap_or(u64::MAX)),
-        time_ms: message.timestamp().to_millis().unwrap_or(0),
+        time_ms: time_elsewhere(message).unwrap_or(taken_ms),
         bytes: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
     }
+}
+
+/// The time of a record that came from another log.
+fn time_elsewhere(message: &impl Message) -> Option<i64> {
+    let headers = message.headers()?;
+    let time = headers.iter().find(|header| header.key == TIME_HEADER)?;
+    Some(i64::from_be_bytes(time.value?.try_into().ok()?))
 }
 
 /// The bytes that came are not those that were written.

@@ -54,6 +54,14 @@ impl Fetcher {
         }
     }
 
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub fn bucket(&self) -> Option<&Bucket> {
+        self.bucket.as_deref()
+    }
+
     /// Where the pack is, and its bytes there: in the object store, or else at its node.
     pub fn find(&self, pack: PackId) -> Result<(Source, u64), PackError> {
         let stored = match &self.bucket {

@@ -45,6 +45,14 @@ impl Journal {
         })
     }
 
+    /// Takes the file away. Durable on return.
+    pub fn remove(dir: &Path) -> io::Result<()> {
+        match std::fs::remove_file(dir.join(NAME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => File::open(dir)?.sync_all(),
+        }
+    }
+
     /// Whether the object store was used before.
     pub fn existed(&self) -> bool {
         self.state.lock().file.is_some()

@@ -17,27 +17,34 @@
 mod blocks;
 mod cache;
 mod fetch;
+mod home;
 mod journal;
 mod other_nodes;
 mod upload;
 mod uploader;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use uuid::Uuid;
 use yingku_core::ids::PackId;
 
+use self::upload::{Upload, UploadError};
 use super::error::{PackError, PackOpenError};
 use super::record::PackFile;
 use super::shared::{SEALED, Shared};
-use crate::objects::{self, Bucket, ClaimError, Location, ObjectsOptions};
+use crate::objects::{
+    self, Bucket, ClaimError, Location, ObjectsError, ObjectsErrorKind, ObjectsOptions,
+};
 
 pub use self::blocks::RemoteBlocks;
+pub use self::home::{BroughtHome, bring_home};
 pub use self::journal::Journal;
 pub use self::other_nodes::{NodeError, NodePart, OtherNodes};
 
@@ -73,6 +80,8 @@ pub struct Remote {
     health: Option<watch::Receiver<ObjectsHealth>>,
     /// Something is to be uploaded or evicted.
     wake: Notify,
+    /// Packs that somebody uploads who waits for it.
+    direct: Mutex<HashSet<PackId>>,
 }
 
 /// The object store in use; ends with [`RemoteThread::stop`].
@@ -93,6 +102,69 @@ impl Remote {
             None => self.fetcher.find(id)?,
         };
         self.cache.open(shared, &self.fetcher, id, source, size)
+    }
+
+    /// Where requests run.
+    pub fn handle(&self) -> &Handle {
+        self.fetcher.handle()
+    }
+
+    /// Somebody begins, or ends, to upload a pack himself.
+    pub fn direct(&self, pack: PackId, begins: bool) {
+        let mut direct = self.direct.lock();
+        match begins {
+            true => direct.insert(pack),
+            false => direct.remove(&pack),
+        };
+    }
+
+    fn is_direct(&self, pack: PackId) -> bool {
+        self.direct.lock().contains(&pack)
+    }
+
+    /// Uploads a sealed pack now; the journal has it on return.
+    pub async fn upload_now(&self, shared: &Arc<Shared>, pack: PackId) -> Result<(), PackError> {
+        let bucket = self.fetcher.bucket().ok_or(PackError::Closed)?;
+        let uploaded = match Upload::open(shared, bucket, pack) {
+            Ok(upload) => upload.run().await,
+            Err(error) => Err(error),
+        };
+        let size = uploaded.map_err(|error| match error {
+            UploadError::Objects(source) => PackError::Remote {
+                pack,
+                source: Arc::new(source),
+            },
+            UploadError::Pack(error) => error,
+            UploadError::Local(source) => PackError::Read {
+                pack,
+                source: Arc::new(source),
+            },
+            error @ (UploadError::Differs | UploadError::Claim(_)) => {
+                let words = error.to_string();
+                PackError::Remote {
+                    pack,
+                    source: Arc::new(ObjectsError::new(ObjectsErrorKind::Refused, words)),
+                }
+            }
+        })?;
+        let entering = Arc::clone(shared);
+        let entered = tokio::task::spawn_blocking(move || entering.journal.enter(pack, size)).await;
+        let entered = entered.unwrap_or_else(|error| Err(io::Error::other(error)));
+        entered.map_err(|source| PackError::Read {
+            pack,
+            source: Arc::new(source),
+        })
+    }
+
+    /// The object store did not answer in time.
+    pub fn no_answer(&self, pack: PackId) -> PackError {
+        PackError::Remote {
+            pack,
+            source: Arc::new(ObjectsError::new(
+                ObjectsErrorKind::Away,
+                "no answer in time",
+            )),
+        }
     }
 
     /// A local file was read.
@@ -166,6 +238,7 @@ pub fn start_without_objects(
         cache: Cache::new(CACHE_BYTES),
         health: None,
         wake: Notify::new(),
+        direct: Mutex::default(),
     });
     if shared.remote.set(Arc::clone(&remote)).is_ok() {
         handle.spawn(keep_budget(Arc::clone(shared), remote));
@@ -232,6 +305,7 @@ async fn begin(
         cache: Cache::new(options.cache_bytes),
         health: Some(watched),
         wake: Notify::new(),
+        direct: Mutex::default(),
     });
     if shared.remote.set(Arc::clone(&remote)).is_err() {
         tracing::error!("an object store is in use already");

@@ -121,6 +121,7 @@ impl Uploader {
         !local.uploaded
             && local.pack.node() == self.shared.options.node
             && !self.unfit.contains(&local.pack)
+            && !self.remote.is_direct(local.pack)
     }
 
     async fn upload(&mut self, pack: PackId) -> Result<(), UploadError> {

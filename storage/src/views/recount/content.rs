@@ -20,6 +20,8 @@ pub(super) struct Content {
     pub(super) date: String,
     pub(super) class: String,
     pub(super) studies: Vec<Study>,
+    /// It broke a rule that the hospital only warns of.
+    pub(super) warned: bool,
 }
 
 pub(super) fn text(value: &Value, path: &str) -> String {
@@ -34,7 +36,7 @@ pub(super) fn is_placeholder(apply_no: &str) -> bool {
     matches!(apply_no, "0" | "无")
 }
 
-pub(super) fn content(json: &Value) -> Content {
+pub(super) fn content(json: &Value, warned: bool) -> Content {
     let mut studies: Vec<Study> = Vec::new();
     for image in json["imageList"].as_array().into_iter().flatten() {
         let row = Study {
@@ -63,5 +65,6 @@ pub(super) fn content(json: &Value) -> Content {
         date: text(json, "/examInfo/examTime")[..10].to_owned(),
         class: text(json, "/examInfo/examClass"),
         studies,
+        warned,
     }
 }

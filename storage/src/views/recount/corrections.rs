@@ -6,10 +6,12 @@ use yingku_core::correction::{CorrectionAction, ReuseRuling};
 use yingku_core::ids::ExamKey;
 
 use super::ownership::Ruling;
-use super::{Exam, ExamNumber, Recount};
+use super::{Exam, ExamNumber, Image, Recount};
 
 /// What corrections do, and pushes beside what they bring.
-pub const HAPPENINGS: [&str; 14] = [
+pub const HAPPENINGS: [&str; 16] = [
+    "chosen",
+    "no longer chosen",
     "set aside",
     "brought back",
     "withdrawn",
@@ -30,6 +32,14 @@ pub(super) enum Correction {
     Withdrawn(ExamNumber),
     /// Hospital, study, SOP instances.
     Hidden(String, String, BTreeSet<String>),
+    /// Study and SOP instance, the bytes that are seen and those that were, and whether it was on the list.
+    Chosen {
+        study: String,
+        sop: String,
+        chosen: [u8; 16],
+        before: [u8; 16],
+        listed: bool,
+    },
     /// Whose this study is.
     Ruled(String),
     /// The push that was refused became a version of the exam, which was this before.
@@ -81,6 +91,15 @@ impl Recount {
                 }
                 (!changed.is_empty()).then_some(Correction::Hidden(hospital, uid, changed))
             }
+            CorrectionAction::ChooseVersion {
+                study,
+                instance,
+                digest,
+            } => {
+                let digest = u128::from_str_radix(digest, 16).unwrap().to_be_bytes();
+                let home = (study.hospital.as_str(), 0);
+                self.choose(home, study.study.as_str(), instance.as_str(), digest)
+            }
             CorrectionAction::MoveStudy { study, to } => {
                 let (from, to) = (study.hospital.as_str(), number(to));
                 self.move_study(position, study.study.as_str(), from, to)
@@ -106,6 +125,47 @@ impl Recount {
         if let Some(made) = made {
             self.corrections.insert(position, made);
         }
+    }
+
+    /// Places of an instance's versions in a row; the first is the one that is seen.
+    fn versions(&self, (hospital, lot): (&str, u16), study: &str, sop: &str) -> Vec<usize> {
+        let is_meant = |image: &Image| {
+            (image.hospital.as_str(), image.lot) == (hospital, lot)
+                && (image.study.as_str(), image.sop.as_str()) == (study, sop)
+        };
+        let shown = self.shown.iter().enumerate();
+        let meant = shown.filter(|(_, image)| is_meant(image));
+        meant.map(|(at, _)| at).collect()
+    }
+
+    fn choose(
+        &mut self,
+        home: (&str, u16),
+        study: &str,
+        sop: &str,
+        digest: [u8; 16],
+    ) -> Option<Correction> {
+        let versions = self.versions(home, study, sop);
+        let chosen = versions
+            .iter()
+            .position(|at| self.shown[*at].digest == digest)?;
+        let before = self.shown[versions[0]].digest;
+        let listed = versions.len() > 1 && versions.iter().any(|at| !self.shown[*at].ruled);
+        if chosen == 0 && !listed {
+            return None;
+        }
+        self.shown.swap(versions[0], versions[chosen]);
+        for at in versions {
+            self.shown[at].ruled = true;
+        }
+        self.happened.insert("chosen");
+        Some(Correction::Chosen {
+            study: study.to_owned(),
+            sop: sop.to_owned(),
+            chosen: digest,
+            before,
+            listed,
+        })
     }
 
     fn stand(&mut self, position: u64, uid: &str, ruling: Ruling) -> Correction {
@@ -194,6 +254,42 @@ impl Recount {
                         image.hidden = false;
                     }
                 }
+            }
+            Some(Correction::Chosen {
+                study,
+                sop,
+                chosen,
+                before,
+                listed,
+            }) => {
+                let rows = self.shown.iter().filter(|image| image.study == study);
+                let rows = rows.map(|image| (image.lot > 0, image.hospital.clone(), image.lot));
+                let rows: BTreeSet<_> = rows.collect();
+                let versions = rows
+                    .into_iter()
+                    .map(|(_, hospital, lot)| self.versions((&hospital, lot), &study, &sop))
+                    .find(|versions| {
+                        let seen = versions.first();
+                        seen.is_some_and(|at| self.shown[*at].digest == chosen)
+                    });
+                let Some(versions) = versions else {
+                    let made = Correction::Chosen {
+                        study,
+                        sop,
+                        chosen,
+                        before,
+                        listed,
+                    };
+                    self.corrections.insert(correction, made);
+                    return;
+                };
+                let mut places = versions.iter();
+                let earlier = places.position(|at| self.shown[*at].digest == before);
+                self.shown.swap(versions[0], versions[earlier.unwrap()]);
+                for at in versions {
+                    self.shown[at].ruled &= !listed;
+                }
+                self.happened.insert("no longer chosen");
             }
             Some(Correction::Ruled(uid)) => {
                 let rulings = self.rulings.get_mut(&uid).unwrap();

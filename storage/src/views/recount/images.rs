@@ -135,6 +135,21 @@ impl Recount {
         }
     }
 
+    /// Whether an exam whose images are complete has more of them than it declares.
+    pub(super) fn has_surplus(&self, number: &ExamNumber) -> bool {
+        let [_, images_given, frames_given, _] = self.sum(number, self.given(number));
+        let mut lacking = 0;
+        let mut more = false;
+        for study in &self.exams[number].now.studies {
+            let [_, images, frames, outside] = self.sum(number, [study.uid.as_str()]);
+            if let Some(count) = study.count.filter(|count| *count > 0) {
+                lacking += count.saturating_sub(images.max(frames));
+                more |= outside > count;
+            }
+        }
+        more || images_given.max(frames_given) > lacking
+    }
+
     /// Whether an exam is not as a line of a list tells.
     pub(super) fn differs(&self, number: &ExamNumber, told: &DetailRow) -> bool {
         let now = &self.exams[number].now;
@@ -174,11 +189,15 @@ impl Recount {
     /// SOP instances of the exam's own studies that came with other bytes as well.
     pub(super) fn further_versions(&self, number: &ExamNumber) -> usize {
         let further = |uid: &str| {
-            let mut versions: HashMap<&str, u32> = HashMap::new();
+            let mut versions: HashMap<&str, (u32, bool)> = HashMap::new();
             for image in self.here(number, uid) {
-                *versions.entry(&image.sop).or_default() += 1;
+                let (versions, ruled) = versions.entry(&image.sop).or_insert((0, true));
+                (*versions, *ruled) = (*versions + 1, *ruled && image.ruled);
             }
-            versions.values().filter(|versions| **versions > 1).count()
+            let versions = versions.values();
+            versions
+                .filter(|(versions, ruled)| *versions > 1 && !ruled)
+                .count()
         };
         self.own(number).into_iter().map(further).sum()
     }

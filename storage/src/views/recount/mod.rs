@@ -12,6 +12,7 @@ mod tally;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
+use yingku_core::contract::push::ExamPushedBody;
 use yingku_core::event::{DetailRow, Event};
 use yingku_core::instance::is_image_class;
 use yingku_core::registry::{HospitalMode, Registry};
@@ -56,6 +57,8 @@ struct Image {
     modality: String,
     position: u64,
     hidden: bool,
+    /// Somebody has ruled on which of its versions is seen.
+    ruled: bool,
     /// 0 is the row that is seen, others are set aside.
     lot: u16,
     /// Exam and person for whom the row was taken in.
@@ -121,10 +124,7 @@ impl Recount {
                     self.registry.apply(change.clone());
                 }
             }
-            Event::ExamPushed(body) => {
-                let json: Value = serde_json::from_slice(&body.json).unwrap();
-                self.push(position, time_ms, body.digest, &json);
-            }
+            Event::ExamPushed(body) => self.push(position, time_ms, body),
             Event::StatisticsDeclared(body) => {
                 for row in &body.rows {
                     let hospital = row.hospital_code.as_str().to_owned();
@@ -177,6 +177,7 @@ impl Recount {
                             modality: group.series.modality.clone(),
                             position,
                             hidden: false,
+                            ruled: false,
                             lot: 0,
                             taken_for: None,
                         });
@@ -197,13 +198,15 @@ impl Recount {
         self.adopt();
     }
 
-    fn push(&mut self, position: u64, time_ms: i64, digest: [u8; 16], json: &Value) {
-        let number = (text(json, "/hospitalCode"), text(json, "/examNo"));
+    fn push(&mut self, position: u64, time_ms: i64, body: &ExamPushedBody) {
+        let json: Value = serde_json::from_slice(&body.json).unwrap();
+        let digest = body.digest;
+        let number = (text(&json, "/hospitalCode"), text(&json, "/examNo"));
         let hospitals = self.registry.hospitals.values();
         let Some(hospital) = hospitals.into_iter().find(|h| h.code.as_str() == number.0) else {
             return;
         };
-        let now = content(json);
+        let now = content(&json, !body.warnings.is_empty());
         let mode = hospital.mode;
         let is_final = now.status == 70;
         let ruled_on = self.is_ruled_on(&number);
@@ -240,7 +243,7 @@ impl Recount {
             self.claims.retain(|(_, of), _| *of != number);
             self.exams.remove(&number);
             self.happened.insert("taken over");
-            return self.push(position, time_ms, digest, json);
+            return self.push(position, time_ms, body);
         }
         if is_reuse {
             let listed = self.reuse.entry((number.clone(), digest));

@@ -1,6 +1,6 @@
 //! The numbers of a recount, and the same of an answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use yingku_core::dictionaries::canonical_class;
 use yingku_core::event::DetailRow;
@@ -10,8 +10,10 @@ use yingku_core::reconcile::Reconciliation;
 use super::Recount;
 use super::content::is_placeholder;
 
+const NUMBERS: usize = 27;
+
 /// Names of [`Tally`]'s numbers.
-pub const COUNTS: [&str; 23] = [
+pub const COUNTS: [&str; NUMBERS] = [
     "declared",
     "registered",
     "confirmed",
@@ -35,10 +37,14 @@ pub const COUNTS: [&str; 23] = [
     "mismatched",
     "detailDiffers",
     "testDeclared",
+    "unknownClass",
+    "warned",
+    "imageSurplus",
+    "unnamed",
 ];
 
 /// Numbers by hospital, date and class; a cell of zeros is no cell.
-pub type Tally = BTreeMap<(String, String, String), [i64; 23]>;
+pub type Tally = BTreeMap<(String, String, String), [i64; NUMBERS]>;
 
 /// The same numbers of an answer.
 pub fn tally_of(answer: &Reconciliation) -> Tally {
@@ -78,6 +84,10 @@ pub fn tally_of(answer: &Reconciliation) -> Tally {
             mismatched,
             c.detail_differs.into(),
             c.test_declared.into(),
+            c.unknown_class.into(),
+            c.warned.into(),
+            images.surplus.into(),
+            some(c.unnamed),
         ];
         (key, counts)
     });
@@ -93,9 +103,15 @@ impl Recount {
 
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::new();
+        // Named ones that tell why fewer are confirmed than declared.
+        let mut explained: BTreeMap<(String, String, String), i64> = BTreeMap::new();
+        let mut explain = |(hospital, date, class): (&str, &str, &str)| {
+            let key = (hospital.to_owned(), date.to_owned(), self.class(class));
+            *explained.entry(key).or_default() += 1;
+        };
         let mut add = |(hospital, date, class): (&str, &str, &str), count: usize, by: i64| {
             let key = (hospital.to_owned(), date.to_owned(), self.class(class));
-            tally.entry(key).or_insert([0; 23])[count] += by;
+            tally.entry(key).or_insert([0; NUMBERS])[count] += by;
         };
         let mut confirmed = Vec::new();
         for (number, exam) in &self.exams {
@@ -110,6 +126,7 @@ impl Recount {
             }
             if !exam.withdrawn.is_empty() {
                 add(at, 14, 1);
+                explain(at);
                 continue;
             }
             add(at, 1, 1);
@@ -117,8 +134,17 @@ impl Recount {
             if exam.now.status == 70 && !placeholder {
                 add(at, 2, 1);
                 confirmed.push((at, exam.confirmed_ms));
+            } else {
+                explain(at);
             }
-            add(at, self.image_state(number), 1);
+            let state = self.image_state(number);
+            add(at, state, 1);
+            if COUNTS[state] == "complete" {
+                add(at, 25, i64::from(self.has_surplus(number)));
+            }
+            let class = canonical_class(&self.registry.settings.class_aliases, at.2);
+            add(at, 23, i64::from(!class.known));
+            add(at, 24, i64::from(exam.now.warned));
             add(at, 10, i64::from(self.is_doubtful(number)));
             add(at, 11, i64::from(self.is_contested(number)));
             add(at, 12, i64::from(exam.late));
@@ -151,13 +177,18 @@ impl Recount {
         }
         for ((hospital, exam_no, date), rows) in named {
             let number = (hospital.to_owned(), exam_no.to_owned());
-            let Some(exam) = self.exams.get(&number).filter(|exam| !exam.test) else {
+            // Told under the first of the classes that name it.
+            let class = rows.iter().map(|row| key(row)).min().unwrap();
+            let Some(exam) = self.exams.get(&number) else {
+                explain((hospital, date, &class));
                 continue;
             };
+            if exam.test {
+                continue;
+            }
             if exam.now.date != date {
-                // Told under the first of the classes that name it.
-                let class = rows.iter().map(|row| key(row)).min().unwrap();
                 add((hospital, date, &class), 21, 1);
+                explain((hospital, date, &class));
             } else if exam.withdrawn.is_empty() {
                 let differs = rows.iter().any(|row| self.differs(&number, row));
                 add((hospital, date, &exam.now.class), 21, i64::from(differs));
@@ -166,6 +197,7 @@ impl Recount {
         for ((hospital, date, class), count) in &self.refused {
             add((hospital, date, class), 8, i64::from(*count));
         }
+        let mut held_studies = BTreeSet::new();
         for image in &self.held {
             let at = (
                 image.hospital.as_str(),
@@ -173,7 +205,11 @@ impl Recount {
                 image.modality.as_str(),
             );
             add(at, 9, 1);
-            add(at, 20, i64::from(self.owner(&image.study).is_some()));
+            let is_mismatched = self.owner(&image.study).is_some();
+            add(at, 20, i64::from(is_mismatched));
+            if !is_mismatched && held_studies.insert((at.0, at.1, self.class(at.2), &image.study)) {
+                explain(at);
+            }
         }
         // The latest message about a class, all its spellings together.
         type Declared<'a> = (&'a str, &'a str, String, bool);
@@ -208,7 +244,11 @@ impl Recount {
             let in_time = of_cell.iter().filter(|ms| **ms <= time_ms).count() as i64;
             let at = (hospital, date, class.as_str());
             add(at, 0, count);
-            add(at, 16, (count - of_cell.len() as i64).max(0));
+            let deficit = (count - of_cell.len() as i64).max(0);
+            add(at, 16, deficit);
+            let key = (hospital.to_owned(), date.to_owned(), class.clone());
+            let by_name = explained.get(&key).copied().unwrap_or(0);
+            add(at, 26, (deficit - by_name).max(0));
             add(at, 17, (in_time - count).max(0));
         }
         tally.retain(|_, counts| counts.iter().any(|count| *count != 0));

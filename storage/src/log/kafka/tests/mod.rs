@@ -48,6 +48,15 @@ fn numbered(range: std::ops::Range<u32>) -> Vec<Bytes> {
 async fn the_kafka_log_keeps_the_contract() {
     let (options, data) = (Broker::shared().options(), Data::new());
     conformance::run(Arc::new(open(&options, &data).await)).await;
+    let (options, data) = (Broker::shared().options(), Data::new());
+    let log = open(&options, &data).await;
+    conformance::imports(&log).await;
+    // and as the topic gives it to who opens it later
+    let first_after = log.first_after(2_000);
+    drop(log);
+    let log = open(&options, &data).await;
+    assert_eq!(log.get(Position(1)).unwrap().unwrap().time_ms, 2_000);
+    assert_eq!(log.first_after(2_000), first_after);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

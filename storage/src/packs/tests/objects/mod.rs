@@ -2,6 +2,7 @@
 
 mod away;
 mod belonging;
+mod groups;
 mod proxy;
 mod reading;
 mod server;

@@ -1,0 +1,208 @@
+//! What every rules version decided, for ever: records as they were written, and what each came to.
+//!
+//! `YINGKU_WRITE_GOLDEN=1 cargo test --release -p yingku-storage transcripts` writes those that are
+//! missing. One that is there is never written again: rules that decide otherwise are a new version.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use yingku_core::envelope::{Cipher, Envelope};
+use yingku_core::event::{Event, RULES_VERSION};
+use yingku_core::ids::{HospitalCode, Position};
+use yingku_core::registry::Registry;
+use yingku_core::time::LocalDate;
+
+use super::histories::Generator;
+use super::reconcile::{Question, reconcile};
+use super::{Cursor, Views};
+use crate::log::LogRecord;
+use crate::projector::{self, Batch};
+
+const WRITE: &str = "YINGKU_WRITE_GOLDEN";
+/// A history that meets every kind of correction.
+const SEED: u64 = 7;
+const LENGTH: usize = 500;
+/// 2026-07-04 08:00 in the demo's zone.
+const BEGIN_MS: i64 = 1_783_123_200_000;
+const BETWEEN_RECORDS_MS: i64 = 1_500;
+
+fn path(rules: u32) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/rules");
+    folder.join(format!("v{rules}.jsonl"))
+}
+
+#[test]
+fn every_rules_version_decides_as_it_did() {
+    let writes = std::env::var_os(WRITE).is_some();
+    for rules in 1..=RULES_VERSION {
+        if writes && !path(rules).exists() {
+            write(rules);
+        }
+        let path = path(rules);
+        let text = std::fs::read_to_string(&path)
+            .unwrap_or_else(|_| panic!("{} is missing; see this test's head", path.display()));
+        let mut lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let said_at_end = lines.pop().unwrap();
+        let records: Vec<LogRecord> = lines.iter().zip(0..).map(record_of).collect();
+        let (outcomes, at_end) = decide(&records);
+        assert_eq!(outcomes.len(), lines.len());
+        for ((line, outcome), at) in lines.iter().zip(&outcomes).zip(0..) {
+            let said = &line["outcome"];
+            assert!(
+                tells(outcome, said),
+                "rules {rules}, record {at}: decided {outcome}, before {said}"
+            );
+        }
+        assert!(
+            tells(&at_end, &said_at_end),
+            "rules {rules}: the end is another than before"
+        );
+    }
+}
+
+/// Whether an answer says all that was said before; what was added since says nothing else.
+fn tells(now: &Value, before: &Value) -> bool {
+    match (now, before) {
+        (Value::Object(now), Value::Object(before)) => before
+            .iter()
+            .all(|(key, before)| now.get(key).is_some_and(|now| tells(now, before))),
+        (Value::Array(now), Value::Array(before)) => {
+            now.len() == before.len() && now.iter().zip(before).all(|(n, b)| tells(n, b))
+        }
+        (now, before) => now == before,
+    }
+}
+
+fn record_of((line, position): (&Value, u64)) -> LogRecord {
+    let bytes = STANDARD.decode(line["record"].as_str().unwrap()).unwrap();
+    LogRecord {
+        position: Position(position),
+        time_ms: BEGIN_MS + BETWEEN_RECORDS_MS * i64::try_from(position).unwrap(),
+        bytes: bytes.into(),
+    }
+}
+
+/// The outcome of each record, and what is answered afterwards.
+fn decide(records: &[LogRecord]) -> (Vec<Value>, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let views = Views::open(folder.path()).unwrap();
+    let batch = Batch {
+        records: records
+            .iter()
+            .map(|record| projector::decode(record).unwrap())
+            .collect(),
+        failure: None,
+    };
+    let registry = Arc::new(Registry::default());
+    let applied = projector::apply_batch(&views, &registry, Cursor::default(), batch).unwrap();
+    if let Some(failure) = applied.failure {
+        panic!("{failure}");
+    }
+    let outcomes = applied.outcomes.iter();
+    let outcomes = outcomes.map(|(_, decided)| serde_json::to_value(&decided.outcome).unwrap());
+    (
+        outcomes.collect(),
+        answers(&views, &applied.registry.unwrap()),
+    )
+}
+
+/// What hospitals are told, and every study that readers see.
+fn answers(views: &Views, registry: &Registry) -> Value {
+    let hospitals: Vec<HospitalCode> = registry.hospitals.keys().cloned().collect();
+    let question = Question {
+        hospitals: &hospitals,
+        from: LocalDate::parse("2026-07-01").unwrap(),
+        to: LocalDate::parse("2026-07-31").unwrap(),
+        as_of: None,
+        as_of_ms: None,
+    };
+    let mut studies = Vec::new();
+    let mut rows = Vec::new();
+    views.visit_all_studies(&mut |row| rows.push(row)).unwrap();
+    for row in rows {
+        let seen = views.visible_study(registry, &row.key).unwrap();
+        let counts = seen.map(|row| serde_json::to_value(row.counts()).unwrap());
+        studies.push(json!({ "study": row.key.to_string(), "seen": counts }));
+    }
+    json!({
+        "reconciliation": reconcile(views, registry, question).unwrap(),
+        "studies": studies,
+        "nodes": registry.nodes.keys().collect::<Vec<_>>(),
+        "leases": registry.leases.keys().collect::<Vec<_>>(),
+    })
+}
+
+fn write(rules: u32) {
+    let history = Generator::history_after(beginning(rules), SEED, LENGTH);
+    let lines: Vec<Value> = history
+        .iter()
+        .zip(1..)
+        .map(|((actor, event), number)| {
+            let (kind, version) = event.kind();
+            let envelope = Envelope {
+                id: uuid::Uuid::from_u128(number),
+                kind,
+                version,
+                rules,
+                cipher: Cipher::None,
+                key_id: 0,
+                hospital: None,
+                actor,
+                body: &event.encode_body().unwrap(),
+            };
+            json!({ "record": STANDARD.encode(envelope.encode().unwrap()) })
+        })
+        .collect();
+    let records: Vec<LogRecord> = lines.iter().zip(0..).map(record_of).collect();
+    let (outcomes, at_end) = decide(&records);
+    let said = lines.into_iter().zip(outcomes).map(|(mut line, outcome)| {
+        line["outcome"] = outcome;
+        line
+    });
+    let text: String = said
+        .chain([at_end])
+        .map(|line| line.to_string() + "\n")
+        .collect();
+    std::fs::write(path(rules), text).unwrap();
+}
+
+/// What an archive of these rules begins with.
+fn beginning(rules: u32) -> Vec<(String, Event)> {
+    let mut bodies = vec![(11, json!({ "rules": rules }))];
+    if rules >= 2 {
+        let run = |node: u16| uuid::Uuid::from_u128(0x100 + u128::from(node));
+        let lease = |node, epoch| json!({ "duty": "duties", "node": node, "run": run(node), "epoch": epoch, "ttlMs": 12_000 });
+        for number in 0..3u128 {
+            let id = uuid::Uuid::from_u128(0x200 + number);
+            bodies.push((14, json!({ "id": id })));
+        }
+        for node in 0..3u16 {
+            bodies.push((
+                10,
+                json!({
+                    "node": node, "release": "0.1.0", "http": "127.0.0.1:8080", "dicom": "127.0.0.1:11112",
+                    "id": uuid::Uuid::from_u128(0x200 + u128::from(node)), "run": run(node),
+                    "address": format!("http://127.0.0.1:{}", 8_080 + node)
+                }),
+            ));
+        }
+        // Taken, kept, refused to another, and to one who is too late.
+        bodies
+            .extend([(1, 1), (1, 1), (2, 2), (1, 0)].map(|(node, epoch)| (15, lease(node, epoch))));
+    }
+    bodies
+        .into_iter()
+        .map(|(kind, body)| {
+            let event = Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap();
+            ("node:0".to_owned(), event)
+        })
+        .collect()
+}
