@@ -5,6 +5,9 @@
     bench.py move      C-MOVE of that study to a discarding storescp
     bench.py push      durable pushes over 64 connections
     bench.py kafka     the same with the log in a Kafka broker on this machine, and C-STORE beside the embedded log's
+    bench.py ack       C-STORE that the object store acknowledges, one and sixteen associations
+    bench.py uploads   how fast a backlog goes to the object store
+    bench.py join      a new node of an archive of 1,000,000 exams and 20,000,000 instances, from a snapshot
     bench.py memory    resident memory: idle, and while a 2 GB instance is stored and moved
 
 Options: --scratch DIR (on the disk to be measured), --rounds N (the median of N is reported).
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -27,11 +31,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import images  # noqa: E402  (both beside this file)
+import requests  # noqa: E402
 import other_archives  # noqa: E402
 
-from support.archive import REPOSITORY, Archive, free_port  # noqa: E402
+import support.archive  # noqa: E402
+from support.archive import REPOSITORY, Archive, binary, free_port  # noqa: E402
 from support.exams import new_exam, study_of  # noqa: E402
 from support.kafka import Kafka  # noqa: E402
+from support.listening import reach  # noqa: E402
+from support.objects import ACCOUNT, S3, standing  # noqa: E402
 from support.registry import Registry  # noqa: E402
 
 SLICES = 400
@@ -44,6 +52,11 @@ BIG_FRAMES = 4000  # of 512 KB: 2.1 GB
 PUSH_CONNECTIONS = 64
 PUSH_SECONDS = 10
 PUSH_NUMBER_DIGITS = 12  # as push_load.rs replaces
+
+ACK_SLICES = 60
+ACK_SLICES_OF_EACH = 20
+UPLOADED_SLICES_OF_EACH = 512  # 1 GB together
+JOIN_LIMIT_S = 900
 
 IDLE_LIMIT_MB = 200
 BIG_LIMIT_MB = 400
@@ -97,8 +110,18 @@ def dcmsend(port: int, *folders: Path) -> None:
 
 
 @contextmanager
-def yingku(scratch: Path, sink: int = 0, log: str = "") -> Iterator[Archive]:
-    archive = Archive(scratch / "yingku", Registry(peers={"SINK": sink} if sink else {}), log=log).start()
+def yingku(
+    scratch: Path, sink: int = 0, log: str = "", objects: S3 | None = None, prefix: str = "", ack: str = "local"
+) -> Iterator[Archive]:
+    location = objects.location.replace("?", f"/{prefix}?") if objects and prefix else objects and objects.location
+    archive = Archive(
+        scratch / "yingku",
+        Registry(peers={"SINK": sink} if sink else {}),
+        settings=(("accept_node_loss", f'ack = "{ack}"\naccept_node_loss'),),
+        log=log,
+        arguments=("--objects", location) if location else (),
+        environment=ACCOUNT if location else {},
+    ).start()
     try:
         yield archive
     finally:
@@ -263,7 +286,79 @@ def bench_kafka(scratch: Path, rounds: int, result: Result) -> None:
         kafka.stop()
 
 
-QUESTIONS = {"store": bench_store, "move": bench_move, "push": bench_push, "kafka": bench_kafka, "memory": bench_memory}
+def bench_ack(scratch: Path, rounds: int, result: Result) -> None:
+    kafka = Kafka(scratch / "kafka").start()
+    try:
+        with S3(scratch / "s3") as s3, yingku(scratch, log=kafka.log("ack"), objects=s3, ack="object") as archive:
+            for associations, count, aim in ((1, ACK_SLICES, "≥ 15"), (16, ACK_SLICES_OF_EACH, "≥ 150")):
+                rates = []
+                for turn in range(rounds):
+                    folders = [
+                        push_and_make(archive, scratch, f"ack{associations}-{turn}-{one}", count, SLICE_SIDE)
+                        for one in range(associations)
+                    ]
+                    rates.append(associations * count / seconds(lambda: dcmsend(archive.dicom[1], *folders)))
+                name = f"C-STORE, 512 KB, acknowledged by the object store, associations: {associations}"
+                result.add(name, statistics.median(rates), "images/s", aim)
+            objects, images_stored = len(s3.packs()), rounds * (ACK_SLICES + 16 * ACK_SLICES_OF_EACH)
+            result.add("images in one object", images_stored / objects, "")
+    finally:
+        kafka.stop()
+
+
+def bench_uploads(scratch: Path, rounds: int, result: Result) -> None:
+    rates = []
+    with S3(scratch / "s3") as s3:
+        for turn in range(rounds):
+            place = scratch / f"turn{turn}"
+            with yingku(place) as archive:
+                folders = [
+                    push_and_make(archive, place, f"up{one}", UPLOADED_SLICES_OF_EACH, SLICE_SIDE) for one in range(4)
+                ]
+                dcmsend(archive.dicom[1], *folders)
+            # A start seals what is open, and uploads all of it.
+            with yingku(place, objects=s3, prefix=f"turn{turn}") as archive:
+                began = time.monotonic()
+                backlog = standing(archive)
+                size = backlog["backlogBytes"]
+                reach(lambda: standing(archive)["backlogBytes"] == 0, archive.log_tail)
+                rates.append(size / 1e6 / (time.monotonic() - began))
+    result.add("a backlog goes to the object store", statistics.median(rates), "MB/s", "≥ 100")
+
+
+def bench_join(scratch: Path, rounds: int, result: Result, scale: int = 1) -> None:
+    """A node that joins a full archive."""
+    support.archive.START_LIMIT_S = JOIN_LIMIT_S
+    full = scratch / "full"
+    make = ["cargo", "bench", "--quiet", "--locked", "--bench", "million", "--", "--scale", str(scale), "--make", full / "data"]
+    subprocess.run(make, check=True, cwd=REPOSITORY)
+    kafka = Kafka(scratch / "kafka").start()
+    try:
+        with S3(scratch / "s3") as s3:
+            first = Archive(full, log=kafka.log("join"), arguments=("--objects", s3.location), environment=ACCOUNT)
+            settings = full / "yingku.toml"
+            migrate = [binary(), "migrate", "--data", full / "data", "--config", settings, "--to", settings]
+            moved = seconds(lambda: subprocess.run([*migrate, "--to-log", first.log], check=True))
+            result.add("a full archive is moved to Kafka, and proved", moved, "s")
+            first.start()
+            place = ("--data", first.data, "--config", settings)
+            made = seconds(lambda: first.command("snapshot", *place))
+            result.add("a snapshot is made", made, "s")
+            key = (full / "data" / "keys" / "cluster.key").read_bytes()
+            second = Archive(
+                scratch / "second", log=first.log, arguments=first.arguments, environment=ACCOUNT, cluster_key=key
+            ).start()
+            result.add("a new node serves after", second.ready_s, "s", "≤ 60")
+            followed = re.search(r"^yingku_views_followed_records_total (\d+)", requests.get(f"{second.http}/metrics").text, re.M)
+            assert followed is not None
+            result.add("records that it read", int(followed[1]), f"of {second.readiness()['end']}")
+            first.kill()
+            second.kill()
+    finally:
+        kafka.stop()
+
+
+QUESTIONS = {"ack": bench_ack, "uploads": bench_uploads, "join": bench_join, "store": bench_store, "move": bench_move, "push": bench_push, "kafka": bench_kafka, "memory": bench_memory}
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-//! Whether a full archive is as quick as an empty one: `million [--scale N] [--seconds N]`.
+//! Whether a full archive is as quick as an empty one: `million [--scale N] [--seconds N]`; `--make DIR` leaves the full one
+//! there and does no more.
 //!
 //! Loads 1,000,000 exams and 20,000,000 instances as events (a scale of 10: a tenth of both), lets the archive make its
 //! views, then asks the in-process views and a real association, and stores and pushes into it and into an empty
@@ -48,6 +49,9 @@ fn main() {
         exams: EXAMS / option("--scale", 1),
         instances_of_exam: INSTANCES_OF_EXAM,
     };
+    if let Some(at) = arguments.iter().position(|argument| argument == "--make") {
+        return runtime.block_on(make(city, Path::new(&arguments[at + 1])));
+    }
     let seconds = Duration::from_secs(option("--seconds", 4));
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     std::fs::create_dir_all(&target).unwrap();
@@ -104,6 +108,19 @@ async fn open(dir: &Path) -> Archive {
     };
     let key = ClusterKey::load(&dir.join("cluster.key"), true).unwrap();
     Archive::open(dir, options, key).await.unwrap()
+}
+
+/// Leaves an archive behind, for a bench that goes on with it.
+async fn make(city: City, dir: &Path) {
+    load(city, dir).await;
+    let options = ArchiveOptions {
+        log: EmbeddedLogOptions::default().into(),
+        packs: PackOptions::default(),
+    };
+    let key = ClusterKey::load(&dir.join("keys").join("cluster.key"), true).unwrap();
+    let archive = Archive::open(dir, options, key).await.unwrap();
+    println!("{} records", archive.log().end().unwrap());
+    archive.close().await;
 }
 
 /// Waits until RocksDB has merged its files: their size no longer changes.
