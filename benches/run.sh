@@ -10,7 +10,9 @@ bench_questions=(store move push kafka ack uploads memory rebuild growth restart
 
 questions=("$@")
 ((${#questions[@]})) || questions=("${bench_questions[@]}")
-"$python" benches/warm.py
+warm="$(mktemp --tmpdir yingku-warm.XXXXXX)"
+trap 'rm -f "$warm"' EXIT
+"$python" benches/warm.py "$warm"
 for question in "${questions[@]}"; do
   case "$question" in
     rebuild | growth | restart | million) cargo bench --quiet --locked --bench "$question" ;;

@@ -8,12 +8,33 @@ from pathlib import Path
 import pytest
 
 from support.archive import Archive, free_port
+from support.kafka import Kafka
+from support.objects import S3
 from support.registry import Registry
 
 
 @pytest.fixture(scope="session")
 def sink_port() -> int:
     return free_port()
+
+
+@pytest.fixture
+def sink() -> int:
+    """A port of the test's own, for a peer called SINK."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    broker = Kafka(tmp_path_factory.mktemp("kafka")).start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3]:
+    with S3(tmp_path / "s3") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

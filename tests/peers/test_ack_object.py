@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from support import netdicom
-from support.archive import Archive, free_port
+from support.archive import Archive
 from support.cluster import Cluster, same_views
 from support.exams import new_exam, study_of
 from support.instances import RawInstance, ct_slices, raw_of
 from support.kafka import Kafka
-from support.netdicom import Destination, move, query
+from support.netdicom import moved, query
 from support.objects import S3
 from support.registry import Registry
 
@@ -24,33 +24,13 @@ IMAGES = 6
 
 
 @pytest.fixture
-def sink() -> int:
-    return free_port()
-
-
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3]:
-    with S3(tmp_path / "s3") as server:
-        yield server
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, s3: S3, sink: int) -> Iterator[Cluster]:
-    kafka = Kafka(tmp_path / "kafka").start()
+def cluster(tmp_path: Path, kafka: Kafka, s3: S3, sink: int, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     settings = (("accept_node_loss = true", 'ack = "object"\nrequest_timeout_s = 2\nupload_timeout_s = 5'),)
     cluster = Cluster(
-        tmp_path / "cluster", kafka, "acknowledged", s3, registry=Registry(peers={"SINK": sink}), settings=settings
+        tmp_path / "cluster", kafka, request.node.name, s3, registry=Registry(peers={"SINK": sink}), settings=settings
     )
     yield cluster
     cluster.end()
-    kafka.stop()
-
-
-def moved(archive: Archive, sink: int, exam: dict) -> dict[str, RawInstance]:
-    with Destination(sink) as destination:
-        answers = move(archive.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(exam)))
-    assert answers[-1][0].Status == 0x0000, answers[-1]
-    return dict(destination.received)
 
 
 def sent(archive: Archive) -> tuple[dict, dict[str, RawInstance]]:
@@ -74,7 +54,7 @@ def test_nothing_acknowledged_is_lost_with_a_node_and_its_disk(cluster: Cluster,
     shutil.rmtree(one.data)
     # Then every image is read from another node
     for exam, images in exams:
-        received = moved(two, sink, exam)
+        received = moved(two.dicom, sink, study_of(exam))
         assert {uid: raw.data for uid, raw in received.items()} == {uid: raw.data for uid, raw in images.items()}
     # and a new node has the same views
     assert same_views([two, cluster.add()])
@@ -92,7 +72,7 @@ def test_while_the_object_store_is_away_nothing_is_acknowledged(cluster: Cluster
     assert len(found_images(node, exam)) == 2
     s3.start()
     netdicom.stored(node.dicom, raws[2:])
-    assert moved(node, sink, exam).keys() == {raw.sop_instance for raw in raws}
+    assert moved(node.dicom, sink, study_of(exam)).keys() == {raw.sop_instance for raw in raws}
 
 
 def found_images(archive: Archive, exam: dict) -> set[str]:

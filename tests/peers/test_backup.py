@@ -13,17 +13,12 @@ import pytest
 from pydicom import dcmread
 
 from support import netdicom
-from support.archive import Archive, binary, free_port
+from support.archive import Archive, binary
 from support.exams import new_exam, study_of
 from support.instances import RawInstance, ct_slices, raw_of
 from support.listening import reach
-from support.netdicom import Destination, move, query
+from support.netdicom import moved
 from support.registry import COUNTY, Registry
-
-
-@pytest.fixture
-def sink() -> int:
-    return free_port()
 
 
 @pytest.fixture
@@ -39,12 +34,6 @@ def sent(archive: Archive, count: int) -> tuple[dict, dict[str, RawInstance]]:
     raws = [raw_of(one) for one in ct_slices(exam, count)]
     netdicom.stored(archive.dicom, raws)
     return exam, {raw.sop_instance: raw for raw in raws}
-
-
-def moved(archive: Archive, sink: int, exam: dict) -> dict[str, RawInstance]:
-    with Destination(sink) as destination:
-        move(archive.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(exam)))
-    return dict(destination.received)
 
 
 def back_up(archive: Archive, place: Path) -> str:
@@ -91,7 +80,7 @@ def test_a_copy_kept_up_while_serving_becomes_the_same_archive(own: Archive, sin
     assert "视图摘要与备份时相同" in said.stdout and "缺 (missing) 0" in said.stdout, said
     restored.start()
     for exam, expected in ((before, images), (later, more)):
-        received = moved(restored, sink, exam)
+        received = moved(restored.dicom, sink, study_of(exam))
         assert {uid: raw.data for uid, raw in received.items()} == {uid: raw.data for uid, raw in expected.items()}
         assert restored.client("demo-reader").versions(exam)
     assert restored.command("verify", "--data", restored.data).returncode == 0
@@ -120,7 +109,7 @@ def test_a_copy_goes_on_where_it_ended_and_is_of_one_archive(
 
     restored, said = restore(place, own, tmp_path / "restored")
     assert said.returncode == 0
-    assert moved(restored.start(), sink, exam).keys() == images.keys()
+    assert moved(restored.start().dicom, sink, study_of(exam)).keys() == images.keys()
     assert restored.stop() == 0
     again = restored.command("restore", "--from", place, "--data", restored.data, check=False)
     assert again.returncode != 0 and "is there already" in again.stderr, again

@@ -11,30 +11,18 @@ import pytest
 import requests
 
 from support import netdicom
-from support.archive import Archive, free_port
+from support.archive import Archive
 from support.cluster import Cluster, command, holder, number_of, same_views
 from support.exams import new_exam, study_of
 from support.instances import RawInstance, ct_slices, raw_of
 from support.kafka import Kafka
 from support.listening import reach
-from support.netdicom import Destination, find, query
+from support.netdicom import Destination, find, moved, query
 from support.objects import S3
 from support.registry import Registry
 
 # A dead node's duties are another's within this.
 DUTIES_MOVE_S = 15.0
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    broker = Kafka(tmp_path_factory.mktemp("kafka")).start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def sink() -> int:
-    return free_port()
 
 
 @pytest.fixture
@@ -54,12 +42,6 @@ def make_cluster(kafka: Kafka, tmp_path: Path, sink: int, request: pytest.Fixtur
         cluster.end()
 
 
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3]:
-    with S3(tmp_path / "s3") as server:
-        yield server
-
-
 def images_of(exam: dict, count: int = 2) -> list[RawInstance]:
     return [raw_of(one) for one in ct_slices(exam, count)]
 
@@ -68,15 +50,6 @@ def counted(node: Archive, exam: dict) -> int:
     asked = query("STUDY", StudyInstanceUID=study_of(exam), NumberOfStudyRelatedInstances="")
     matches = find(node.dicom, asked)
     return int(matches[0].NumberOfStudyRelatedInstances) if matches else 0
-
-
-def moved(node: Archive, exam: dict, sink: int) -> dict[str, RawInstance]:
-    """What the node sends of the exam's study; every sub-operation must succeed."""
-    with Destination(sink) as destination:
-        answers = netdicom.move(node.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(exam)))
-        last, failed = answers[-1]
-        assert last.Status == 0x0000, (last, failed, node.log_tail())
-        return destination.received
 
 
 def client_of(node: Archive, app: str = "demo-pacs"):
@@ -98,8 +71,8 @@ def test_a_push_here_its_images_there_and_a_search_at_a_third_node(make_cluster:
         netdicom.stored(two.dicom, sent)  # at once: taken, since the push was acknowledged before
         assert counted(three, exam) == 2  # at once: the release was answered before
         # The images are at the second node only, in a pack that still grows.
-        assert_same_bytes(moved(three, exam, sink), sent)
-        assert_same_bytes(moved(one, exam, sink), sent)
+        assert_same_bytes(moved(three.dicom, sink, study_of(exam)), sent)
+        assert_same_bytes(moved(one.dicom, sink, study_of(exam)), sent)
     assert same_views([one, two, three])
 
 
@@ -113,7 +86,7 @@ def test_each_node_has_packs_of_its_own(make_cluster: Callable[..., Cluster], si
     assert sorted(pack.split("-")[0] for pack in packs) == ["0000", "0001", "0002"]
     for exam, images in zip(exams, sent, strict=True):
         for node in nodes:
-            assert_same_bytes(moved(node, exam, sink), images)
+            assert_same_bytes(moved(node.dicom, sink, study_of(exam)), images)
 
 
 def test_the_same_image_sent_to_two_nodes_is_one_image(make_cluster: Callable[..., Cluster], sink: int) -> None:
@@ -162,7 +135,7 @@ def test_uploaded_packs_are_read_without_the_node_that_wrote_them(make_cluster: 
     exam = client_of(one).pushed(new_exam(images=60))
     sent = images_of(exam, 60)  # some 2 MB
     netdicom.stored(two.dicom, sent)
-    assert_same_bytes(moved(one, exam, sink), sent)  # from the second node, or from the store: whichever has it
+    assert_same_bytes(moved(one.dicom, sink, study_of(exam)), sent)  # from the second node, or from the store: whichever has it
     two.stop()
     reach(lambda: len(s3.packs()) >= 1, two.log_tail)
     uploaded = sum(path.stat().st_size for path in s3.packs())

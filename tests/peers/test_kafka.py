@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import requests
 
 from support import netdicom
 from support.archive import Archive
@@ -20,13 +18,6 @@ from support.registry import COUNTY
 
 # A push has its answer within this while Kafka is away, whatever the answer.
 UNKNOWN_LIMIT_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    broker = Kafka(tmp_path_factory.mktemp("kafka")).start()
-    yield broker
-    broker.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,32 +13,14 @@ import pytest
 from pydicom.dataset import Dataset
 
 from support import dcmtk, netdicom
-from support.archive import Archive, binary, free_port
+from support.archive import Archive, binary
 from support.exams import new_exam, study_of
 from support.instances import ct_slices, raw_of, save_all
 from support.kafka import Kafka
 from support.listening import reach
-from support.netdicom import Destination, move, query
+from support.netdicom import moved
 from support.objects import ACCOUNT, S3, all_evicted
 from support.registry import Registry
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    broker = Kafka(tmp_path_factory.mktemp("kafka")).start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3]:
-    with S3(tmp_path / "s3") as server:
-        yield server
-
-
-@pytest.fixture
-def sink() -> int:
-    return free_port()
 
 
 @pytest.fixture
@@ -85,20 +67,13 @@ def views_of(archive: Archive, *elsewhere: str) -> str:
     return archive.command("digest", *place).stdout
 
 
-def moved(archive: Archive, sink: int, exam: dict) -> dict[str, object]:
-    with Destination(sink) as destination:
-        answers = move(archive.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(exam)))
-    assert answers[-1][0].Status == 0x0000, answers[-1]
-    return dict(destination.received)
-
-
 def test_to_kafka_and_s3_and_back_without_losing_a_record(
     own: Archive, kafka: Kafka, s3: S3, sink: int, tmp_path: Path
 ) -> None:
     exam, slices = filled(own, tmp_path / "sent")
     expected = {one.SOPInstanceUID for one in slices}
     versions = own.client("demo-reader").versions(exam)
-    before = moved(own, sink, exam)
+    before = moved(own.dicom, sink, study_of(exam))
     assert set(before) == expected
     assert own.stop() == 0
 
@@ -108,7 +83,7 @@ def test_to_kafka_and_s3_and_back_without_losing_a_record(
     assert "视图摘要前后相同" in said, said
     served = elsewhere(own, kafka, "moved", s3).start()
     assert served.client("demo-reader").versions(exam) == versions
-    assert moved(served, sink, exam).keys() == expected
+    assert moved(served.dicom, sink, study_of(exam)).keys() == expected
     # What happens there happens there
     late = served.client().pushed(new_exam())
     netdicom.stored(served.dicom, [raw_of(one) for one in ct_slices(late, 2)])
@@ -131,9 +106,9 @@ def test_to_kafka_and_s3_and_back_without_losing_a_record(
     s3.stop()
     own.start()
     assert own.client("demo-reader").versions(exam) == versions
-    back = moved(own, sink, exam)
+    back = moved(own.dicom, sink, study_of(exam))
     assert {uid: raw.data for uid, raw in back.items()} == {uid: raw.data for uid, raw in before.items()}
-    assert len(moved(own, sink, late)) == 2
+    assert len(moved(own.dicom, sink, study_of(late))) == 2
     assert own.command("verify", "--data", own.data).returncode == 0
 
 
@@ -156,7 +131,7 @@ def test_a_move_that_was_killed_is_taken_up_and_a_foreign_topic_is_refused(
         kafka.resume()
     # Then the archive is what it was
     own.start()
-    assert len(moved(own, sink, exam)) == len(slices)
+    assert len(moved(own.dicom, sink, study_of(exam))) == len(slices)
     assert own.stop() == 0
     # And is moved all the same
     assert "视图摘要前后相同" in migrate(own, "--to-log", kafka.log("broken")).stdout
@@ -165,7 +140,7 @@ def test_a_move_that_was_killed_is_taken_up_and_a_foreign_topic_is_refused(
         own.start()
     own.process = None
     served = replace(own, log=kafka.log("broken"), process=None).start()
-    assert len(moved(served, sink, exam)) == len(slices)
+    assert len(moved(served.dicom, sink, study_of(exam))) == len(slices)
     assert served.stop() == 0
 
     # Another archive's topic is refused, and that archive left as it is

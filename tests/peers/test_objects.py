@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,23 +12,12 @@ import requests
 from pydicom.dataset import Dataset
 
 from support import dcmtk
-from support.archive import Archive, free_port
+from support.archive import Archive
 from support.exams import new_exam, study_of
 from support.instances import ct_slices, save_all
 from support.listening import reach
 from support.objects import ACCOUNT, S3, all_evicted, standing
 from support.registry import Registry
-
-
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3]:
-    with S3(tmp_path / "s3") as server:
-        yield server
-
-
-@pytest.fixture
-def sink() -> int:
-    return free_port()
 
 
 @pytest.fixture

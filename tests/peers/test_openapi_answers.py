@@ -15,7 +15,7 @@ from support.archive import Archive
 from support.contract import Answer, Client
 from support.exams import new_exam, study_of
 from support.instances import ct_slices, raw_of
-from support.registry import COUNTY, TOWN
+from support.registry import TOWN
 
 DAY = "2017-03-04"
 WHO = {"reason": "核对", "author": "王医生"}

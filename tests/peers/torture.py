@@ -20,7 +20,7 @@ from pathlib import Path
 
 from support import netdicom
 from support.archive import Archive, free_port
-from support.exams import new_exam, study_of
+from support.exams import new_exam
 from support.instances import RawInstance, ct_slices, raw_of
 from support.netdicom import Destination, query
 from support.registry import Registry

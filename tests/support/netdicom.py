@@ -164,3 +164,11 @@ class Destination:
 
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
+
+
+def moved(dicom: tuple[str, int], sink: int, study: str) -> dict[str, RawInstance]:
+    """What is sent of a study to the peer SINK, which listens at `sink`; every sub-operation must succeed."""
+    with Destination(sink) as destination:
+        final, failed = move(dicom, "SINK", query("STUDY", StudyInstanceUID=study))[-1]
+    assert final.Status == 0x0000, (final, failed)
+    return dict(destination.received)

@@ -23,6 +23,9 @@ const CURRENT: &str = "current";
 /// A log of which at least this many records are to be followed into empty views is replayed in pieces.
 const REPLAY_RECORDS: u64 = 10_000;
 
+/// How long a stop waits for a rebuild to see it.
+const REBUILD_STOPS_WITHIN: Duration = Duration::from_secs(10);
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a rebuild did.
@@ -256,8 +259,8 @@ impl Follower {
         {
             tracing::error!("the projector's thread had panicked");
         }
-        // A rebuild that was under way has let go of the log.
-        drop(self.rebuilding.lock());
+        // A rebuild that was under way lets go of the log.
+        drop(self.rebuilding.try_lock_for(REBUILD_STOPS_WITHIN));
     }
 
     /// What of the views in use cannot be read.

@@ -79,7 +79,7 @@ impl IntakeError {
 enum Known {
     Nothing,
     Sound,
-    /// A copy that can no longer be read.
+    /// A copy that can no longer be read, or that the object store lacks where that acknowledges.
     Damaged,
 }
 
@@ -318,6 +318,11 @@ impl Archive {
             let Some((pack, offset)) = place else {
                 return Ok(Known::Nothing);
             };
+            let is_only_here = pack.node() == self.node() && !self.inner.packs.is_uploaded(pack);
+            if self.inner.packs.ack() == Ack::Object && is_only_here {
+                known = Known::Damaged;
+                continue;
+            }
             if let Err(error) = self.check_copy(pack, offset, *digest).await {
                 tracing::error!(%study, instance = %sop_instance, %error, "an instance that came again is stored anew: its copy cannot be read");
                 known = Known::Damaged;

@@ -88,11 +88,10 @@ impl Groups {
         let instances: Vec<&NewInstance> = group.iter().map(|waiting| &waiting.instance).collect();
         self.shared
             .admit(instances.iter().map(|it| it.data_len()).sum())?;
-        if self.shared.remote.get().is_none() {
-            return Err(PackError::Closed);
-        }
-        let (pack, placed) = write_whole(&self.shared, &instances)?;
-        Ok((DirectUpload::begin(&self.shared, pack)?, placed))
+        let pack = self.shared.next_id();
+        let upload = DirectUpload::begin(&self.shared, pack)?;
+        let placed = write_whole(&self.shared, pack, &instances)?;
+        Ok((upload, placed))
     }
 
     fn send(&self, upload: DirectUpload, group: Vec<Waiting>, placed: Vec<Placed>) {

@@ -266,8 +266,11 @@ impl Shared {
     /// Takes away a sealed pack of which nothing was acknowledged.
     pub fn discard(&self, pack: PackId) {
         self.close_sealed(pack);
-        if let Err(error) = fs::remove_file(self.path(pack, SEALED)) {
-            tracing::warn!(%pack, %error, "a pack of which nothing was acknowledged stays");
+        match fs::remove_file(self.path(pack, SEALED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%pack, %error, "a pack of which nothing was acknowledged stays");
+            }
+            _ => {}
         }
     }
 

@@ -111,12 +111,12 @@ impl OpenPack {
     }
 }
 
-/// Writes instances as a pack of their own, whole: durable, sealed and under its name on return.
+/// Writes instances as a new pack of their own, whole: durable, sealed and under its name on return.
 pub fn write_whole(
     shared: &Shared,
+    id: PackId,
     instances: &[&NewInstance],
-) -> Result<(PackId, Vec<Placed>), PackError> {
-    let id = shared.next_id();
+) -> Result<Vec<Placed>, PackError> {
     let staged = shared.path(id, WHOLE);
     let file = OpenOptions::new()
         .read(true)
@@ -155,7 +155,7 @@ pub fn write_whole(
         offset: entry.offset,
         length: entry.data_len,
     });
-    Ok((id, placed.collect()))
+    Ok(placed.collect())
 }
 
 fn frames_of(pack: PackId, mut end: u64, instances: &[&NewInstance]) -> Vec<Frame> {
