@@ -70,6 +70,7 @@ async fn open(config: &Config, data: &Path) -> anyhow::Result<Archive> {
     std::fs::create_dir_all(data)
         .with_context(|| format!("数据目录 {} 无法建立 (data directory)", data.display()))?;
     let data = data.canonicalize()?;
+    config.check_ack(&data)?;
     let key = config.cluster_key(&data)?;
     let archive = Archive::open(&data, config.archive_options(&data)?, key)
         .await

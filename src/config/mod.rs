@@ -17,7 +17,7 @@ use yingku_dicom_node::tls::TlsFiles;
 use yingku_storage::archive::ArchiveOptions;
 use yingku_storage::keys::ClusterKey;
 use yingku_storage::log::EmbeddedLogOptions;
-use yingku_storage::packs::{Ack, PackOptions};
+use yingku_storage::packs::PackOptions;
 
 pub use log::Log;
 pub use node::Node;
@@ -200,7 +200,7 @@ impl Config {
             packs: PackOptions {
                 reserve_bytes: reserve,
                 seal_bytes: self.storage.pack_bytes,
-                ack: self.ack(data)?,
+                ack: self.objects.ack.into(),
                 objects: self.objects.options(data)?,
                 ..PackOptions::default()
             },
@@ -208,7 +208,7 @@ impl Config {
     }
 
     /// What an operator has to know that he chooses: where a node's disk alone has images, its loss is theirs.
-    fn ack(&self, data: &Path) -> anyhow::Result<Ack> {
+    pub fn check_ack(&self, data: &Path) -> anyhow::Result<()> {
         let objects = &self.objects;
         anyhow::ensure!(
             objects.ack == AckOf::Local || objects.options(data)?.is_some(),
@@ -219,7 +219,7 @@ impl Config {
             "多节点的归档须选定：objects.ack = \"object\"（影像入对象存储后才应答），或 objects.accept_node_loss = true（节点磁盘损毁时，其未上传的影像丢失） \
              (an archive of several nodes must choose: images are acknowledged when the object store has them, or what a lost node had not uploaded is lost)"
         );
-        Ok(objects.ack.into())
+        Ok(())
     }
 
     pub fn cluster_key(&self, data: &Path) -> anyhow::Result<ClusterKey> {
