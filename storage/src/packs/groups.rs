@@ -27,7 +27,7 @@ const LINGER: Duration = Duration::from_millis(50);
 /// How often a group that waits looks whether the object store is free.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Groups on their way at once; each is on the disk, and read from there.
-const UPLOADS_AT_ONCE: usize = 8;
+const UPLOADS_AT_ONCE: usize = 4;
 /// An upload that takes longer is not waited for: senders give up after half a minute.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(25);
 /// The same for each 64 MiB of a large instance.
@@ -161,6 +161,8 @@ impl DirectUpload {
         });
         uploading.await.map_err(|_| PackError::Closed)??;
         self.done = true;
+        // Its pages are of more use to the next group: nobody asks for an image that has just come as a rule.
+        self.shared.give_up_pages(self.pack);
         Ok(())
     }
 }

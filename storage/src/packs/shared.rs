@@ -263,6 +263,15 @@ impl Shared {
             .unwrap_or(false)
     }
 
+    /// The system need not keep a sealed pack in memory.
+    pub fn give_up_pages(&self, pack: PackId) {
+        if let Ok(pack) = self.sealed_pack(pack)
+            && let Ok(len) = pack.len()
+        {
+            self.options.disk.begin_writeback(&pack.file, 0, len);
+        }
+    }
+
     /// Takes away a sealed pack of which nothing was acknowledged.
     pub fn discard(&self, pack: PackId) {
         self.close_sealed(pack);
