@@ -31,16 +31,13 @@ EXAMS = 11
 INGESTED_BYTES = EXAMS * EXAM_BYTES
 GROWTH_LIMIT_BYTES = 100 << 20
 
-SETTINGS = f"""[storage]
-pack_bytes = {PACK_BYTES}
-
-[objects]
-cache_bytes = 0
-connect_timeout_s = 2
-request_timeout_s = 3
-upload_timeout_s = 5
-
-[keys]"""
+SETTINGS = (
+    ("[objects]", f"[storage]\npack_bytes = {PACK_BYTES}\n\n[objects]"),
+    (
+        "accept_node_loss",
+        "cache_bytes = 0\nconnect_timeout_s = 2\nrequest_timeout_s = 3\nupload_timeout_s = 5\naccept_node_loss",
+    ),
+)
 
 
 @dataclass
@@ -96,7 +93,7 @@ def sender(fresh_archive: Callable[..., Archive], s3: S3, proxy: FaultProxy) -> 
     sink = free_port()
     archive = fresh_archive(
         registry=Registry(peers={"SINK": sink}),
-        settings=(("[keys]", SETTINGS),),
+        settings=SETTINGS,
         arguments=("--objects", s3.location_at(proxy.port)),
         environment=ACCOUNT,
     )
