@@ -6,6 +6,7 @@
 #   make cluster  Kafka, an S3 server and three nodes on this machine, with a small load
 #   make bench    the figures of benches/README.md, peers in the same run
 #   make torture  kill -9 under load, 100 times
+#   make torture-kafka  Kafka killed and stopped under load, 20 times
 #   make lint     formatting and clippy
 #   make fmt      format the tree
 
@@ -35,6 +36,7 @@ PYTHON := $(VENV)/bin/python
 DATA ?= $(CURDIR)/data/demo
 CLUSTER ?= $(CURDIR)/data/cluster
 TORTURE_ROUNDS ?= 100
+TORTURE_KAFKA_ROUNDS ?= 20
 
 .PHONY: help
 help:
@@ -74,7 +76,7 @@ cluster: build install-servers
 
 # --- tests --------------------------------------------------------------------------------------
 
-.PHONY: test test-rust test-peers torture lint fmt
+.PHONY: test test-rust test-peers torture torture-kafka lint fmt
 test: install-deps lint test-rust test-peers
 	@echo "make test: everything passed"
 
@@ -87,6 +89,9 @@ test-peers: install-deps install-servers build
 
 torture: install-deps build
 	cd tests && $(PYTHON) -m peers.torture --rounds $(TORTURE_ROUNDS)
+
+torture-kafka: install-deps build
+	cd tests && $(PYTHON) -m peers.torture_kafka --rounds $(TORTURE_KAFKA_ROUNDS)
 
 lint: install-build-deps
 	cargo fmt --all --check

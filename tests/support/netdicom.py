@@ -153,6 +153,12 @@ class Destination:
             self.received[raw.sop_instance] = raw
         return self.answer
 
+    def take(self) -> dict[str, RawInstance]:
+        """What came so far, by SOP Instance UID; forgotten afterwards."""
+        with self.lock:
+            received, self.received = self.received, {}
+            return received
+
     def __enter__(self) -> Destination:
         ae = AE(ae_title="SINK")
         ae.supported_contexts = [build_context(Verification)]

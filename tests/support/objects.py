@@ -42,7 +42,11 @@ class S3:
 
     @property
     def location(self) -> str:
-        return f"s3://{BUCKET}/city?endpoint=http://127.0.0.1:{self.port}"
+        return self.location_at(self.port)
+
+    def location_at(self, port: int) -> str:
+        """What `--objects` takes for one who reaches the server through another port."""
+        return f"s3://{BUCKET}/city?endpoint=http://127.0.0.1:{port}"
 
     def packs(self) -> list[Path]:
         return sorted((self.folder / "data" / BUCKET / "city" / "packs").glob("*.pack"))
