@@ -8,6 +8,8 @@ use yingku_storage::archive::{Archive, Submission};
 
 use super::Ruling;
 
+/// Fewer digits of a digest name a version by accident.
+const DIGEST_DIGITS: usize = 4;
 /// Rules version from which versions are chosen.
 const VERSIONS_SINCE_RULES: u32 = 2;
 use crate::control::Output;
@@ -87,6 +89,10 @@ fn name_version(archive: &Archive, action: &mut CorrectionAction) -> anyhow::Res
         "须先启用规则版本 {VERSIONS_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
     );
     let begins = digest.to_ascii_lowercase();
+    anyhow::ensure!(
+        begins.len() >= DIGEST_DIGITS,
+        "摘要至少写 {DIGEST_DIGITS} 位 (at least so many digits of the digest)"
+    );
     let versions = super::versions::of(&archive.views(), study, instance)?;
     let mut meant = versions
         .iter()

@@ -123,12 +123,28 @@ def test_images_that_a_repaired_log_lacks_are_brought_back_from_sealed_packs(fre
     netdicom.stored(archive.dicom, [raw_of(one) for one in slices])
     assert counted(archive, exam) == 4
     archive.stop()
-    shutil.rmtree(archive.data / "log")
-    shutil.copytree(archive.home / "log.before", archive.data / "log")
-    shutil.rmtree(archive.data / "views")
+
+    def with_the_earlier_log() -> None:
+        shutil.rmtree(archive.data / "log")
+        shutil.copytree(archive.home / "log.before", archive.data / "log")
+        shutil.rmtree(archive.data / "views")
+
+    # When it starts, then sealed packs of which the log does not tell at all are brought into it
+    with_the_earlier_log()
+    archive.start()
+    assert counted(archive, exam) == 4
+    archive.stop()
+    # And when packs are put back while it serves
+    with_the_earlier_log()
+    aside = archive.home / "aside"
+    aside.mkdir()
+    for pack in (archive.data / "packs").glob("*.pack"):
+        shutil.move(pack, aside)
     archive.start()
     assert counted(archive, exam) < 4
-    # When the packs are read again, then they are all there, and a second time brings nothing
+    for pack in aside.iterdir():
+        shutil.move(pack, archive.data / "packs")
+    # Then they are all there once the packs are read again, and a second time brings nothing
     place = ("--data", archive.data)
     archive.command("rescan", *place)
     assert counted(archive, exam) == 4

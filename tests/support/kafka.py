@@ -10,6 +10,7 @@ from pathlib import Path
 
 from support.archive import REPOSITORY, free_port
 
+PORTS_TRIED = 3
 SCRIPT = REPOSITORY / "deploy" / "dev" / "kafka.sh"
 
 
@@ -21,9 +22,13 @@ class Kafka:
     port: int = 0
 
     def start(self) -> Kafka:
-        self.port = self.port or free_port()
-        subprocess.run([SCRIPT, "start", self.home, str(self.port)], check=True, timeout=300)
-        return self
+        # Of a new port somebody else may have made use meanwhile, an outgoing connection too.
+        ports = [self.port] if self.port else [free_port() for _ in range(PORTS_TRIED)]
+        for port in ports:
+            if subprocess.run([SCRIPT, "start", self.home, str(port)], timeout=300).returncode == 0:
+                self.port = port
+                return self
+        raise AssertionError(f"Kafka does not start on {ports}")
 
     def stop(self) -> None:
         subprocess.run([SCRIPT, "stop", self.home], check=True, timeout=60)

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use super::super::client::Doubt;
 use super::super::options::KafkaLogOptions;
 
+const PORTS_TRIED: usize = 3;
+
 pub struct Broker {
     dir: PathBuf,
     port: u16,
@@ -51,21 +53,33 @@ impl Broker {
             .process_group(0)
             .spawn()
             .unwrap();
-        let port = free_port();
-        std::fs::write(dir.join("more.properties"), more(&dir, port)).unwrap();
-        let broker = Self { dir, port, ending };
-        broker.start();
+        let mut broker = Self {
+            dir,
+            port: 0,
+            ending,
+        };
+        // Of a new port somebody else may have made use meanwhile, an outgoing connection too.
+        let started = (0..PORTS_TRIED).any(|_| {
+            broker.port = free_port();
+            let properties = more(&broker.dir, broker.port);
+            std::fs::write(broker.dir.join("more.properties"), properties).unwrap();
+            broker.try_start()
+        });
+        assert!(started);
         broker
     }
 
     pub fn start(&self) {
+        assert!(self.try_start());
+    }
+
+    fn try_start(&self) -> bool {
         let started = Command::new(script())
             .arg("start")
             .arg(&self.dir)
             .arg(self.port.to_string())
-            .status()
-            .unwrap();
-        assert!(started.success());
+            .status();
+        started.unwrap().success()
     }
 
     /// `-STOP`, `-CONT`, `-KILL`

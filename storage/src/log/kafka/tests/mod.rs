@@ -7,6 +7,7 @@ mod refused;
 mod secure;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rdkafka::admin::{AdminOptions, ResourceSpecifier};
 
@@ -76,6 +77,22 @@ async fn a_topic_is_made_as_the_log_needs_it() {
     assert_eq!(value("min.insync.replicas"), "1");
     // and one that is there is taken as it is
     drop(open(&options, &Data::new()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_about_the_end_does_not_wait_for_the_next_record() {
+    let (options, data) = (Broker::shared().options(), Data::new());
+    let log = open(&options, &data).await;
+    log.append("record".into()).await.unwrap();
+    log.latest_end().await.unwrap();
+    // Given a log to which nothing is appended, when its end is asked for again and again
+    const QUESTIONS: u32 = 10;
+    let began = Instant::now();
+    for _ in 0..QUESTIONS {
+        assert_eq!(log.latest_end().await.unwrap(), Position(1));
+    }
+    // Then each answer takes a round trip, not the half second that a fetch waits for records
+    assert!(began.elapsed() < QUESTIONS * Duration::from_millis(100));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
