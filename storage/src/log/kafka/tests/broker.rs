@@ -34,7 +34,7 @@ impl Broker {
     }
 
     /// One with more settings, made for its directory and port.
-    pub fn start_with(more: impl FnOnce(&Path, u16) -> String) -> Self {
+    pub fn start_with(more: impl Fn(&Path, u16) -> String) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("yingku-kafka-")
             .tempdir()
