@@ -64,11 +64,8 @@ struct Shared {
     recent: Mutex<Recent>,
     room: Room,
     appender: Appender,
-    /// The tail's.
+    /// The tail's; others ask it about the topic.
     consumer: BaseConsumer<Doubt>,
-    /// Asks about the topic, and fetches nothing: on the tail's connection a question waits behind the fetch that waits
-    /// for the next record, half a second while nothing happens.
-    asker: BaseConsumer<Doubt>,
     stretch: Mutex<Reader>,
     point: Mutex<Reader>,
     questions: Questions,
@@ -146,10 +143,8 @@ impl Shared {
 
     /// Asks the brokers where the topic begins and ends. Blocks.
     fn ask_end(&self) -> Result<Ends, LogError> {
-        // What the library had to say meanwhile; no record comes here.
-        while self.asker.poll(Duration::ZERO).is_some() {}
         let asked = self
-            .asker
+            .consumer
             .fetch_watermarks(&self.options.topic, PARTITION, ASK_TIMEOUT);
         let (first, next) = asked.map_err(|error| {
             self.doubt.raise();

@@ -65,8 +65,6 @@ impl Shared {
         let cluster = consumer.client().fetch_cluster_id(ASK_TIMEOUT);
         let settings = KafkaOpenError::Settings;
         let reader = |purpose| Reader::open(&options, purpose, &doubt).map_err(settings);
-        let asker = options.consumer(Purpose::Point);
-        let asker = asker.create_with_context(doubt.clone()).map_err(settings)?;
         let shared = Self {
             cluster: cluster.unwrap_or_default(),
             state: watch::Sender::new(State::Here),
@@ -75,7 +73,6 @@ impl Shared {
             room: Room::new(),
             appender: Appender::new(&options, &doubt).map_err(settings)?,
             consumer,
-            asker,
             stretch: Mutex::new(reader(Purpose::Stretch)?),
             point: Mutex::new(reader(Purpose::Point)?),
             questions: Questions {

@@ -177,7 +177,8 @@ impl KafkaLogOptions {
     pub fn consumer(&self, purpose: Purpose) -> ClientConfig {
         // (ready records, KiB of them, bytes of one fetch, how long the broker may wait for some)
         let (messages, kbytes, fetch_bytes, wait_ms) = match purpose {
-            Purpose::Tail => (10_000, 16 << 10, 1 << 20, 500),
+            // Whoever asks for the end waits behind a fetch that waits for the next record.
+            Purpose::Tail => (10_000, 16 << 10, 1 << 20, 20),
             Purpose::Stretch => (100_000, 16 << 10, 4 << 20, 20),
             Purpose::Point => (1, 1, 64 << 10, 20),
         };
