@@ -21,7 +21,13 @@ use crate::statistics::DayKey;
 ///
 /// - 1: the first.
 /// - 2: nodes have numbers of their own ([`NodeJoined`]).
-pub const RULES_VERSION: u32 = 2;
+/// - 3: of a study that an operator ruled on, only images with the numbers of its exam, or of those that are there, are
+///   taken, and who claims it later is in conflict; each hiding stands by itself; what is live and what is a trial's do not
+///   mix; versions are chosen ([`ChooseVersion`](crate::correction::CorrectionAction::ChooseVersion)).
+pub const RULES_VERSION: u32 = 3;
+
+/// Rules version from which rulings are as it says there.
+pub const RULINGS_SINCE_RULES: u32 = 3;
 
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]

@@ -42,7 +42,7 @@ enum Action {
         #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
         exam: NamedExam,
     },
-    /// 隐藏影像：不列 SOP UID 则隐藏整个 Study (hide instances of a study, or all of it)
+    /// 隐藏影像：不列 SOP UID 则隐藏该 Study 现有的全部影像 (hide instances of a study, or all that are there now)
     Hide {
         #[arg(value_parser = study, value_name = "医院代码/STUDY_UID")]
         study: StudyKey,

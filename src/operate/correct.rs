@@ -1,18 +1,16 @@
 //! Rulings of a person about exams and images.
 
 use yingku_core::correction::{CorrectionAction, CorrectionMade, ReuseRuling};
-use yingku_core::event::Event;
+use yingku_core::event::{Event, RULINGS_SINCE_RULES};
 use yingku_core::ids::Position;
 use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
 
 use super::Ruling;
+use crate::control::Output;
 
 /// Fewer digits of a digest name a version by accident.
 const DIGEST_DIGITS: usize = 4;
-/// Rules version from which versions are chosen.
-const VERSIONS_SINCE_RULES: u32 = 2;
-use crate::control::Output;
 
 pub async fn correct(
     archive: &Archive,
@@ -85,8 +83,8 @@ fn name_version(archive: &Archive, action: &mut CorrectionAction) -> anyhow::Res
         return Ok(());
     };
     anyhow::ensure!(
-        archive.registry().rules >= VERSIONS_SINCE_RULES,
-        "须先启用规则版本 {VERSIONS_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
+        archive.registry().rules >= RULINGS_SINCE_RULES,
+        "须先启用规则版本 {RULINGS_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
     );
     let begins = digest.to_ascii_lowercase();
     anyhow::ensure!(

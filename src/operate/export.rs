@@ -284,7 +284,7 @@ impl Export {
             for (index, series) in study.series.iter().enumerate() {
                 folders.series()?;
                 for entry in views.all_instances(&study, index)? {
-                    let state = match (key.lot > 0, entry.hidden, entry.further) {
+                    let state = match (key.lot > 0, entry.hidden > 0, entry.further) {
                         (true, ..) => "setAside",
                         (_, true, _) => "hidden",
                         (_, _, true) => "further",

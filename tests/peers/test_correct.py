@@ -194,3 +194,27 @@ def received(archive: Archive, exam: dict, sink_port: int) -> dict[str, bytes]:
 def patient_ids(archive: Archive, exam: dict) -> list[str]:
     asked = query("STUDY", StudyInstanceUID=study_of(exam), PatientID="")
     return [str(match.PatientID) for match in find(archive.dicom, asked)]
+
+
+def test_after_a_ruling_no_third_patients_images_are_taken_and_an_undoing_gives_each_his_own(archive: Archive, sink_port: int) -> None:
+    first = archive.client().pushed(new_exam(images=1, day=DAY, name="肖萍", sickId="S-first"))
+    second = archive.client().pushed(new_exam(images=1, day=DAY, name="王小东", sickId="S-second", study_uid=study_of(first)))
+    third = new_exam(images=1, day=DAY, name="李四", sickId="S-third", study_uid=study_of(first))
+    of_first, of_second, of_third = ([raw_of(one) for one in ct_slices(exam, 1)] for exam in (first, second, third))
+    netdicom.stored(archive.dicom, of_first)
+    assert statuses(archive, of_second) == [0xA900]
+
+    ruling = correct(archive, "rule-conflict", study_of(first), f"{COUNTY}/{exam_no(second)}")
+    netdicom.stored(archive.dicom, of_second)
+    assert statuses(archive, of_third) == [0xA900]
+    assert len(received(archive, second, sink_port)) == 2
+
+    correct(archive, "undo", ruling)
+    assert received(archive, first, sink_port) == {raw.sop_instance: raw.data for raw in of_first}
+    correct(archive, "withdraw", f"{COUNTY}/{exam_no(first)}")
+    assert received(archive, second, sink_port) == {raw.sop_instance: raw.data for raw in of_second}
+    assert patient_ids(archive, second) == [patient_id_of(second)]
+
+
+def statuses(archive: Archive, instances: list) -> list[int]:
+    return [int(answer.Status) for answer in netdicom.store(archive.dicom, instances)]

@@ -40,7 +40,7 @@ pub enum CorrectionAction {
         refused: Position,
         ruling: ReuseRuling,
     },
-    /// Says which of the bytes that came under one SOP Instance UID are shown. Since rules version 2.
+    /// Says which of the bytes that came under one SOP Instance UID are shown. Since rules version 3.
     ChooseVersion {
         study: StudyKey,
         instance: SopInstanceUid,

@@ -4,7 +4,7 @@
 //! The row that readers see is that of the one whose the study is. What was taken in for another patient is set aside, with
 //! all that it has, and comes back when the study is that patient's again.
 
-use super::{Context, instances};
+use super::{Context, moving};
 use crate::ids::{HospitalCode, StudyKey, StudyUid};
 use crate::instance::{SetAside, StudyClaims, TakenFor, covers};
 use crate::state::{State, StateError, Work};
@@ -49,7 +49,7 @@ pub(super) fn align<S: State>(
     }
     if let Some(row) = current {
         let lot = free_lot(&claims, &key.hospital);
-        instances::transfer(work, context, &key, &key.with_lot(lot))?;
+        moving::transfer(work, context, &key, &key.with_lot(lot))?;
         let mut claims = work.claims(study)?;
         claims.aside.push(SetAside {
             hospital: key.hospital.clone(),
@@ -59,7 +59,7 @@ pub(super) fn align<S: State>(
         work.put_claims(study.clone(), claims);
     }
     if let Some(own) = own {
-        instances::transfer(work, context, &own, &key)?;
+        moving::transfer(work, context, &own, &key)?;
         let mut claims = work.claims(study)?;
         claims
             .aside
@@ -69,7 +69,7 @@ pub(super) fn align<S: State>(
     Ok(true)
 }
 
-fn free_lot(claims: &StudyClaims, hospital: &HospitalCode) -> u16 {
+pub(super) fn free_lot(claims: &StudyClaims, hospital: &HospitalCode) -> u16 {
     let lots = claims
         .aside
         .iter()

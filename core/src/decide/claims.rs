@@ -55,7 +55,7 @@ pub(super) fn set_standing<S: State>(
         declared.foreign = row.withdrawn.is_none() && is_foreign;
         let claimed = claims.active().any(is_own);
         let full = claims.claims.len() >= CLAIM_LIMIT && !claims.claims.iter().any(is_own);
-        conflict |= full || claimed && claims.is_contested() && claims.ruled_for.is_none();
+        conflict |= full || claimed && claims.is_in_conflict(work.registry().rules);
     }
     row.set(ExamFlag::StudyConflict, conflict && row.withdrawn.is_none());
     let doubtful = instances::doubts(work, context, row)?;
@@ -211,7 +211,8 @@ pub(super) fn put_claims<S: State>(
     study: &StudyUid,
     claims: StudyClaims,
 ) -> Result<(), StateError> {
-    let is_listed = |claims: &StudyClaims| claims.is_contested() && claims.ruled_for.is_none();
+    let rules = work.registry().rules;
+    let is_listed = |claims: &StudyClaims| claims.is_in_conflict(rules);
     // The list has a line for each hospital that claims the study: each sees its own conflicts.
     let hospitals_of = |claims: &StudyClaims| -> BTreeSet<HospitalCode> {
         claims

@@ -22,7 +22,10 @@ pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), State
             continue;
         }
         let ruled_for = claims.ruled_for.as_ref().and(claims.owner());
-        let owning: Vec<Claim> = claims.owning().cloned().collect();
+        // A trial's numbers do not lead to what is live.
+        let is_live = claims.owner().is_some_and(|owner| !owner.trial);
+        let owning = claims.owning().filter(|claim| !(is_live && claim.trial));
+        let owning: Vec<Claim> = owning.cloned().collect();
         let exam = match ruled_for {
             Some(claim) => work.exam(&claim.exam)?,
             None => None,

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 
 use super::known::{Found, Known};
 use super::{Context, aside, claims, held, past, versions};
+use crate::event::RULINGS_SINCE_RULES;
 use crate::exam::ExamRow;
 use crate::finding::{FindingKey, FindingKind, FindingRow};
-use crate::ids::{HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey};
+use crate::ids::{HospitalCode, PackId, Position, SopInstanceUid, StudyKey};
 use crate::instance::doubt;
 use crate::instance::{
-    CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, HoldReason, InstanceKey, InstancesStored,
-    Match, SERIES_LIMIT, SeriesGroup, SeriesRow, StudyRow, TakenFor, covers, is_image_class,
-    match_instance,
+    CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, Guests, HoldReason, InstanceKey,
+    InstancesStored, Match, SERIES_LIMIT, SeriesGroup, SeriesRow, StudyRow, TakenFor, covers,
+    guests_like, is_guest, is_image_class, match_instance,
 };
 use crate::outcome::Outcome;
 use crate::registry::Scope;
@@ -66,9 +67,14 @@ pub(super) fn destination<S: State>(
     group: &SeriesGroup,
 ) -> Result<Result<HospitalCode, HoldReason>, StateError> {
     let claims = work.claims(&group.study_uid)?;
+    let there = match claims.ruled_home(&group.study_uid) {
+        Some(home) => work.study(&home)?,
+        None => None,
+    };
     let found = match_instance(
         work.registry(),
         Some(&claims),
+        there.as_ref(),
         &Scope::all(),
         &group.patient.id,
         &group.study.accession_no,
@@ -82,6 +88,14 @@ pub(super) fn destination<S: State>(
     })
 }
 
+/// How instances stand in a study beside what they are.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// See [`ChunkEntry`].
+    pub(super) hidden: u32,
+    pub(super) guest: u32,
+}
+
 /// Adds a group's instances to its study, each SOP Instance UID once.
 pub(super) fn show<S: State>(
     work: &mut Work<'_, S>,
@@ -90,6 +104,70 @@ pub(super) fn show<S: State>(
     key: &StudyKey,
     group: &SeriesGroup,
 ) -> Result<(), StateError> {
+    let guests = guests_of(work, key, group)?;
+    let guest = guests.as_ref().map_or(0, |(number, _)| *number);
+    let standing = Standing { hidden: 0, guest };
+    let fresh = add(work, context, arrival, key, group, standing)?;
+    if let Some((_, ruled)) = guests.filter(|_| fresh)
+        && let Some(before) = work.study(key)?
+    {
+        let mut row = before.clone();
+        let at = usize::try_from(guest)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1);
+        if at >= row.guests.len() {
+            row.guests.push(ruled);
+        }
+        if let Some(guests) = row.guests.get_mut(at) {
+            guests.learn(&group.patient, &group.study);
+        }
+        work.put_study(Some(before), Some(row));
+    }
+    Ok(())
+}
+
+/// Those of the study's guests that the group's images are, counted from 1, if they are any.
+fn guests_of<S: State>(
+    work: &Work<'_, S>,
+    key: &StudyKey,
+    group: &SeriesGroup,
+) -> Result<Option<(u32, Guests)>, StateError> {
+    let claims = work.claims(&key.study)?;
+    let (Some(owner), Some(ruling)) = (
+        claims.owner().filter(|_| claims.ruled_for.is_some()),
+        claims.corrected,
+    ) else {
+        return Ok(None);
+    };
+    let registry = work.registry();
+    let (patient_id, accession_no) = (&group.patient.id, &group.study.accession_no);
+    let row = work.study(key)?;
+    let Some(row) = row.filter(|row| is_guest(registry, &claims, row, patient_id, accession_no))
+    else {
+        return Ok(None);
+    };
+    let known = guests_like(registry, &row, patient_id, accession_no);
+    let at = known.unwrap_or(row.guests.len());
+    let number = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1);
+    let guests = Guests {
+        ruling,
+        taken_for: TakenFor::of(owner),
+        patient: group.patient.clone(),
+        study: group.study.clone(),
+        other_persons: Vec::new(),
+    };
+    Ok(Some((number, guests)))
+}
+
+/// As [`show`], standing as they stood elsewhere. Whether any was not there before.
+pub(super) fn add<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    arrival: Arrival,
+    key: &StudyKey,
+    group: &SeriesGroup,
+    standing: Standing,
+) -> Result<bool, StateError> {
     let before = work.study(key)?;
     let mut row = match &before {
         Some(row) => row.clone(),
@@ -110,7 +188,7 @@ pub(super) fn show<S: State>(
     let mut known = Known::of(work, &row, key)?;
     let Some(series) = series_index(&mut row, group) else {
         overflow(work, context, key);
-        return Ok(());
+        return Ok(false);
     };
     let mut writer = SeriesWriter::open(work, &row, series)?;
     let mut fresh = false;
@@ -131,21 +209,22 @@ pub(super) fn show<S: State>(
             pack: arrival.pack,
             sender: group.sender.clone(),
             position: arrival.position,
-            hidden: false,
+            hidden: standing.hidden,
             further,
+            guest: standing.guest,
         };
         row.bytes = row.bytes.saturating_add(instance.length);
         writer.push(work, entry);
     }
     writer.close(work, &mut row);
-    if fresh {
+    if fresh && standing.guest == 0 {
         row.learn(&group.patient, &group.study);
     }
     if row.is_listed() && !listed {
         list(work, &row)?;
     }
     work.put_study(before, Some(row));
-    Ok(())
+    Ok(fresh)
 }
 
 /// Lists the instances of a study that has just grown large.
@@ -176,6 +255,8 @@ fn new_study(
         last_time_ms: context.time_ms,
         patient: group.patient.clone(),
         study: group.study.clone(),
+        came_as: Vec::new(),
+        guests: Vec::new(),
         other_persons: Vec::new(),
         also: Vec::new(),
         given: None,
@@ -332,13 +413,21 @@ fn overflow<S: State>(work: &mut Work<'_, S>, context: Context<'_>, key: &StudyK
     );
 }
 
-/// Instances of a study to hide or show, and those that changed.
-pub(super) fn set_hidden<S: State>(
+/// What is made of an instance that is in a study.
+pub(super) enum Edit {
+    Kept,
+    Changed,
+    /// It leaves the study.
+    Taken,
+}
+
+/// Goes through a study's instances and changes them in place, and its counts with them. Those that leave it, with the
+/// index of their series.
+pub(super) fn edit<S: State>(
     work: &mut Work<'_, S>,
     key: &StudyKey,
-    instances: Option<&BTreeSet<SopInstanceUid>>,
-    hidden: bool,
-) -> Result<Vec<SopInstanceUid>, StateError> {
+    mut change: impl FnMut(&ChunkKey, &mut ChunkEntry) -> Edit,
+) -> Result<Vec<(u32, ChunkEntry)>, StateError> {
     let Some(before) = work.study(key)? else {
         return Ok(Vec::new());
     };
@@ -346,32 +435,36 @@ pub(super) fn set_hidden<S: State>(
     let mut chunks = Vec::new();
     for_each_chunk(work, &before, |at, chunk| chunks.push((at, chunk)))?;
     let mut row = before.clone();
-    let mut changed = Vec::new();
-    for (at, mut chunk) in chunks {
+    let mut taken = Vec::new();
+    for (at, chunk) in chunks {
         let mut touched = false;
-        for entry in &mut chunk.entries {
-            let uid = &entry.stored.image.sop_instance;
-            if entry.hidden == hidden || instances.is_some_and(|chosen| !chosen.contains(uid)) {
-                continue;
-            }
-            changed.push(uid.clone());
-            touched = true;
+        let mut kept = Vec::with_capacity(chunk.entries.len());
+        for mut entry in chunk.entries {
             let counted = entry.is_visible();
-            entry.hidden = hidden;
-            if counted != entry.is_visible() {
-                recount(&mut row, at.series, entry);
+            let edit = change(&at, &mut entry);
+            let leaves = matches!(edit, Edit::Taken);
+            touched |= !matches!(edit, Edit::Kept);
+            let counts = entry.is_visible() && !leaves;
+            if counted != counts {
+                recount(&mut row, at.series, &entry, counts);
+            }
+            if leaves {
+                row.bytes = row.bytes.saturating_sub(entry.stored.length);
+                taken.push((at.series, entry));
+            } else {
+                kept.push(entry);
             }
         }
         if touched {
-            work.put_chunk(at, Some(chunk));
+            work.put_chunk(at, Some(Chunk { entries: kept }));
         }
     }
     work.put_study(Some(before), Some(row));
-    Ok(changed)
+    Ok(taken)
 }
 
 /// Counts an instance in, or out, that has just begun, or ceased, to be seen.
-pub(super) fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry) {
+fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry, counts: bool) {
     let Some(series) = usize::try_from(series)
         .ok()
         .and_then(|at| row.series.get_mut(at))
@@ -381,7 +474,7 @@ pub(super) fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry) {
     let image = is_image_class(&entry.image().sop_class);
     let frames = entry.image().frames.max(1);
     let change = |count: &mut u32, by: u32| {
-        *count = if entry.is_visible() {
+        *count = if counts {
             count.saturating_add(by)
         } else {
             count.saturating_sub(by)
@@ -394,116 +487,63 @@ pub(super) fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry) {
     }
 }
 
-/// Takes a study and its instances out of the views.
-pub(super) fn remove_study<S: State>(
+/// Hides instances of a study, all or those that are chosen, once more. Those that it hides, if any was seen.
+pub(super) fn hide<S: State>(
     work: &mut Work<'_, S>,
     key: &StudyKey,
-) -> Result<(), StateError> {
-    let Some(row) = work.study(key)? else {
-        return Ok(());
-    };
-    if row.counted.is_some() {
-        past::keep(work, key)?;
+    chosen: Option<&BTreeSet<SopInstanceUid>>,
+) -> Result<Vec<SopInstanceUid>, StateError> {
+    // Before, what was hidden already was left as it was.
+    let again = work.registry().rules >= RULINGS_SINCE_RULES;
+    let is_meant =
+        |uid: &SopInstanceUid| chosen.is_none_or(|chosen: &BTreeSet<_>| chosen.contains(uid));
+    let mut hides = false;
+    if let Some(row) = work.study(key)? {
+        for_each_chunk(work, &row, |_, chunk| {
+            let mut entries = chunk.entries.iter();
+            hides |=
+                entries.any(|entry| entry.hidden == 0 && is_meant(&entry.image().sop_instance));
+        })?;
     }
-    let mut chunks = Vec::new();
-    for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
-    for (at, chunk) in chunks {
-        work.put_chunk(at, None);
-        for entry in chunk.entries.iter().filter(|_| row.is_listed()) {
-            work.put_place(InstanceKey::of(key, entry), None);
-        }
-    }
-    work.put_study(Some(row), None);
-    Ok(())
-}
-
-/// Gives a study's instances to another hospital.
-pub(super) fn rehome<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-    from: &StudyKey,
-    to: &HospitalCode,
-) -> Result<(), StateError> {
-    match from.hospital == *to {
-        true => Ok(()),
-        false => transfer(
-            work,
-            context,
-            from,
-            &StudyKey::new(to.clone(), from.study.clone()),
-        ),
-    }
-}
-
-/// Moves a study's instances: the same instances, another key.
-pub(super) fn transfer<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-    from: &StudyKey,
-    target: &StudyKey,
-) -> Result<(), StateError> {
-    let Some(row) = work.study(from)? else {
-        return Ok(());
-    };
-    past::keep(work, from)?;
-    past::keep(work, target)?;
-    let mut chunks = Vec::new();
-    for_each_chunk(work, &row, |at, chunk| chunks.push((at, chunk)))?;
-    let rulings = versions::leave(work, context, from, &chunks)?;
-    for (at, chunk) in chunks {
-        let Some(series) = usize::try_from(at.series)
-            .ok()
-            .and_then(|index| row.series.get(index))
-        else {
-            continue;
-        };
-        // Entries that came together go together: each call reads the study again.
-        for run in chunk.entries.chunk_by(came_together) {
-            let Some(first) = run.first() else { continue };
-            let group = SeriesGroup {
-                hospital: target.hospital.clone(),
-                sender: first.sender.clone(),
-                study_uid: from.study.clone(),
-                series_uid: SeriesUid::clone(&series.uid),
-                patient: row.patient.clone(),
-                study: row.study.clone(),
-                series: series.facts.clone(),
-                instances: run.iter().map(|entry| entry.stored.clone()).collect(),
-            };
-            let arrival = Arrival {
-                pack: first.pack,
-                // There from this record on, so that a question about the past sees it where it was.
-                position: context.position,
-                time_ms: context.time_ms,
-            };
-            show(work, context, arrival, target, &group)?;
-            if first.hidden {
-                let sops = group.instances.into_iter();
-                let sops = sops.map(|instance| instance.image.sop_instance).collect();
-                set_hidden(work, target, Some(&sops), true)?;
+    let mut hidden = Vec::new();
+    if hides {
+        edit(work, key, |_, entry| {
+            let uid = &entry.stored.image.sop_instance;
+            if !is_meant(uid) || entry.hidden > 0 && !again {
+                return Edit::Kept;
             }
-        }
+            hidden.push(uid.clone());
+            entry.hidden = entry.hidden.saturating_add(1);
+            Edit::Changed
+        })?;
     }
-    versions::arrive(work, target, rulings)?;
-    if let Some(before) = work.study(target)? {
-        let mut moved = before.clone();
-        moved.taken_for.clone_from(&row.taken_for);
-        for person in &row.other_persons {
-            moved.name_person(person);
-        }
-        work.put_study(Some(before), Some(moved));
-    }
-    remove_study(work, from)?;
-    if from.lot == 0 {
-        let mut claims = work.claims(&from.study)?;
-        claims.holders.retain(|holder| *holder != from.hospital);
-        work.put_claims(from.study.clone(), claims);
-    }
-    Ok(())
+    Ok(hidden)
 }
 
-fn came_together(a: &ChunkEntry, b: &ChunkEntry) -> bool {
-    (&a.sender, a.pack, a.hidden) == (&b.sender, b.pack, b.hidden)
+/// Takes one hiding of instances of a study back. Whether there was any.
+pub(super) fn unhide<S: State>(
+    work: &mut Work<'_, S>,
+    key: &StudyKey,
+    chosen: &BTreeSet<SopInstanceUid>,
+) -> Result<bool, StateError> {
+    let is_meant =
+        |entry: &ChunkEntry| entry.hidden > 0 && chosen.contains(&entry.stored.image.sop_instance);
+    let mut hidden = false;
+    if let Some(row) = work.study(key)? {
+        for_each_chunk(work, &row, |_, chunk| {
+            hidden |= chunk.entries.iter().any(is_meant);
+        })?;
+    }
+    if hidden {
+        edit(work, key, |_, entry| {
+            if !is_meant(entry) {
+                return Edit::Kept;
+            }
+            entry.hidden = entry.hidden.saturating_sub(1);
+            Edit::Changed
+        })?;
+    }
+    Ok(hidden)
 }
 
 /// Compares an exam with its studies' images; lists or settles the doubt. Whether there is one (R8).

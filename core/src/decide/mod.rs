@@ -12,6 +12,7 @@ mod held;
 mod instances;
 mod known;
 mod lease;
+mod moving;
 mod node;
 mod past;
 mod replaced;
@@ -24,7 +25,7 @@ pub use node::SINCE_RULES as NODES_SINCE_RULES;
 use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
-use crate::ids::{Position, StudyKey};
+use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
 use crate::refusal::RefusalRow;
 use crate::state::{Changes, State, StateError, Work};
@@ -209,6 +210,7 @@ fn purged<S: State>(
             continue;
         }
         for declared in &row.studies {
+            end_ruling(work, context, &declared.uid, key)?;
             let mut claims = work.claims(&declared.uid)?;
             claims::forget(&mut claims, key);
             let study = StudyKey::new(key.hospital.clone(), declared.uid.clone());
@@ -217,12 +219,12 @@ fn purged<S: State>(
             if !row.moved.contains(&declared.uid)
                 && !others.any(|claim| claim.exam.hospital == key.hospital)
             {
-                instances::remove_study(work, &study)?;
+                moving::remove_study(work, &study)?;
                 claims.holders.retain(|holder| *holder != key.hospital);
             }
             for aside in std::mem::take(&mut claims.aside) {
                 if aside.taken_for.as_ref().is_some_and(|it| it.exam == *key) {
-                    instances::remove_study(work, &study.with_lot(aside.lot))?;
+                    moving::remove_study(work, &study.with_lot(aside.lot))?;
                 } else {
                     claims.aside.push(aside);
                 }
@@ -230,6 +232,7 @@ fn purged<S: State>(
             claims::put_claims(work, context, &declared.uid, claims)?;
         }
         for uid in row.given() {
+            end_ruling(work, context, uid, key)?;
             let mut claims = work.claims(uid)?;
             claims::forget(&mut claims, key);
             claims::put_claims(work, context, uid, claims)?;
@@ -258,6 +261,19 @@ fn purged<S: State>(
         purge_finding(work, key)?;
     }
     Ok(Outcome::Done)
+}
+
+/// Before an exam goes for which a study was ruled: what came to others' images with its numbers goes with it.
+fn end_ruling<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyUid,
+    exam: &ExamKey,
+) -> Result<(), StateError> {
+    match work.claims(study)?.ruled_for.as_ref() == Some(exam) {
+        true => moving::part(work, context, study, Position(0)),
+        false => Ok(()),
+    }
 }
 
 /// Takes a line off its list without a trace if what it tells of is gone.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Context, decide};
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
-use crate::event::{Event, SignUsed, TestDataPurged};
+use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
@@ -119,6 +119,7 @@ impl House {
     /// Two live hospitals that hold what does not match.
     fn new() -> Self {
         let mut house = Self::default();
+        house.registry.rules = RULES_VERSION;
         for code in ["350006", "350007"] {
             house.put_hospital(code, HospitalMode::Live);
         }
@@ -392,6 +393,7 @@ mod images;
 mod nodes;
 mod persons;
 mod pushes;
+mod rulings;
 mod versions;
 
 #[test]

@@ -1,13 +1,13 @@
 //! Instances that came again with other bytes: the first is shown, the further ones are listed, until an operator says
 //! which it is to be.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::instances::{for_each_chunk, recount};
-use super::{Context, past, settle_finding};
+use super::instances::{Edit, edit, for_each_chunk};
+use super::{Context, settle_finding};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{SopInstanceUid, StudyKey, StudyUid};
-use crate::instance::{Chunk, InstanceKey};
+use crate::instance::{Chunk, ChunkEntry, InstanceKey};
 use crate::state::{ChunkKey, State, StateError, Work};
 
 type Digest = [u8; 16];
@@ -63,6 +63,19 @@ pub(super) struct Versions {
     pub(super) further: Vec<Digest>,
 }
 
+impl Versions {
+    fn add(&mut self, entry: &ChunkEntry) {
+        match entry.further {
+            true => self.further.push(entry.stored.digest),
+            false => self.current = Some(entry.stored.digest),
+        }
+    }
+
+    fn count(&self) -> usize {
+        usize::from(self.current.is_some()).saturating_add(self.further.len())
+    }
+}
+
 pub(super) fn of<S: State>(
     work: &Work<'_, S>,
     study: &StudyKey,
@@ -74,10 +87,8 @@ pub(super) fn of<S: State>(
     };
     for_each_chunk(work, &row, |_, chunk| {
         for entry in chunk.entries {
-            match entry.image().sop_instance == *uid {
-                true if entry.further => versions.further.push(entry.stored.digest),
-                true => versions.current = Some(entry.stored.digest),
-                false => {}
+            if entry.image().sop_instance == *uid {
+                versions.add(&entry);
             }
         }
     })?;
@@ -90,45 +101,66 @@ pub(super) fn choose<S: State>(
     study: &StudyKey,
     chosen: &HashMap<SopInstanceUid, Digest>,
 ) -> Result<(), StateError> {
-    let Some(before) = work.study(study)? else {
-        return Ok(());
-    };
-    past::keep(work, study)?;
-    let mut chunks = Vec::new();
-    for_each_chunk(work, &before, |at, chunk| chunks.push((at, chunk)))?;
-    let mut row = before.clone();
     let mut places = Vec::new();
-    for (at, mut chunk) in chunks {
-        let mut touched = false;
-        for entry in &mut chunk.entries {
-            let Some(digest) = chosen.get(&entry.stored.image.sop_instance) else {
-                continue;
-            };
-            let further = entry.stored.digest != *digest;
-            if further == entry.further {
-                continue;
-            }
-            touched = true;
-            places.push((InstanceKey::of(study, entry), None));
-            let counted = entry.is_visible();
-            entry.further = further;
-            if counted != entry.is_visible() {
-                recount(&mut row, at.series, entry);
-            }
-            places.push((InstanceKey::of(study, entry), Some(at.place())));
+    edit(work, study, |at, entry| {
+        let uid = &entry.stored.image.sop_instance;
+        let Some(further) = chosen.get(uid).map(|digest| entry.stored.digest != *digest) else {
+            return Edit::Kept;
+        };
+        if further == entry.further {
+            return Edit::Kept;
         }
-        if touched {
-            work.put_chunk(at, Some(chunk));
-        }
-    }
-    if before.is_listed() {
+        places.push((InstanceKey::of(study, entry), None));
+        entry.further = further;
+        places.push((InstanceKey::of(study, entry), Some(at.place())));
+        Edit::Changed
+    })?;
+    if work.study(study)?.is_some_and(|row| row.is_listed()) {
         // What one leaves the other takes.
         places.sort_by_key(|(_, place)| place.is_some());
         for (key, place) in places {
             work.put_place(key, place);
         }
     }
-    work.put_study(Some(before), Some(row));
+    Ok(())
+}
+
+/// After these have left a study: of each instance that is left one version is seen, and listed are those that have
+/// several.
+pub(super) fn part<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyKey,
+    left: &[(u32, ChunkEntry)],
+) -> Result<(), StateError> {
+    let left = left
+        .iter()
+        .map(|(_, entry)| &entry.stored.image.sop_instance);
+    let left: BTreeSet<_> = left.collect();
+    let mut there: HashMap<SopInstanceUid, Versions> = HashMap::new();
+    if let Some(row) = work.study(study)? {
+        for_each_chunk(work, &row, |_, chunk| {
+            for entry in chunk.entries {
+                let uid = &entry.stored.image.sop_instance;
+                if left.contains(uid) {
+                    there.entry(uid.clone()).or_default().add(&entry);
+                }
+            }
+        })?;
+    }
+    let unseen = there
+        .iter()
+        .filter(|(_, versions)| versions.current.is_none());
+    let seen = unseen.filter_map(|(uid, versions)| {
+        let first = versions.further.first()?;
+        Some((uid.clone(), *first))
+    });
+    choose(work, study, &seen.collect())?;
+    for uid in left {
+        if there.get(uid).is_none_or(|versions| versions.count() < 2) {
+            settle_finding(work, context, line_of(study, uid))?;
+        }
+    }
     Ok(())
 }
 

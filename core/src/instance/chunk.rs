@@ -11,9 +11,7 @@ use super::facts::{ImageFacts, StoredInstance};
 /// Instances of one row at most: a row is read and rewritten whole.
 pub const CHUNK_INSTANCES: usize = 128;
 
-const LAYOUT: u8 = 1;
-const HIDDEN: u8 = 1;
-const FURTHER: u8 = 2;
+const LAYOUT: u8 = 2;
 
 /// One stored instance.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,10 +21,13 @@ pub struct ChunkEntry {
     pub sender: AeTitle,
     /// The record that brought it.
     pub position: Position,
-    /// An operator hid it.
-    pub hidden: bool,
+    /// Corrections in force that hide it.
+    pub hidden: u32,
     /// Same SOP Instance UID as an earlier one, other bytes: listed, not shown.
     pub further: bool,
+    /// 0: it came as the study's first images did. Else with the numbers of these of the study's [`Guests`](super::Guests),
+    /// counted from 1.
+    pub guest: u32,
 }
 
 impl ChunkEntry {
@@ -36,7 +37,7 @@ impl ChunkEntry {
 
     /// Shown to readers and counted.
     pub fn is_visible(&self) -> bool {
-        !self.hidden && !self.further
+        self.hidden == 0 && !self.further
     }
 }
 
@@ -98,9 +99,9 @@ impl Chunk {
         out.runs(entries, |e| u64::from(e.image().columns));
         out.runs(entries, |e| u64::from(e.image().bits_allocated));
         out.runs(entries, |e| u64::from(e.image().frames));
-        out.runs(entries, |e| {
-            u64::from((u8::from(e.hidden) * HIDDEN) | (u8::from(e.further) * FURTHER))
-        });
+        out.runs(entries, |e| u64::from(e.hidden));
+        out.runs(entries, |e| u64::from(e.further));
+        out.runs(entries, |e| u64::from(e.guest));
         out.0
     }
 
@@ -138,17 +139,27 @@ impl Chunk {
         let mut numbers = input.texts_of_numbers(count)?.into_iter();
         let mut offsets = input.deltas(count)?.into_iter();
         let mut lengths = input.deltas(count)?.into_iter();
-        let mut columns = Vec::with_capacity(7);
-        for _ in 0..7 {
+        let mut columns = Vec::with_capacity(9);
+        for _ in 0..9 {
             columns.push(input.runs(count)?.into_iter());
         }
-        let [packs, positions, rows, widths, bits, frames, flags] = columns.as_mut_slice() else {
+        let [
+            packs,
+            positions,
+            rows,
+            widths,
+            bits,
+            frames,
+            hidden,
+            further,
+            guests,
+        ] = columns.as_mut_slice()
+        else {
             return Err(ChunkError("columns"));
         };
         let mut entries = Vec::with_capacity(count);
         for (sop_instance, digest) in uids.into_iter().zip(digests) {
             let short = || ChunkError("column");
-            let flag = flags.next().ok_or_else(short)? as u8;
             entries.push(ChunkEntry {
                 stored: StoredInstance {
                     image: ImageFacts {
@@ -168,8 +179,9 @@ impl Chunk {
                 sender: senders.next().ok_or_else(short)?,
                 pack: PackId(packs.next().ok_or_else(short)?),
                 position: Position(positions.next().ok_or_else(short)?),
-                hidden: flag & HIDDEN != 0,
-                further: flag & FURTHER != 0,
+                hidden: hidden.next().ok_or_else(short)? as u32,
+                further: further.next().ok_or_else(short)? != 0,
+                guest: guests.next().ok_or_else(short)? as u32,
             });
         }
         Ok(Self { entries })
@@ -435,8 +447,9 @@ mod tests {
                 pack: PackId(3),
                 sender: AeTitle::new("CT1").unwrap(),
                 position: Position(100 + i as u64 / 40),
-                hidden: i == 5,
+                hidden: if i == 5 { 2 } else { 0 },
                 further: i == 6,
+                guest: u32::from(i > 90),
             })
             .collect();
         Chunk { entries }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::study::{Claim, StudyClaims, StudyRow};
+use super::study::{Claim, StudyClaims, StudyRow, TakenFor};
+use crate::event::RULINGS_SINCE_RULES;
 use crate::ids::HospitalCode;
 use crate::registry::{HospitalMode, Matching, Registry, Scope};
 
@@ -27,10 +28,12 @@ pub enum Match {
     LiveInTrial(HospitalCode),
 }
 
-/// Compares an instance's identifiers with the claims on its study UID.
+/// Compares an instance's identifiers with the claims on its study UID. `there` is the study as the owner's hospital has it;
+/// it is looked at only after a ruling ([`StudyClaims::ruled_home`]).
 pub fn match_instance(
     registry: &Registry,
     claims: Option<&StudyClaims>,
+    there: Option<&StudyRow>,
     scope: &Scope,
     patient_id: &str,
     accession_no: &str,
@@ -39,35 +42,85 @@ pub fn match_instance(
     else {
         return Match::Unregistered;
     };
-    let hospital = &owner.exam.hospital;
-    if !scope.has(hospital) {
+    let hospital = owner.exam.hospital.clone();
+    if !scope.has(&hospital) {
         return Match::Unregistered;
     }
-    let Some(entry) = registry.hospitals.get(hospital) else {
+    let Some(entry) = registry.hospitals.get(&hospital) else {
         return Match::Unregistered;
     };
-    let mut differing = "PatientID";
+    let carried = (patient_id, accession_no);
+    let is_narrow = registry.rules >= RULINGS_SINCE_RULES;
+    let mut differing = Some("PatientID");
+    if claims.ruled_for.is_some() && !is_narrow {
+        differing = None;
+    }
     for claim in claims.owning() {
-        // An operator ruled on the study: the images keep the identifiers they came with.
-        let difference = match claims.ruled_for {
-            Some(_) => None,
-            None => differs(entry.matching, claim, patient_id, accession_no),
-        };
-        match difference {
-            None if entry.mode == HospitalMode::Suspended => {
-                return Match::Suspended(hospital.clone());
-            }
-            None if entry.mode == HospitalMode::Test && !claim.trial => {
-                return Match::LiveInTrial(hospital.clone());
-            }
-            None => return Match::Hospital(hospital.clone()),
-            Some(attribute) => differing = attribute,
+        if differing.is_none() {
+            break;
         }
+        differing = differs(entry.matching, claim, patient_id, accession_no);
     }
-    Match::Mismatch {
-        hospital: hospital.clone(),
-        attribute: differing,
+    // An operator ruled on the study: further images keep the numbers that those had which he saw.
+    if let Some(row) = there.filter(|_| claims.ruled_for.is_some())
+        && (row
+            .numbers()
+            .any(|has| carries(entry.matching, has, carried))
+            || guests_like(registry, row, patient_id, accession_no).is_some())
+    {
+        differing = None;
     }
+    match (differing, entry.mode) {
+        (Some(attribute), _) => Match::Mismatch {
+            hospital,
+            attribute,
+        },
+        (None, HospitalMode::Suspended) => Match::Suspended(hospital),
+        (None, HospitalMode::Test) if is_narrow && !owner.trial => Match::LiveInTrial(hospital),
+        (None, _) => Match::Hospital(hospital),
+    }
+}
+
+/// Whether an instance comes to images of another patient, because an operator ruled that those are its exam's. It is told
+/// apart from them, for the ruling may be undone.
+pub fn is_guest(
+    registry: &Registry,
+    claims: &StudyClaims,
+    row: &StudyRow,
+    patient_id: &str,
+    accession_no: &str,
+) -> bool {
+    let Some(owner) = claims.owner().filter(|_| claims.ruled_for.is_some()) else {
+        return false;
+    };
+    let is_his = |taken_for: &TakenFor| taken_for.is_same_person(owner);
+    let matching = matching_of(registry, &row.key.hospital);
+    let carried = (patient_id, accession_no);
+    registry.rules >= RULINGS_SINCE_RULES
+        && !row.taken_for.as_ref().is_some_and(is_his)
+        && !row.numbers().any(|has| carries(matching, has, carried))
+}
+
+/// The guests of a study whose numbers an instance has.
+pub fn guests_like(
+    registry: &Registry,
+    row: &StudyRow,
+    patient_id: &str,
+    accession_no: &str,
+) -> Option<usize> {
+    let matching = matching_of(registry, &row.key.hospital);
+    row.guests.iter().position(|guests| {
+        let has = (
+            guests.patient.id.as_str(),
+            guests.study.accession_no.as_str(),
+        );
+        carries(matching, has, (patient_id, accession_no))
+    })
+}
+
+fn matching_of(registry: &Registry, hospital: &HospitalCode) -> Matching {
+    let hospital = registry.hospitals.get(hospital);
+    hospital.map_or_else(Matching::default, |hospital| hospital.matching)
 }
 
 /// Whether the images of a row are those of the one whose the study is, and so are shown: they were taken for that patient,
@@ -80,8 +133,7 @@ pub fn covers(registry: &Registry, claims: &StudyClaims, row: &StudyRow) -> bool
     if row.key.lot > 0 || owner.exam.hospital != row.key.hospital {
         return false;
     }
-    let hospital = registry.hospitals.get(&row.key.hospital);
-    let matching = hospital.map_or_else(Matching::default, |hospital| hospital.matching);
+    let matching = matching_of(registry, &row.key.hospital);
     let (patient_id, accession_no) = (&row.patient.id, &row.study.accession_no);
     if claims.ruled_for.is_some() {
         return true;
@@ -118,6 +170,19 @@ fn differs(
             }
             let declared = claim.accession_no.as_deref()?;
             (!same_accession(declared, accession_no)).then_some("AccessionNumber")
+        }
+    }
+}
+
+/// Whether an instance has the PatientID and AccessionNumber of images that are there; of images without an
+/// AccessionNumber it is not compared.
+fn carries(matching: Matching, has: (&str, &str), carried: (&str, &str)) -> bool {
+    match matching {
+        Matching::Study => true,
+        Matching::Exact => has == carried,
+        Matching::Normalised => {
+            normalised(has.0) == normalised(carried.0)
+                && (has.1.is_empty() || same_accession(has.1, carried.1))
         }
     }
 }
@@ -191,6 +256,7 @@ mod tests {
         match_instance(
             &registry,
             Some(&claims),
+            None,
             &Scope::all(),
             patient_id,
             accession_no,
@@ -203,7 +269,10 @@ mod tests {
 
     #[test]
     fn a_hospital_in_trial_sends_images_of_its_trials_only() {
-        let mut registry = Registry::default();
+        let mut registry = Registry {
+            rules: RULINGS_SINCE_RULES,
+            ..Registry::default()
+        };
         let mut entry = hospital("350006", "exact");
         entry.mode = HospitalMode::Test;
         registry.hospitals.insert(entry.code.clone(), entry);
@@ -221,7 +290,8 @@ mod tests {
                 }],
                 ..StudyClaims::default()
             };
-            let found = match_instance(&registry, Some(&claims), &Scope::all(), "P1", "A0001");
+            let found =
+                match_instance(&registry, Some(&claims), None, &Scope::all(), "P1", "A0001");
             assert_eq!(found, sent);
         }
     }

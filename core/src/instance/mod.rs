@@ -16,9 +16,10 @@ pub use facts::{
 };
 pub use given::Given;
 pub use held::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, HoldReason};
-pub use matching::{Match, covers, match_instance};
+pub use matching::{Match, covers, guests_like, is_guest, match_instance};
 pub use place::{InstanceKey, Place};
 pub use study::{
-    ALSO_LIMIT, CLAIM_LIMIT, CLASS_LIMIT, Claim, CountedAt, ImageCounts, LOOKED_THROUGH_CHUNKS,
-    Numbers, SERIES_LIMIT, SeriesRow, SetAside, StudyClaims, StudyRow, TakenFor, is_image_class,
+    ALSO_LIMIT, CLAIM_LIMIT, CLASS_LIMIT, Claim, CountedAt, GUESTS_LIMIT, Guests, ImageCounts,
+    LOOKED_THROUGH_CHUNKS, Numbers, SERIES_LIMIT, SeriesRow, SetAside, StudyClaims, StudyRow,
+    TakenFor, is_image_class,
 };

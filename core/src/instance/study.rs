@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::chunk::ChunkEntry;
 use super::facts::{PatientFacts, SeriesFacts, StudyFacts};
 use super::given::Given;
+use crate::event::RULINGS_SINCE_RULES;
 use crate::ids::{ExamKey, HospitalCode, Position, SeriesUid, StudyKey, StudyUid, Uid};
 
 /// Series of one study at most; more are kept in the pack and flagged, not indexed.
@@ -19,8 +20,12 @@ pub const LOOKED_THROUGH_CHUNKS: u32 = 4;
 /// Persons that the images of one study name at most, beside the one that is answered.
 pub const OTHER_PERSONS_LIMIT: usize = 64;
 
-/// Numbers by which one study is found beside those that are answered, at most.
+/// Numbers that the images of one study have, or by which it is found, beside the first and those that are answered, at
+/// most.
 pub const ALSO_LIMIT: usize = 16;
+
+/// Rulings of one study under which images came with other numbers than those that were there, at most.
+pub const GUESTS_LIMIT: usize = 64;
 
 /// Exams that may claim one study UID; a further push is taken, its claim is not (it is flagged as a conflict).
 pub const CLAIM_LIMIT: usize = 256;
@@ -70,6 +75,11 @@ impl TakenFor {
         }
     }
 
+    /// Whether both are of the same patient.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.exam.hospital == other.exam.hospital && self.sick_id == other.sick_id
+    }
+
     /// Whether the claim is of the same patient (R7: hospital and sickId).
     pub fn is_same_person(&self, claim: &Claim) -> bool {
         self.exam.hospital == claim.exam.hospital && self.sick_id == claim.sick_id
@@ -91,6 +101,13 @@ pub struct Claim {
     pub trial: bool,
 }
 
+impl Claim {
+    /// R7: hospital and sickId.
+    fn is_same_person(&self, other: &Self) -> bool {
+        self.exam.hospital == other.exam.hospital && self.sick_id == other.sick_id
+    }
+}
+
 impl StudyClaims {
     pub fn active(&self) -> impl Iterator<Item = &Claim> {
         self.claims.iter().filter(|claim| !claim.released)
@@ -110,11 +127,8 @@ impl StudyClaims {
     /// Active claims of the owner's patient: exams that share the study (one scan, two forms).
     pub fn owning(&self) -> impl Iterator<Item = &Claim> {
         let owner = self.owner();
-        self.active().filter(move |claim| {
-            owner.is_some_and(|owner| {
-                owner.exam.hospital == claim.exam.hospital && owner.sick_id == claim.sick_id
-            })
-        })
+        self.active()
+            .filter(move |claim| owner.is_some_and(|owner| owner.is_same_person(claim)))
     }
 
     /// Whether the study leads to this exam: to every exam that claims or claimed it, but after a ruling only to those
@@ -135,6 +149,29 @@ impl StudyClaims {
                 .owning()
                 .filter(|claim| !(is_live && claim.trial))
                 .count()
+    }
+
+    /// Whether somebody has to say whose the study is: nobody ruled, or somebody claims it who did not when that was done.
+    pub fn is_in_conflict(&self, rules: u32) -> bool {
+        if self.ruled_for.is_none() {
+            return self.is_contested();
+        }
+        let ruled_at = self.corrected.filter(|_| rules >= RULINGS_SINCE_RULES);
+        let is_live = self.owner().is_some_and(|owner| !owner.trial);
+        let owner = self.owner();
+        ruled_at.is_some_and(|ruled_at| {
+            let mut later = self.active().filter(|claim| claim.position > ruled_at);
+            later.any(|claim| {
+                let is_his = owner.is_some_and(|owner| owner.is_same_person(claim));
+                !(is_his || is_live && claim.trial)
+            })
+        })
+    }
+
+    /// The row in which the images are that an operator ruled on.
+    pub fn ruled_home(&self, study: &StudyUid) -> Option<StudyKey> {
+        let owner = self.owner().filter(|_| self.ruled_for.is_some())?;
+        Some(StudyKey::new(owner.exam.hospital.clone(), study.clone()))
     }
 
     /// Every row of the study, shown or not.
@@ -162,6 +199,10 @@ pub struct StudyRow {
     pub study: StudyFacts,
     /// Absent only while the row is being moved.
     pub taken_for: Option<TakenFor>,
+    /// Numbers of further images, where they are not the first's.
+    pub came_as: Vec<Numbers>,
+    /// Those that came under a ruling with the numbers of the exam ruled for, oldest first.
+    pub guests: Vec<Guests>,
     /// Whom later instances name otherwise (R8), without their PatientIDs.
     pub other_persons: Vec<PatientFacts>,
     /// What is answered in their place.
@@ -180,6 +221,40 @@ pub struct StudyRow {
 pub struct Numbers {
     pub patient_id: String,
     pub accession_no: String,
+}
+
+/// Images that came to another patient's because an operator ruled that those are their exam's. When the ruling is undone
+/// they stay their patient's.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guests {
+    /// The correction under which the first of them came.
+    pub ruling: Position,
+    pub taken_for: TakenFor,
+    pub patient: PatientFacts,
+    pub study: StudyFacts,
+    /// Whom later ones of them name otherwise, without their PatientIDs.
+    pub other_persons: Vec<PatientFacts>,
+}
+
+impl Guests {
+    /// Takes in what further images of theirs say of patient and study.
+    pub fn learn(&mut self, patient: &PatientFacts, study: &StudyFacts) {
+        self.patient.fill(patient);
+        self.study.fill(study);
+        let mut persons = std::iter::once(&self.patient).chain(&self.other_persons);
+        if !persons.any(|known| patient.is_said_by(known)) {
+            name_other(&mut self.other_persons, patient);
+        }
+    }
+}
+
+fn name_other(others: &mut Vec<PatientFacts>, patient: &PatientFacts) {
+    if others.len() < OTHER_PERSONS_LIMIT {
+        others.push(PatientFacts {
+            id: String::new(),
+            ..patient.clone()
+        });
+    }
 }
 
 /// Counts of a study's images after a record.
@@ -273,23 +348,40 @@ impl StudyRow {
         self.patient.fill(patient);
         self.study.fill(study);
         self.name_person(patient);
+        let carried = (patient.id.as_str(), study.accession_no.as_str());
+        let is_known = self.numbers().any(|numbers| numbers == carried);
+        if !is_known && self.came_as.len() < ALSO_LIMIT {
+            self.came_as.push(Numbers {
+                patient_id: patient.id.clone(),
+                accession_no: study.accession_no.clone(),
+            });
+        }
     }
 
     /// Notes whom images name, if nobody was named so before.
     pub fn name_person(&mut self, patient: &PatientFacts) {
-        if !self.persons().any(|known| patient.is_said_by(known))
-            && self.other_persons.len() < OTHER_PERSONS_LIMIT
-        {
-            self.other_persons.push(PatientFacts {
-                id: String::new(),
-                ..patient.clone()
-            });
+        let mut persons = std::iter::once(&self.patient).chain(&self.other_persons);
+        if !persons.any(|known| patient.is_said_by(known)) {
+            name_other(&mut self.other_persons, patient);
         }
     }
 
     /// Everyone whom the images name.
     pub fn persons(&self) -> impl Iterator<Item = &PatientFacts> {
-        std::iter::once(&self.patient).chain(&self.other_persons)
+        let guests = self.guests.iter();
+        let guests =
+            guests.flat_map(|guests| std::iter::once(&guests.patient).chain(&guests.other_persons));
+        std::iter::once(&self.patient)
+            .chain(&self.other_persons)
+            .chain(guests)
+    }
+
+    /// PatientIDs and AccessionNumbers that its images have, guests aside.
+    pub fn numbers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let first = (self.patient.id.as_str(), self.study.accession_no.as_str());
+        let others = self.came_as.iter();
+        let others = others.map(|came| (came.patient_id.as_str(), came.accession_no.as_str()));
+        std::iter::once(first).chain(others)
     }
 
     /// Patient and study attributes as queries answer and match them.

@@ -146,10 +146,19 @@ impl Archive {
     }
 
     fn matched(&self, scope: &Scope, facts: &InstanceFacts) -> Result<Match, ViewsError> {
-        let claims = self.views().claims(&facts.study_uid)?;
+        let views = self.views();
+        let claims = views.claims(&facts.study_uid)?;
+        let ruled_home = claims
+            .as_ref()
+            .and_then(|claims| claims.ruled_home(&facts.study_uid));
+        let there = match ruled_home {
+            Some(home) => views.study(&home)?,
+            None => None,
+        };
         Ok(match_instance(
             &self.registry(),
             claims.as_ref(),
+            there.as_ref(),
             scope,
             &facts.patient.id,
             &facts.study.accession_no,

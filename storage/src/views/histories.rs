@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::collections::VecDeque;
+
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
-use serde_json::json;
+use serde_json::{Value, json};
 use yingku_core::contract::push::{ExamPushedBody, Flags};
 use yingku_core::correction::{CorrectionAction, CorrectionMade, ReuseRuling};
 use yingku_core::event::{
-    DeclaredRow, DetailDeclared, DetailRow, Event, HoldExpired, InstancesRefused, RegistryChanged,
-    StatisticsDeclared,
+    DeclaredRow, DetailDeclared, DetailRow, Event, HoldExpired, InstancesRefused, RULES_VERSION,
+    RegistryChanged, RulesActivated, StatisticsDeclared,
 };
 use yingku_core::ids::{
     AeTitle, ExamKey, ExamNo, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid, StudyKey,
@@ -35,6 +37,16 @@ pub struct Generator {
     offset: u64,
     /// Pushes that name another person than their exam's number is of.
     suspects: Vec<Position>,
+    /// Instances that came with other bytes than the usual.
+    versions: Vec<(StudyKey, SopInstanceUid)>,
+    /// What follows, soon.
+    next: VecDeque<Step>,
+}
+
+enum Step {
+    Event(Box<Event>),
+    /// Takes the last ruling on a study back.
+    Unrule(StudyUid),
 }
 
 fn hospital(code: &str, mode: &str) -> RegistryChange {
@@ -61,7 +73,10 @@ fn person(exam: u32) -> (String, String) {
 
 impl Generator {
     pub fn history(seed: u64, length: usize) -> Vec<(String, Event)> {
-        Self::history_after(Vec::new(), seed, length)
+        let rules = Event::RulesActivated(RulesActivated {
+            rules: RULES_VERSION,
+        });
+        Self::history_after(vec![("node:0".to_owned(), rules)], seed, length)
     }
 
     /// One that goes on from events that were there before.
@@ -75,6 +90,8 @@ impl Generator {
             events,
             offset: 0,
             suspects: Vec::new(),
+            versions: Vec::new(),
+            next: VecDeque::new(),
         };
         generator.events.push((
             "operator:o".to_owned(),
@@ -85,6 +102,18 @@ impl Generator {
             ]),
         ));
         while generator.events.len() < length {
+            if generator.next.is_empty() && generator.random.gen_bool(0.02) {
+                generator.dispute();
+            }
+            let next = match generator.random.gen_bool(0.3) {
+                true => generator.next.pop_front(),
+                false => None,
+            };
+            if let Some(step) = next {
+                let event = generator.step(step);
+                generator.events.push(("operator:o".to_owned(), event));
+                continue;
+            }
             let event = match generator.random.gen_range(0..100) {
                 0..=40 => generator.push(),
                 41..=68 => generator.instances(),
@@ -139,6 +168,62 @@ impl Generator {
         }
     }
 
+    /// Two persons claim a study, images of both come, it is ruled the second's and images of both come again, and that
+    /// is undone, or the second gives it up.
+    fn dispute(&mut self) {
+        let (hospital, first) = (self.pick(&HOSPITALS[..2]), self.exam());
+        let (other, second) = (self.pick(&HOSPITALS[..2]), (first + 2) % 14);
+        let uid = format!("1.2.{hospital}.6.{}", self.random.gen_range(0..3));
+        let study = StudyUid::new(&uid).unwrap();
+        let images = |it: &mut Self, hospital, exam| {
+            let group = it.group_of(hospital, exam, &uid);
+            it.stored(vec![group])
+        };
+        let mut events = Vec::new();
+        for (hospital, exam) in [(hospital, first), (other, second)] {
+            let image = json!({"studyUID": uid, "imageCount": "2"});
+            events.push(self.push_of(hospital, exam, exam, vec![image]));
+            events.push(images(self, hospital, exam));
+        }
+        let exam = ExamKey {
+            hospital: HospitalCode::new(other).unwrap(),
+            exam_no: ExamNo::new(format!("E{second}")).unwrap(),
+            generation: 0,
+        };
+        events.push(correction(CorrectionAction::RuleConflict {
+            study: study.clone(),
+            exam: exam.clone(),
+        }));
+        events.push(images(self, other, second));
+        events.push(images(self, hospital, first));
+        let events = events.into_iter().map(|event| Step::Event(Box::new(event)));
+        self.next.extend(events);
+        self.next.push_back(match self.random.gen_bool(0.7) {
+            true => Step::Unrule(study),
+            false => {
+                let released = CorrectionAction::ReleaseUid { study, exam };
+                Step::Event(Box::new(correction(released)))
+            }
+        });
+    }
+
+    fn step(&mut self, step: Step) -> Event {
+        let study = match step {
+            Step::Event(event) => return *event,
+            Step::Unrule(study) => study,
+        };
+        let is_ruling = |(_, event): &(String, Event)| {
+            matches!(event, Event::CorrectionMade(CorrectionMade {
+                action: CorrectionAction::RuleConflict { study: ruled, .. }, ..
+            }) if *ruled == study)
+        };
+        let ruling = self.events.iter().rposition(is_ruling);
+        let correction_at = Position(ruling.unwrap_or_default() as u64);
+        correction(CorrectionAction::Undo {
+            correction: correction_at,
+        })
+    }
+
     fn push(&mut self) -> Event {
         let hospital = if self.random.gen_bool(0.02) {
             "999999"
@@ -153,7 +238,6 @@ impl Generator {
         if of / 2 != exam / 2 {
             self.suspects.push(Position(self.events.len() as u64));
         }
-        let (sick_id, name) = person(of);
         let images: Vec<_> = (0..self.random.gen_range(0..3))
             .map(|_| {
                 let mut row = json!({"studyUID": self.study(hospital, exam)});
@@ -169,6 +253,11 @@ impl Generator {
                 row
             })
             .collect();
+        self.push_of(hospital, exam, of, images)
+    }
+
+    fn push_of(&mut self, hospital: &str, exam: u32, of: u32, images: Vec<Value>) -> Event {
+        let (sick_id, name) = person(of);
         // A form is one person's.
         let form = format!("F{}", of / 2);
         let apply_no = self
@@ -208,6 +297,10 @@ impl Generator {
         let groups = (0..self.random.gen_range(1..4))
             .map(|_| self.group())
             .collect();
+        self.stored(groups)
+    }
+
+    fn stored(&self, groups: Vec<SeriesGroup>) -> Event {
         let stored = InstancesStored {
             facts_version: 1,
             pack: PackId::new(0, 1),
@@ -222,6 +315,10 @@ impl Generator {
     fn group(&mut self) -> SeriesGroup {
         let (code, exam) = (self.hospital(), self.exam());
         let study = self.study(code, exam);
+        self.group_of(code, exam, &study)
+    }
+
+    fn group_of(&mut self, code: &str, exam: u32, study: &str) -> SeriesGroup {
         let series = self.random.gen_range(0..3u32);
         let patient = if self.random.gen_bool(0.9) {
             exam
@@ -240,10 +337,16 @@ impl Generator {
                 let class = if number == 3 && series == 2 { SR } else { CT };
                 let bytes = u8::from(self.random.gen_bool(0.1));
                 self.offset += 1_000;
+                let sop_instance =
+                    SopInstanceUid::new(format!("{study}.{series}.{number}")).unwrap();
+                if bytes > 0 {
+                    let hospital = HospitalCode::new(code).unwrap();
+                    let study = StudyKey::new(hospital, StudyUid::new(study).unwrap());
+                    self.versions.push((study, sop_instance.clone()));
+                }
                 StoredInstance {
                     image: ImageFacts {
-                        sop_instance: SopInstanceUid::new(format!("{study}.{series}.{number}"))
-                            .unwrap(),
+                        sop_instance,
                         sop_class: Uid::new(class).unwrap(),
                         transfer_syntax: Uid::new("1.2.840.10008.1.2.1").unwrap(),
                         number: number.to_string(),
@@ -261,7 +364,7 @@ impl Generator {
         SeriesGroup {
             hospital: HospitalCode::new(code).unwrap(),
             sender: AeTitle::new(self.pick(&["PACS1", "PACS2"])).unwrap(),
-            study_uid: StudyUid::new(&study).unwrap(),
+            study_uid: StudyUid::new(study).unwrap(),
             series_uid: SeriesUid::new(format!("{study}.{series}")).unwrap(),
             patient: PatientFacts {
                 name,
@@ -370,11 +473,20 @@ impl Generator {
                 exam,
             },
             15..=16 => {
-                let (series, sop) = (self.random.gen_range(0..3), self.random.gen_range(0..4));
                 let bytes = u8::from(self.random.gen_bool(0.6));
+                if self.random.gen_bool(0.3) {
+                    let correction_at = Position(self.events.len() as u64);
+                    let undo = correction(CorrectionAction::Undo {
+                        correction: correction_at,
+                    });
+                    self.next.push_back(Step::Event(Box::new(undo)));
+                }
+                let Some((study, instance)) = self.versions.choose(&mut self.random) else {
+                    return self.correction();
+                };
                 CorrectionAction::ChooseVersion {
-                    instance: SopInstanceUid::new(format!("{study}.{series}.{sop}")).unwrap(),
-                    study: study_of(study),
+                    study: study.clone(),
+                    instance: instance.clone(),
                     digest: format!("{:032x}", u128::from_be_bytes([bytes; 16])),
                 }
             }

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Context, DecideError, claims, exam, instances, settle_finding, versions};
 use crate::correction::{Before, CorrectionAction, CorrectionMade, CorrectionRow};
+use crate::event::RULINGS_SINCE_RULES;
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, Withdrawals};
 use crate::ids::{ExamKey, Position, SopInstanceUid, StudyKey};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
@@ -97,7 +98,8 @@ fn withdraw<S: State>(
     let by_app = context.actor.starts_with("app:");
     let hospital = work.registry().hospitals.get(&key.hospital);
     let in_trial = hospital.is_some_and(|hospital| hospital.mode == HospitalMode::Test);
-    if by_app && in_trial && !row.has(ExamFlag::Test) {
+    let is_narrow = work.registry().rules >= RULINGS_SINCE_RULES;
+    if is_narrow && by_app && in_trial && !row.has(ExamFlag::Test) {
         return Ok(Err(exam::is_live(&row)));
     }
     let already = row.withdrawn;
@@ -176,11 +178,8 @@ fn hide<S: State>(
         return Ok(Err(no_study()));
     }
     let chosen: BTreeSet<_> = chosen.iter().cloned().collect();
-    let hidden = if chosen.is_empty() {
-        instances::set_hidden(work, study, None, true)?
-    } else {
-        instances::set_hidden(work, study, Some(&chosen), true)?
-    };
+    let chosen = Some(&chosen).filter(|chosen| !chosen.is_empty());
+    let hidden = instances::hide(work, study, chosen)?;
     if hidden.is_empty() {
         return Ok(Err(conflict(
             "instances",

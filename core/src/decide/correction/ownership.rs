@@ -1,11 +1,12 @@
 //! Whose a study's images are: moved to another exam, released, or ruled on (R7).
 
-use super::super::{Context, aside, claims, held, instances};
+use super::super::{Context, aside, claims, held, moving};
 use super::{Ruled, conflict, no_exam, no_study, not_found, record};
 use crate::correction::Before;
-use crate::exam::{ExamFlag, ExamStep, MOVED_LIMIT};
-use crate::ids::{ExamKey, HospitalCode, StudyKey, StudyUid};
-use crate::instance::{Claim, StudyClaims};
+use crate::event::RULINGS_SINCE_RULES;
+use crate::exam::{ExamFlag, ExamRow, ExamStep, MOVED_LIMIT};
+use crate::ids::{ExamKey, HospitalCode, Position, StudyKey, StudyUid};
+use crate::instance::{Claim, GUESTS_LIMIT, StudyClaims};
 use crate::outcome::Refusal;
 use crate::state::{State, StateError, Work};
 
@@ -35,6 +36,9 @@ pub(super) fn move_study<S: State>(
     }
     if exam.moved.len() >= MOVED_LIMIT {
         return refused("移入该检查的 Study 过多 (too many studies were moved to this exam)");
+    }
+    if let Err(refusal) = may_be_ruled(work, study, &exam)? {
+        return Ok(Err(refusal));
     }
     let given = given(work, uid, &before)?;
     let mut claims = before.clone();
@@ -108,6 +112,7 @@ pub(super) fn rule<S: State>(
     if in_force(&mut claims, exam).is_none() {
         return Ok(Err(claims_not("exam")));
     }
+    let row = work.exam(exam)?;
     claims.ruled_for = Some(exam.clone());
     claims.corrected = Some(context.position);
     // The images are where the one is whose they were.
@@ -120,6 +125,12 @@ pub(super) fn rule<S: State>(
         .filter(|from| *from != exam.hospital && before.holders.contains(from));
     if let Some(from) = &from
         && let Err(refusal) = meets_no_others(&before, from, &exam.hospital)
+    {
+        return Ok(Err(refusal));
+    }
+    let home = from.as_ref().unwrap_or(&exam.hospital).clone();
+    if let Some(row) = row
+        && let Err(refusal) = may_be_ruled(work, &StudyKey::new(home, study.clone()), &row)?
     {
         return Ok(Err(refusal));
     }
@@ -147,6 +158,38 @@ fn claims_not(path: &str) -> Refusal {
         path,
         "此检查未占用该检查UID；流水号有多代时以 #代 指明 (this exam does not claim this study UID: if its number has several generations, name one with #)",
     )
+}
+
+/// Whether images may be ruled to be an exam's: not those of a live exam to be a trial's, which a purge takes away.
+fn may_be_ruled<S: State>(
+    work: &Work<'_, S>,
+    home: &StudyKey,
+    exam: &ExamRow,
+) -> Result<Result<(), Refusal>, StateError> {
+    if work.registry().rules < RULINGS_SINCE_RULES {
+        return Ok(Ok(()));
+    }
+    let Some(row) = work.study(home)? else {
+        return Ok(Ok(()));
+    };
+    if row.guests.len() >= GUESTS_LIMIT {
+        return Ok(Err(conflict(
+            "study",
+            "该 Study 的裁定过多，请先撤销较早的裁定 (too many rulings stand on this study: undo earlier ones)",
+        )));
+    }
+    let taken_for = match &row.taken_for {
+        Some(taken_for) => work.exam(&taken_for.exam)?,
+        None => None,
+    };
+    let is_trials = taken_for.is_some_and(|exam| exam.has(ExamFlag::Test));
+    if exam.has(ExamFlag::Test) && !is_trials {
+        return Ok(Err(conflict(
+            "exam",
+            "正式检查的影像不能归测试检查，清除测试数据时会一并隐藏 (images of a live exam cannot become a test exam's: a purge of test data would hide them)",
+        )));
+    }
+    Ok(Ok(()))
 }
 
 /// Two scans under one UID must not become one study.
@@ -227,10 +270,14 @@ pub(super) fn put<S: State>(
 ) -> Result<(), StateError> {
     let now = work.claims(study)?;
     (claims.holders, claims.aside) = (now.holders, now.aside);
+    let is_ruled = claims.ruled_for.is_some();
     claims::put_claims(work, context, study, claims)?;
+    if !is_ruled {
+        moving::part(work, context, study, Position(0))?;
+    }
     if let Some((from, to)) = homes {
         let from = StudyKey::new(from.clone(), study.clone());
-        instances::rehome(work, context, &from, to)?;
+        moving::rehome(work, context, &from, to)?;
     }
     aside::align(work, context, study, false)?;
     held::adopt(work, context, study)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::super::{Context, DecideError, exam, instances, versions};
+use super::super::{Context, DecideError, exam, instances, moving, versions};
 use super::{Ruled, conflict, no_exam, not_found, ownership, record_for_owners, set_withdrawn};
 use crate::correction::{Before, CorrectionAction, CorrectionMade};
 use crate::exam::ExamStep;
@@ -135,7 +135,7 @@ fn show_again<S: State>(
     let here = all.iter().filter(|home| home.hospital == study.hospital);
     let here: Vec<_> = here.cloned().collect();
     for home in if here.is_empty() { all } else { here } {
-        if !instances::set_hidden(work, &home, Some(&hidden), false)?.is_empty() {
+        if instances::unhide(work, &home, &hidden)? {
             return record_for_owners(work, context, &home);
         }
     }
@@ -161,7 +161,8 @@ fn unchoose<S: State>(
     let digest = u128::from_str_radix(chosen.digest, 16).map(u128::to_be_bytes);
     for home in work.claims(&study.study)?.homes(&study.study) {
         let there = versions::of(work, &home, chosen.instance)?;
-        if there.current != digest.clone().ok() {
+        let is_here = there.current == Some(chosen.shown) || there.further.contains(&chosen.shown);
+        if there.current != digest.clone().ok() || !is_here {
             continue;
         }
         if there.current != Some(chosen.shown) {
@@ -208,6 +209,7 @@ fn restore_claims<S: State>(
             ),
         )));
     }
+    moving::part(work, context, study, position)?;
     if let Some(given) = ownership::given(work, study, &now)? {
         ownership::take_from(work, context, study, &given, &mut now)?;
     }

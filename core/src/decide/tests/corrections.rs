@@ -322,9 +322,15 @@ fn images_hidden_before_a_move_are_shown_again_where_they_went() {
 
 #[test]
 fn a_purge_of_the_exam_they_were_moved_to_leaves_images_to_be_moved_on() {
+    // Given live images that went to a trial's exam, as the rules once allowed
     let mut house = mixed_up();
     house.put_hospital("350007", HospitalMode::Test);
     house.push(&Push::new("350007", "T1", "测试", 70, "1.2.9"));
+    assert_eq!(
+        rule(&house.correct(move_to(key("350007", "T1", 0))).0),
+        "conflict"
+    );
+    house.registry.rules = RULES_VERSION - 1;
     let (_, moved) = house.correct(move_to(key("350007", "T1", 0)));
     let exams = vec![key("350007", "T1", 0)];
     house.take("operator:o", purge(exams));

@@ -9,7 +9,9 @@ use super::ownership::Ruling;
 use super::{Exam, ExamNumber, Image, Recount};
 
 /// What corrections do, and pushes beside what they bring.
-pub const HAPPENINGS: [&str; 16] = [
+pub const HAPPENINGS: [&str; 18] = [
+    "a guest",
+    "parted",
     "chosen",
     "no longer chosen",
     "set aside",
@@ -77,12 +79,22 @@ impl Recount {
                 let chosen: BTreeSet<&str> = instances.iter().map(|sop| sop.as_str()).collect();
                 let (hospital, uid) = (study.hospital.as_str(), study.study.as_str());
                 let mut changed = BTreeSet::new();
-                for image in &mut self.shown {
+                let mut seen = false;
+                for image in &self.shown {
                     let here = image.hospital == hospital && image.study == uid && image.lot == 0;
                     let meant = chosen.is_empty() || chosen.contains(image.sop.as_str());
-                    if here && meant && !image.hidden {
-                        image.hidden = true;
+                    if here && meant {
+                        seen |= image.hidden == 0;
                         changed.insert(image.sop.clone());
+                    }
+                }
+                if !seen {
+                    return;
+                }
+                for image in &mut self.shown {
+                    let here = image.hospital == hospital && image.study == uid && image.lot == 0;
+                    if here && changed.contains(&image.sop) {
+                        image.hidden += 1;
                     }
                 }
                 let (hospital, uid) = (hospital.to_owned(), uid.to_owned());
@@ -178,6 +190,9 @@ impl Recount {
         });
         let rulings = self.rulings.entry(uid.to_owned()).or_default();
         rulings.push((position, ruling));
+        if self.ruled(uid).0.is_none() {
+            self.part(uid, 0);
+        }
         Correction::Ruled(uid.to_owned())
     }
 
@@ -190,12 +205,23 @@ impl Recount {
     ) -> Option<Correction> {
         let is_here = self.exams.get(&to)?.withdrawn.is_empty() && self.holds(from, uid);
         let meets_others = from != to.0 && self.holds(&to.0, uid);
+        if self.is_live_for_a_trial(from, uid, &to) {
+            return None;
+        }
         if !is_here || meets_others || self.ruled(uid).1 == Some(&to) {
             return None;
         }
         self.rehome(uid, from, &to.0);
         let from = from.to_owned();
         Some(self.stand(position, uid, Ruling::Moved { to, from }))
+    }
+
+    /// Whether the images are a live exam's and the exam is a trial's.
+    fn is_live_for_a_trial(&self, hospital: &str, uid: &str, exam: &ExamNumber) -> bool {
+        let first = self.here_at(hospital, uid).next();
+        let taken_for = first.and_then(|first| first.taken_for.as_ref());
+        let is_trials = |number: &ExamNumber| self.exams.get(number).is_some_and(|exam| exam.test);
+        is_trials(exam) && taken_for.is_some_and(|(exam, _)| !is_trials(exam))
     }
 
     fn rule(&mut self, position: u64, uid: &str, exam: ExamNumber) -> Option<Correction> {
@@ -205,10 +231,14 @@ impl Recount {
         let from = home
             .map(|home| home.0.clone())
             .filter(|from| *from != exam.0 && self.holds(from, uid));
+        if from.is_some() && self.holds(&exam.0, uid) {
+            return None;
+        }
+        let home_now = from.clone().unwrap_or_else(|| exam.0.clone());
+        if self.is_live_for_a_trial(&home_now, uid, &exam) {
+            return None;
+        }
         if let Some(from) = &from {
-            if self.holds(&exam.0, uid) {
-                return None;
-            }
             self.rehome(uid, from, &exam.0);
         }
         Some(self.stand(position, uid, Ruling::Ruled { exam, from }))
@@ -241,7 +271,7 @@ impl Recount {
                 let mut rows = self.shown.iter().filter(|image| image.study == uid);
                 let stays = rows.any(|image| image.hospital == hospital);
                 let rows = self.shown.iter().filter(|image| image.study == uid);
-                let hidden = rows.filter(|image| image.hidden && sops.contains(&image.sop));
+                let hidden = rows.filter(|image| image.hidden > 0 && sops.contains(&image.sop));
                 let row = hidden
                     .filter(|image| image.hospital == hospital || !stays)
                     .map(|image| (image.lot > 0, image.lot, image.hospital.clone()))
@@ -251,7 +281,7 @@ impl Recount {
                         image.lot == *lot && image.hospital == *hospital
                     });
                     if here && image.study == uid && sops.contains(&image.sop) {
-                        image.hidden = false;
+                        image.hidden = image.hidden.saturating_sub(1);
                     }
                 }
             }
@@ -269,8 +299,9 @@ impl Recount {
                     .into_iter()
                     .map(|(_, hospital, lot)| self.versions((&hospital, lot), &study, &sop))
                     .find(|versions| {
-                        let seen = versions.first();
-                        seen.is_some_and(|at| self.shown[*at].digest == chosen)
+                        let is = |at: &usize, digest| self.shown[*at].digest == digest;
+                        versions.first().is_some_and(|at| is(at, chosen))
+                            && versions.iter().any(|at| is(at, before))
                     });
                 let Some(versions) = versions else {
                     let made = Correction::Chosen {
@@ -298,6 +329,8 @@ impl Recount {
                     self.corrections.insert(correction, Correction::Ruled(uid));
                     return;
                 }
+                self.part(&uid, correction);
+                let rulings = self.rulings.get_mut(&uid).unwrap();
                 let homes = match rulings.pop().unwrap().1 {
                     Ruling::Moved { to, from } => Some((to.0, from)),
                     Ruling::Ruled { exam, from } => from.map(|from| (exam.0, from)),

@@ -21,10 +21,15 @@ impl Recount {
                     None => self.person(&image.study),
                 };
                 let known = self.here_at(&hospital, &image.study).any(same);
+                let guest = self.guest(&hospital, &image);
                 if !known {
+                    if guest.is_some() {
+                        self.happened.insert("a guest");
+                    }
                     self.shown.push(Image {
                         hospital,
                         taken_for,
+                        guest,
                         ..image
                     });
                 }
@@ -64,7 +69,7 @@ impl Recount {
         let mut seen = HashSet::new();
         let (mut instances, mut images, mut frames, mut outside) = (0, 0, 0, 0);
         for image in self.here(number, uid) {
-            if seen.insert(&image.sop) && !image.hidden {
+            if seen.insert(&image.sop) && image.hidden == 0 {
                 instances += 1;
                 if image.is_image {
                     images += 1;
@@ -141,7 +146,10 @@ impl Recount {
         let mut lacking = 0;
         let mut more = false;
         for study in &self.exams[number].now.studies {
-            let [_, images, frames, outside] = self.sum(number, [study.uid.as_str()]);
+            let [instances, images, frames, outside] = self.sum(number, [study.uid.as_str()]);
+            if study.linked && instances == 0 {
+                continue;
+            }
             if let Some(count) = study.count.filter(|count| *count > 0) {
                 lacking += count.saturating_sub(images.max(frames));
                 more |= outside > count;

@@ -56,7 +56,10 @@ struct Image {
     date: String,
     modality: String,
     position: u64,
-    hidden: bool,
+    /// Corrections that hide it.
+    hidden: u32,
+    /// It came to another's images under this ruling, for this exam and person.
+    guest: Option<(u64, (ExamNumber, String))>,
     /// Somebody has ruled on which of its versions is seen.
     ruled: bool,
     /// 0 is the row that is seen, others are set aside.
@@ -176,7 +179,8 @@ impl Recount {
                             date: format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]),
                             modality: group.series.modality.clone(),
                             position,
-                            hidden: false,
+                            hidden: 0,
+                            guest: None,
                             ruled: false,
                             lot: 0,
                             taken_for: None,

@@ -19,6 +19,12 @@ pub(super) enum Ruling {
     Released(ExamNumber),
 }
 
+/// Whether an image was taken in for a person: hospital and sickId.
+fn is_of(image: &Image, (exam, sick_id): &(ExamNumber, String)) -> bool {
+    let taken_for = image.taken_for.as_ref();
+    taken_for.is_some_and(|(known, known_id)| known.0 == exam.0 && known_id == sick_id)
+}
+
 impl Recount {
     fn rulings(&self, uid: &str) -> &[(u64, Ruling)] {
         self.rulings.get(uid).map_or(&[], Vec::as_slice)
@@ -98,35 +104,125 @@ impl Recount {
     pub(super) fn destination(&self, image: &Image) -> Option<String> {
         let owner = self.owner(&image.study)?;
         let is_ruled = self.ruled(&image.study).0.is_some();
-        let fits = |number: &ExamNumber| {
-            self.owns(number, &image.study) && self.fits(number, image, is_ruled)
-        };
+        let is_seen = is_ruled && self.has_numbers_of(&owner.0, image, |_| true);
+        let fits =
+            |number: &ExamNumber| self.owns(number, &image.study) && self.fits(number, image);
         let claimants = self.claimants(&image.study);
-        claimants
+        let is_taken = is_seen || claimants.iter().any(|(exam, _)| fits(exam));
+        is_taken.then(|| owner.0.clone())
+    }
+
+    /// Whether an image has the numbers of images that are seen.
+    fn has_numbers_of(
+        &self,
+        hospital: &str,
+        image: &Image,
+        is_meant: impl Fn(&Image) -> bool,
+    ) -> bool {
+        let mut there = self
+            .here_at(hospital, &image.study)
+            .filter(|other| is_meant(other));
+        there.any(|other| {
+            (&other.patient_id, &other.accession) == (&image.patient_id, &image.accession)
+        })
+    }
+
+    /// The ruling under which an image comes to another's, and for whom.
+    pub(super) fn guest(
+        &self,
+        hospital: &str,
+        image: &Image,
+    ) -> Option<(u64, (ExamNumber, String))> {
+        let uid = &image.study;
+        self.ruled(uid).0?;
+        let person = self.person(uid)?;
+        let first = self.here_at(hospital, uid).next()?;
+        if is_of(first, &person)
+            || self.has_numbers_of(hospital, image, |other| other.guest.is_none())
+        {
+            return None;
+        }
+        let mut others = self.here_at(hospital, uid).filter(|other| {
+            (&other.patient_id, &other.accession) == (&image.patient_id, &image.accession)
+        });
+        let known = others.find_map(|other| other.guest.clone());
+        known.or(Some((self.rulings(uid).last()?.0, person)))
+    }
+
+    /// Guests of rulings from this one on are set aside for whom they came.
+    pub(super) fn part(&mut self, uid: &str, since: u64) {
+        let is_going = |image: &Image| {
+            let guest = image.guest.as_ref();
+            image.study == uid && image.lot == 0 && guest.is_some_and(|(at, _)| *at >= since)
+        };
+        let (mut going, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.shown)
+            .into_iter()
+            .partition(is_going);
+        self.shown = stay;
+        // The one that is seen of several versions first.
+        let seen: Vec<bool> = going
             .iter()
-            .any(|(exam, _)| fits(exam))
-            .then(|| owner.0.clone())
+            .enumerate()
+            .map(|(at, image)| !going[..at].iter().any(|other| other.sop == image.sop))
+            .collect();
+        let mut seen = seen.into_iter();
+        going.sort_by_cached_key(|image| (image.guest.clone(), !seen.next().unwrap()));
+        for mut image in going {
+            let (_, person) = image.guest.take().unwrap();
+            let hospital = person.0.0.clone();
+            let lots = self.shown.iter();
+            let lots = lots.filter(|it| it.hospital == hospital && it.study == uid);
+            let own = lots.clone().find(|it| it.lot > 0 && is_of(it, &person));
+            let own = own.map(|it| it.lot);
+            let free = lots.map(|it| it.lot).max().unwrap_or(0) + 1;
+            image.lot = own.unwrap_or(free);
+            image.hospital = hospital;
+            image.taken_for = Some(person);
+            image.ruled = false;
+            let known = self.shown.iter().any(|other| {
+                (
+                    &other.hospital,
+                    &other.study,
+                    other.lot,
+                    &other.sop,
+                    other.digest,
+                ) == (
+                    &image.hospital,
+                    &image.study,
+                    image.lot,
+                    &image.sop,
+                    image.digest,
+                )
+            });
+            self.happened.insert("parted");
+            if !known {
+                self.shown.push(image);
+            }
+        }
     }
 
     /// Whether an image has an exam's numbers.
-    fn fits(&self, number: &ExamNumber, image: &Image, is_ruled: bool) -> bool {
+    fn fits(&self, number: &ExamNumber, image: &Image) -> bool {
         let now = &self.exams[number].now;
         let study = now.studies.iter().find(|study| study.uid == image.study);
-        is_ruled
-            || now.patient_id == image.patient_id
-                && study.is_some_and(|study| {
-                    let declared = study.accession.as_ref();
-                    declared.is_none_or(|no| *no == image.accession)
-                })
+        now.patient_id == image.patient_id
+            && study.is_none_or(|study| {
+                let declared = study.accession.as_ref();
+                declared.is_none_or(|no| *no == image.accession)
+            })
     }
 
     pub(super) fn is_contested(&self, number: &ExamNumber) -> bool {
         self.exams[number].now.studies.iter().any(|study| {
             let claimants = self.claimants(&study.uid);
-            self.ruled(&study.uid).0.is_none()
-                && claimants.iter().any(|(exam, _)| *exam == number)
+            let ruled = self.ruled(&study.uid).0;
+            let ruled_at = ruled
+                .and(self.rulings(&study.uid).last())
+                .map(|(at, _)| *at);
+            claimants.iter().any(|(exam, _)| *exam == number)
                 && claimants
                     .iter()
+                    .filter(|(_, since)| ruled_at.is_none_or(|at| *since > at))
                     .filter(|(exam, _)| !(self.is_live(&study.uid) && self.exams[*exam].test))
                     .any(|(exam, _)| !self.owns(exam, &study.uid))
         })
@@ -156,10 +252,13 @@ impl Recount {
         let Some(owner) = self.owner(uid).filter(|owner| owner.0 == hospital) else {
             return false;
         };
-        let (exam, sick_id) = first.taken_for.as_ref().unwrap();
+        let (exam, _) = first.taken_for.as_ref().unwrap();
         self.ruled(uid).0.is_some()
-            || *sick_id == self.exams[owner].now.sick_id
-            || self.owns(exam, uid) && self.fits(exam, first, false)
+            || is_of(
+                first,
+                &(owner.clone(), self.exams[owner].now.sick_id.clone()),
+            )
+            || self.owns(exam, uid) && self.fits(exam, first)
     }
 
     /// Brings a hospital's rows of a study in line with whose it is.
@@ -178,16 +277,14 @@ impl Recount {
                 .iter_mut()
                 .filter(|it| in_study(it) && it.lot == 0)
             {
-                if image.taken_for.as_ref().unwrap().1 != person.1 {
+                if !is_of(image, &person) {
                     image.taken_for = Some(person.clone());
                 }
             }
             return;
         }
         let rows = self.shown.iter().filter(|image| in_study(image));
-        let own = rows
-            .clone()
-            .find(|it| it.lot > 0 && it.taken_for.as_ref().unwrap().1 == person.1);
+        let own = rows.clone().find(|it| it.lot > 0 && is_of(it, &person));
         let own = own.map(|image| image.lot);
         if own.is_none() && !(room && seen) {
             return;

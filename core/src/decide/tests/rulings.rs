@@ -1,0 +1,199 @@
+//! What a ruling on a study admits, what its undoing leaves to whom, and who is in conflict with it.
+
+use super::*;
+use crate::instance::covers;
+
+const STUDY: &str = "1.2.1";
+
+/// Two patients' exams of one hospital claim the study; the first one's images are there.
+fn contested() -> House {
+    let mut house = House::new();
+    house.push(&Push::new("350006", "E1", "王一", 70, STUDY));
+    house.push(&Push::new("350006", "E2", "李四", 70, STUDY));
+    house.store(&images("C-E1", 0..2));
+    house
+}
+
+fn images(patient_id: &str, sops: std::ops::Range<u32>) -> Images<'_> {
+    Images::new(STUDY, patient_id, sops)
+}
+
+fn rule_for(house: &mut House, exam: &str) -> Position {
+    let (study, exam) = (uid(STUDY), key("350006", exam, 0));
+    let (outcome, position) = house.correct(CorrectionAction::RuleConflict { study, exam });
+    assert_eq!(outcome, Outcome::Done);
+    position
+}
+
+/// Exam that is answered, and the images that are seen under it.
+fn seen(house: &House) -> (String, Vec<String>) {
+    let study = StudyKey::new(code("350006"), uid(STUDY));
+    let claims = &house.claims[&uid(STUDY)];
+    let row = house.studies.get(&study);
+    let Some(row) = row.filter(|row| covers(&house.registry, claims, row)) else {
+        return Default::default();
+    };
+    let chunks = ChunkKey::all_of(row).map(|at| house.chunks[&at].clone());
+    let entries = chunks.flat_map(|chunk| chunk.entries);
+    let visible = entries.filter(|entry| entry.is_visible());
+    let mut sops: Vec<_> = visible
+        .map(|entry| {
+            let sop = entry.image().sop_instance.as_str();
+            sop.rsplit_once('.').unwrap().1.to_owned()
+        })
+        .collect();
+    sops.sort();
+    assert_eq!(row.visible_instances() as usize, sops.len());
+    (claims.owner().unwrap().exam.exam_no.to_string(), sops)
+}
+
+fn is(exam: &str, sops: &[&str]) -> (String, Vec<String>) {
+    let sops = sops.iter().map(|sop| (*sop).to_owned());
+    (exam.to_owned(), sops.collect())
+}
+
+#[test]
+fn a_third_patients_images_are_not_taken_for_the_one_ruled_for() {
+    for moved in [false, true] {
+        let mut house = contested();
+        if moved {
+            let study = StudyKey::new(code("350006"), uid(STUDY));
+            let to = key("350006", "E2", 0);
+            house.correct(CorrectionAction::MoveStudy { study, to });
+        } else {
+            rule_for(&mut house, "E2");
+        }
+        // Those with the numbers of the images that were ruled on come on, and those of the exam itself
+        house.store(&images("C-E1", 2..3));
+        house.store(&images("C-E2", 3..4));
+        assert_eq!(seen(&house), is("E2", &["0", "1", "2", "3"]));
+        // Anybody else's do not
+        house.store(&images("C-OTHER", 4..6));
+        assert_eq!(seen(&house), is("E2", &["0", "1", "2", "3"]));
+        assert_eq!(house.held(STUDY), 2);
+    }
+}
+
+#[test]
+fn the_losers_images_are_not_adopted_where_none_of_them_were_ruled_on() {
+    // Given a conflict of which nothing is there but what is held of the second
+    let mut house = House::new();
+    house.push(&Push::new("350006", "E1", "王一", 70, STUDY));
+    house.push(&Push::new("350006", "E2", "李四", 70, STUDY));
+    house.store(&images("C-E2", 0..2));
+    assert_eq!(house.held(STUDY), 2);
+    // When it is ruled to be the second's, then those come, and what the first sends is held
+    let ruled = rule_for(&mut house, "E2");
+    assert_eq!(seen(&house), is("E2", &["0", "1"]));
+    house.store(&images("C-E1", 2..3));
+    assert_eq!(seen(&house), is("E2", &["0", "1"]));
+    // When that is undone, then each has his own
+    house.undo(ruled);
+    assert_eq!(seen(&house), is("E1", &["2"]));
+    rule_for(&mut house, "E2");
+    assert_eq!(seen(&house).0, "E2");
+}
+
+#[test]
+fn what_came_under_a_ruling_with_the_exams_own_numbers_goes_with_it() {
+    let mut house = contested();
+    house.store(&images("C-E2", 5..7));
+    assert_eq!(
+        (seen(&house), house.held(STUDY)),
+        (is("E1", &["0", "1"]), 2)
+    );
+    // Given a ruling under which the second's images join the first's
+    let ruled = rule_for(&mut house, "E2");
+    assert_eq!(seen(&house), is("E2", &["0", "1", "5", "6"]));
+    house.store(&images("C-E2", 7..8));
+    // When it is undone, then the first has what was the first's
+    assert_eq!(house.undo(ruled), Outcome::Done);
+    assert_eq!(seen(&house), is("E1", &["0", "1"]));
+    // And the second gets the others back once the first lets go
+    let exam = key("350006", "E1", 0);
+    house.correct(CorrectionAction::WithdrawExam { exam });
+    assert_eq!(seen(&house), is("E2", &["5", "6", "7"]));
+    let row = &house.studies[&StudyKey::new(code("350006"), uid(STUDY))];
+    assert_eq!(row.patient.id, "C-E2");
+}
+
+#[test]
+fn a_release_of_the_exam_ruled_for_leaves_the_first_what_was_the_firsts() {
+    let mut house = contested();
+    rule_for(&mut house, "E2");
+    house.store(&images("C-E2", 5..6));
+    let (study, exam) = (uid(STUDY), key("350006", "E2", 0));
+    house.correct(CorrectionAction::ReleaseUid { study, exam });
+    assert_eq!(seen(&house), is("E1", &["0", "1"]));
+}
+
+#[test]
+fn a_version_that_leaves_with_a_ruling_leaves_the_other_one_seen() {
+    // Given that the second's bytes under one UID were chosen while it was ruled the second's
+    let mut house = contested();
+    let ruled = rule_for(&mut house, "E2");
+    house.store(&Images {
+        bytes: 7,
+        ..images("C-E2", 1..2)
+    });
+    assert_eq!(house.listed(FindingKind::FurtherVersion), 1);
+    let (_, chosen) = house.correct(CorrectionAction::ChooseVersion {
+        study: StudyKey::new(code("350006"), uid(STUDY)),
+        instance: SopInstanceUid::new(format!("{STUDY}.1.1")).unwrap(),
+        digest: format!("{:032x}", u128::from_be_bytes([7; 16])),
+    });
+    // When the ruling is undone, then the first's are all seen again
+    house.undo(ruled);
+    assert_eq!(seen(&house), is("E1", &["0", "1"]));
+    assert_eq!(house.listed(FindingKind::FurtherVersion), 0);
+    // And the choice has nothing to go back to
+    assert_eq!(rule(&house.undo(chosen)), "conflict");
+    assert_eq!(seen(&house), is("E1", &["0", "1"]));
+}
+
+#[test]
+fn who_claims_a_study_after_a_ruling_is_told_so() {
+    let mut house = contested();
+    rule_for(&mut house, "E2");
+    assert_eq!(house.listed(FindingKind::StudyConflict), 0);
+    house.push(&Push::new("350007", "E9", "赵六", 70, STUDY));
+    assert!(house.row("350007", "E9").has(ExamFlag::StudyConflict));
+    assert!(house.row("350007", "E9").studies[0].foreign);
+    assert_eq!(house.listed(FindingKind::StudyConflict), 2);
+    // A further ruling settles it for all
+    rule_for(&mut house, "E2");
+    assert_eq!(house.listed(FindingKind::StudyConflict), 0);
+    assert!(!house.row("350007", "E9").has(ExamFlag::StudyConflict));
+}
+
+#[test]
+fn each_hiding_stands_by_itself() {
+    let mut house = contested();
+    house.store(&images("C-E1", 2..3));
+    let hide = |house: &mut House, sops: [u32; 2]| {
+        let sops = sops.map(|sop| SopInstanceUid::new(format!("{STUDY}.1.{sop}")).unwrap());
+        let (outcome, position) = house.correct(CorrectionAction::HideInstances {
+            study: StudyKey::new(code("350006"), uid(STUDY)),
+            instances: sops.to_vec(),
+        });
+        assert_eq!(outcome, Outcome::Done);
+        position
+    };
+    let first = hide(&mut house, [0, 1]);
+    let second = hide(&mut house, [1, 2]);
+    house.undo(first);
+    assert_eq!(seen(&house), is("E1", &["0"]));
+    house.undo(second);
+    assert_eq!(seen(&house), is("E1", &["0", "1", "2"]));
+}
+
+#[test]
+fn rules_that_were_in_force_before_admit_whatever_comes_after_a_ruling() {
+    let mut house = contested();
+    house.registry.rules = RULES_VERSION - 1;
+    rule_for(&mut house, "E2");
+    house.store(&images("C-OTHER", 4..6));
+    assert_eq!(seen(&house), is("E2", &["0", "1", "4", "5"]));
+    house.push(&Push::new("350007", "E9", "赵六", 70, STUDY));
+    assert_eq!(house.listed(FindingKind::StudyConflict), 0);
+}
