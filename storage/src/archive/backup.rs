@@ -18,7 +18,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -151,6 +151,8 @@ struct Copy {
     log: EmbeddedLog,
     audit: EmbeddedLog,
     manifest: Manifest,
+    /// Nobody waits for it any more.
+    stop: Arc<AtomicBool>,
     /// Held, so that nobody else copies to this place.
     _directory: PacksDirectory,
 }
@@ -168,20 +170,37 @@ impl Archive {
         let tell: Arc<dyn Fn(BackupLag) + Send + Sync> = Arc::new(tell);
         let (archive, place) = (self.clone(), place.to_owned());
         let mut copy = blocking(move || Copy::open(archive, place)).await?;
+        let stop = copy.stop.clone();
         let mut proved: Option<Instant> = None;
         tokio::pin!(gone);
         loop {
             self.settle().await?;
             let mut end = self.log().watch_end();
-            let (lag, done) = blocking(move || Ok((copy.round()?, copy))).await?;
-            copy = done;
             let is_due = proved.is_none_or(|proved| proved.elapsed() >= PROVE_EVERY);
-            if is_due && (once || lag.behind_records == 0) {
-                copy = blocking(move || copy.prove().map(|()| copy)).await?;
+            let round = blocking(move || {
+                let mut lag = copy.round()?;
+                if is_due && !copy.is_stopped() {
+                    copy.prove()?;
+                    lag = copy.lag()?;
+                }
+                Ok((lag, copy))
+            });
+            tokio::pin!(round);
+            let (lag, done) = tokio::select! {
+                done = &mut round => done?,
+                () = &mut gone => {
+                    stop.store(true, Ordering::Relaxed);
+                    return round.await.map(|(lag, _)| lag);
+                }
+            };
+            copy = done;
+            if is_due {
                 proved = Some(Instant::now());
             }
             metrics::gauge!("yingku_backup_behind_records").set(lag.behind_records as f64);
             metrics::gauge!("yingku_backup_behind_bytes").set(lag.behind_bytes as f64);
+            metrics::gauge!("yingku_backup_last_round_timestamp_seconds")
+                .set(copy.manifest.made_ms as f64 / 1_000.0);
             tell(lag);
             if once {
                 return Ok(lag);
@@ -248,6 +267,7 @@ impl Copy {
             archive,
             place,
             manifest,
+            stop: Arc::default(),
             _directory: directory,
         })
     }
@@ -258,16 +278,29 @@ impl Copy {
         for name in [node::FILE, &format!("{PACKS}/{}", identity::FILE)] {
             self.copy_small(name)?;
         }
-        for info in self.packs()? {
-            self.copy_pack(info)?;
-        }
+        self.copy_up_to(end)?;
         let archive = self.archive.clone();
-        self.manifest.position = self.copy_records(&**archive.log(), &self.log, end)?;
         let audit_end = archive.audit_log().end()?;
         self.manifest.audit = self.copy_records(&**archive.audit_log(), &self.audit, audit_end)?;
         self.manifest.made_ms = unix_ms();
         self.write_manifest()?;
         self.lag()
+    }
+
+    /// Copies what the packs have, then the records before `end`, which tell of nothing that came later.
+    fn copy_up_to(&mut self, end: Position) -> Result<(), BackupError> {
+        for info in self.packs()? {
+            self.copy_pack(info)?;
+        }
+        if !self.is_stopped() {
+            let archive = self.archive.clone();
+            self.manifest.position = self.copy_records(&**archive.log(), &self.log, end)?;
+        }
+        Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Packs of this node that are nowhere else.
@@ -335,6 +368,9 @@ impl Copy {
             if part.bytes.is_empty() {
                 break;
             }
+            if self.is_stopped() {
+                return Ok(());
+            }
             file.write_all(&part.bytes)
                 .map_err(|source| self.files(source))?;
             at += part.bytes.len() as u64;
@@ -368,7 +404,7 @@ impl Copy {
                 return Err(ahead);
             }
         }
-        while next < end {
+        while next < end && !self.is_stopped() {
             let mut records = original.read(next, BATCH_RECORDS, BATCH_BYTES)?;
             records.retain(|record| record.position < end);
             if records.is_empty() {
@@ -395,8 +431,10 @@ impl Copy {
         let frozen = views.freeze();
         let position = frozen.cursor()?.next;
         let digest = hex(&frozen.digest()?);
-        self.manifest.position = self.copy_records(&**self.archive.log(), &self.log, position)?;
-        self.manifest.proof = Some(Proof { position, digest });
+        self.copy_up_to(position)?;
+        if self.manifest.position >= position {
+            self.manifest.proof = Some(Proof { position, digest });
+        }
         self.write_manifest()
     }
 

@@ -6,7 +6,7 @@
 //! of the group is acknowledged and nothing of it is kept.
 //!
 //! A group goes at once while the object store has nothing to do; else it waits for the next answer, at most [`LINGER`],
-//! and takes in what comes meanwhile. Many small packs are merged by compaction.
+//! and takes in what comes meanwhile. Such packs stay as small as they came.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
