@@ -128,6 +128,10 @@ def test_the_demo_runs_through_twice(fresh_archive) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "1.2.826.0.1.3680043.8.498.1" in done.stdout
         assert "55" in done.stdout  # what the sample declares for the county hospital
+    # Sent once more as the README does it, the images are the same ones.
+    sent = dcmtk.storescu(archive.dicom, *sorted((DEMO / "samples/dicom").glob("*.dcm")))
+    assert sent.code == 0, sent.output
+    assert "(furtherVersion): 0" in archive.command("findings", "--data", archive.data).stdout
 
 
 def test_the_documented_registry_can_be_imported(fresh_archive) -> None:
