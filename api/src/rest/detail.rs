@@ -8,7 +8,7 @@ use yingku_core::registry::Scope;
 use yingku_storage::archive::AuditEntry;
 use yingku_storage::views::exams::ExamSelector;
 
-use super::params::{Params, incomplete, text};
+use super::params::{NO_PAST, Params, incomplete, text};
 use super::{content, exam_row, schema};
 use crate::call::{Call, allow, blocking};
 use crate::envelope::Answer;
@@ -123,6 +123,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
 fn read(call: &Call) -> Result<Asked, Failure> {
     let text = text(&call.body, call.charset.as_deref())?;
     let mut params = Params::read(&text)?;
+    params.not_here("asOf", NO_PAST);
     let study = params.study_uid();
     if study.is_some() || params.any_wrong(&["studyUID"]) {
         let narrowed = Narrowed {

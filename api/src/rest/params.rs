@@ -13,6 +13,9 @@ use crate::error::Failure;
 /// No typed field is longer; a longer text says so instead of what its parser makes of it.
 const LIMIT: usize = 256;
 
+/// To who asks an operation about the past that answers of now only.
+pub const NO_PAST: &str = "本接口只答现状；查询过去请用 exam/history 或 statistics/reconcile 的 asOf (only the present is answered here: of the past ask exam/history or statistics/reconcile with asOf)";
+
 /// The last page that can be asked for: far beyond what an archive has.
 pub const PAGE_NO_LIMIT: u64 = 1_000_000_000;
 
@@ -260,6 +263,13 @@ impl<'a> Params<'a> {
     pub fn any_wrong(&self, keys: &[&str]) -> bool {
         let mut wrong = self.faults.iter().map(|fault| fault.path.as_str());
         wrong.any(|path| keys.contains(&path))
+    }
+
+    /// A field that another operation takes: left unsaid, the answer would be taken for what it is not.
+    pub fn not_here(&mut self, key: &str, hint: &str) {
+        if self.text(key, LIMIT).is_some() {
+            self.fault(key, Rule::Format, hint.to_owned());
+        }
     }
 
     pub fn fault(&mut self, key: &str, rule: Rule, message: String) {

@@ -18,7 +18,7 @@ use yingku_storage::views::exams::ExamSelector;
 use yingku_storage::views::keys::NumberKind;
 
 use super::exam_row::{Rows, row_schema};
-use super::params::{Params, text};
+use super::params::{NO_PAST, Params, text};
 use super::schema;
 use crate::call::{Call, allow, blocking};
 use crate::envelope::{Answer, Page};
@@ -158,6 +158,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
 fn read(call: &Call) -> Result<Asked, Failure> {
     let text = text(&call.body, call.charset.as_deref())?;
     let mut params = Params::read(&text)?;
+    params.not_here("asOf", NO_PAST);
     let (from, to) = (params.date("from"), params.date("to"));
     params.in_order(from, to);
     let day = |date: Option<LocalDate>| date.map(|date| date.to_string());

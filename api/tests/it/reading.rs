@@ -260,6 +260,15 @@ async fn history_names_what_changed_and_answers_for_a_past_moment() {
             .unwrap()
             .to_string()
     );
+    // What answers of now only says so
+    for path in ["/v1/exam/detail", "/v1/exam/query"] {
+        let refused = both.read(path, past.clone()).await;
+        assert!(
+            refused.message().contains("exam/history"),
+            "{}",
+            refused.json
+        );
+    }
     let past = both.read("/v1/exam/history", past).await;
     assert_eq!(past.result()["versions"].as_array().unwrap().len(), 1);
     assert_eq!(

@@ -1,10 +1,13 @@
-//! What queries answer of a study that an operator ruled on, and by whose numbers a study is found, kept in step with its
-//! exams and the claims.
+//! What queries answer of a study that an operator ruled on, or whose images' numbers are no exam's any more, and by whose
+//! numbers a study is found, kept in step with its exams and the claims.
 
 use std::collections::BTreeSet;
 
 use crate::ids::{StudyKey, StudyUid};
-use crate::instance::{ALSO_LIMIT, Claim, Given, Numbers, StudyRow};
+use crate::instance::{
+    ALSO_LIMIT, Claim, Given, Numbers, StudyClaims, StudyRow, covers, has_numbers_of,
+};
+use crate::registry::Registry;
 use crate::state::{State, StateError, Work};
 
 /// The last step of every record: whatever it changed of whose a study is went through its claims, an exam's new numbers
@@ -30,8 +33,8 @@ pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), State
             Some(claim) => work.exam(&claim.exam)?,
             None => None,
         };
-        for hospital in claims.holders {
-            let key = StudyKey::new(hospital, uid.clone());
+        for hospital in &claims.holders {
+            let key = StudyKey::new(hospital.clone(), uid.clone());
             let Some(before) = work.study(&key)? else {
                 continue;
             };
@@ -40,7 +43,7 @@ pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), State
                 .filter(|exam| exam.key.hospital == key.hospital)
                 .map(|exam| Given::of(exam, &uid, &before.study));
             let mut row = before.clone();
-            row.given = given;
+            row.given = given.or_else(|| renumbered(work.registry(), &claims, &before));
             row.also = also(&row, &owning);
             if row != before {
                 work.put_study(Some(before), Some(row));
@@ -48,6 +51,16 @@ pub(super) fn keep_in_step<S: State>(work: &mut Work<'_, S>) -> Result<(), State
         }
     }
     Ok(())
+}
+
+/// What is answered where no exam has the images' numbers any more: its form was withdrawn, or they were corrected.
+fn renumbered(registry: &Registry, claims: &StudyClaims, row: &StudyRow) -> Option<Given> {
+    let owner = claims.owner().filter(|_| claims.ruled_for.is_none())?;
+    let has_numbers = |claim| has_numbers_of(registry, claim, row);
+    if claims.owning().any(has_numbers) || !covers(registry, claims, row) {
+        return None;
+    }
+    Some(Given::renumbered(owner, row))
 }
 
 /// What its exams call the study, where that is not what is answered. A number that an exam does not tell is the images'.

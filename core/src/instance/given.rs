@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{PatientFacts, StudyFacts};
 use super::matching::ACCESSION_CHARACTERS;
-use super::study::{Claim, Numbers};
+use super::study::{Claim, Numbers, StudyRow};
 use crate::exam::ExamRow;
 use crate::ids::{ExamKey, StudyUid};
 
@@ -38,6 +38,24 @@ impl Given {
                 referring_physician: String::new(),
                 patient_age: String::new(),
                 ..images.clone()
+            },
+        }
+    }
+}
+
+impl Given {
+    /// The images' own attributes under the claiming exam's numbers.
+    pub fn renumbered(claim: &Claim, row: &StudyRow) -> Self {
+        let numbers = Numbers::of(claim, &row.study.accession_no);
+        Self {
+            exam: claim.exam.clone(),
+            patient: PatientFacts {
+                id: numbers.patient_id,
+                ..row.patient.clone()
+            },
+            study: StudyFacts {
+                accession_no: numbers.accession_no,
+                ..row.study.clone()
             },
         }
     }

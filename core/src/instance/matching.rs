@@ -148,6 +148,12 @@ pub fn covers(registry: &Registry, claims: &StudyClaims, row: &StudyRow) -> bool
     })
 }
 
+/// Whether a study's first images have the numbers of a claim.
+pub fn has_numbers_of(registry: &Registry, claim: &Claim, row: &StudyRow) -> bool {
+    let matching = matching_of(registry, &row.key.hospital);
+    differs(matching, claim, &row.patient.id, &row.study.accession_no).is_none()
+}
+
 /// The first attribute that keeps an instance from a claim.
 fn differs(
     matching: Matching,

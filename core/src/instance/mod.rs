@@ -16,7 +16,7 @@ pub use facts::{
 };
 pub use given::Given;
 pub use held::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, HoldReason};
-pub use matching::{Match, covers, guests_like, is_guest, match_instance};
+pub use matching::{Match, covers, guests_like, has_numbers_of, is_guest, match_instance};
 pub use place::{InstanceKey, Place};
 pub use study::{
     ALSO_LIMIT, CLAIM_LIMIT, CLASS_LIMIT, Claim, CountedAt, GUESTS_LIMIT, Guests, ImageCounts,

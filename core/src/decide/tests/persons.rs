@@ -168,3 +168,30 @@ fn a_trial_keeps_no_study_from_a_hospital_that_is_live() {
     house.store(&images("C-E1"));
     assert_eq!(seen(&house), (2, "C-E1".to_owned()));
 }
+
+#[test]
+fn a_study_is_answered_under_numbers_that_an_exam_has() {
+    // Given a scan with two forms whose images have the first one's numbers
+    let mut house = House::new();
+    house.push(&e1());
+    house.push(&Push::new("350006", "E2", "王一", 70, STUDY));
+    house.store(&images("C-E1"));
+    let study = StudyKey::new(code("350006"), uid(STUDY));
+    let found_by = |house: &House| -> Vec<String> {
+        let row = &house.studies[&study];
+        let mut ids: Vec<_> = row.patient_ids().map(str::to_owned).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(found_by(&house), ["C-E1", "C-E2"]);
+    // When the first is withdrawn, then nobody finds it by that one's number
+    let first = withdraw(&mut house, "E1");
+    assert_eq!(found_by(&house), ["C-E2"]);
+    house.undo(first);
+    assert_eq!(found_by(&house), ["C-E1", "C-E2"]);
+    // When the numbers of both are corrected, then the new ones count
+    house.push(&e1().with("/examInfo/patientID", "C-NEW"));
+    assert_eq!(found_by(&house), ["C-E2", "C-NEW"]);
+    house.store(&Images::new(STUDY, "C-NEW", 2..3));
+    assert_eq!(found_by(&house), ["C-E2", "C-NEW"]);
+}
