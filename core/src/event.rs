@@ -11,7 +11,7 @@ use crate::contract::push::ExamPushedBody;
 use crate::correction::CorrectionMade;
 use crate::envelope::Envelope;
 use crate::finding::FindingKey;
-use crate::ids::{ExamKey, ExamNo, HospitalCode, Position, StudyUid};
+use crate::ids::{ExamKey, ExamNo, HospitalCode, PackId, Position, StudyKey, StudyUid};
 use crate::instance::InstancesStored;
 use crate::refusal::RefusedInstances;
 use crate::registry::RegistryChange;
@@ -48,6 +48,7 @@ pub enum Event {
     InstancesReplaced(InstancesStored),
     NodeJoined(NodeJoined),
     LeaseTaken(LeaseTaken),
+    PackLost(PackLost),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -189,6 +190,25 @@ pub struct TestDataPurged {
     pub author: String,
 }
 
+/// Packs that nobody can read any more: a disk is gone and they were nowhere else. Their instances are missing from then
+/// on, until they are sent again or the packs are found. Since rules version 3.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackLost {
+    pub packs: Vec<PackId>,
+    /// Studies with instances in them, named one by one so that `decide` needs no scan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub studies: Vec<StudyKey>,
+    /// Studies of which instances in them are held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<StudyUid>,
+    /// All that lay in these packs is named by now: the log's lines of them go.
+    pub is_last: bool,
+    /// Why, and who says so.
+    pub reason: String,
+    pub author: String,
+}
+
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
@@ -255,6 +275,7 @@ kinds! {
     13, InstancesReplaced, binary, "instances-replaced";
     14, NodeJoined, json, "node-joined";
     15, LeaseTaken, json, "lease-taken";
+    16, PackLost, json, "pack-lost";
 }
 
 impl Event {

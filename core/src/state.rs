@@ -93,6 +93,8 @@ pub struct Changes {
     pub studies: BTreeMap<StudyKey, Box<Replaced<StudyRow>>>,
     /// Instances of a pack that the log has come to have.
     pub logged: Option<Logged>,
+    /// Packs of which the log's lines go.
+    pub lost: Vec<PackId>,
     /// `None` removes the row.
     pub chunks: BTreeMap<ChunkKey, Option<Chunk>>,
     pub places: BTreeMap<InstanceKey, Option<Place>>,

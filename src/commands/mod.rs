@@ -13,12 +13,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use yingku_core::finding::FindingKind;
-use yingku_core::ids::HospitalCode;
+use yingku_core::ids::{HospitalCode, PackId};
 
 use crate::client::Client;
 use crate::config::Config;
 use crate::control;
-use crate::operate::{Operation, Ruling};
+use crate::operate::{Lost, Operation, Ruling};
 use crate::serve::{self, Serve};
 
 /// 影库：区域医学影像归档 (a regional medical imaging archive)
@@ -64,6 +64,26 @@ enum Command {
         /// 处于或曾处于测试模式的医院 (a hospital in mode test, or that was)
         #[arg(value_parser = hospital, value_name = "医院代码")]
         hospital: HospitalCode,
+        /// 理由，记入日志 (why; kept in the log)
+        #[arg(long, value_name = "理由")]
+        reason: String,
+        /// 裁定人 (who rules)
+        #[arg(long, value_name = "姓名")]
+        author: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// 登记丢失的影像包：盘已毁、别处也没有；其影像从此算缺失，重发即重新入库 (packs that nobody can read any more)
+    PackLost {
+        /// 影像包；省略则该节点所有读不到的影像包 (packs; none: all of the node that cannot be read)
+        #[arg(value_parser = pack, value_name = "影像包", required_unless_present = "node")]
+        packs: Vec<PackId>,
+        /// 节点编号 (whose packs)
+        #[arg(long, value_name = "编号", conflicts_with = "packs")]
+        node: Option<u16>,
+        /// 只列出，不登记 (say what would be, change nothing)
+        #[arg(long)]
+        dry_run: bool,
         /// 理由，记入日志 (why; kept in the log)
         #[arg(long, value_name = "理由")]
         reason: String,
@@ -194,6 +214,22 @@ impl Yingku {
                 let purge = Operation::PurgeTestData { hospital, ruling };
                 place.run(purge).await
             }
+            Command::PackLost {
+                packs,
+                node,
+                dry_run,
+                reason,
+                author,
+                place,
+            } => {
+                let ruling = Ruling::new(&reason, &author)?;
+                let meant = Lost {
+                    packs,
+                    node,
+                    dry_run,
+                };
+                place.run(Operation::PackLost { meant, ruling }).await
+            }
             Command::Status(place) => place.run(Operation::Status).await,
             Command::Verify(place) => place.run(Operation::Verify).await,
             Command::Rescan(place) => place.run(Operation::Rescan).await,
@@ -218,6 +254,12 @@ impl Yingku {
 
 fn hospital(text: &str) -> Result<HospitalCode, String> {
     HospitalCode::new(text).map_err(|error| error.to_string())
+}
+
+fn pack(text: &str) -> Result<PackId, String> {
+    PackId::parse(text).ok_or_else(|| {
+        "应如 0001-00000000002a，见 yingku verify (as yingku verify names them)".to_owned()
+    })
 }
 
 #[cfg(test)]

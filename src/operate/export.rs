@@ -196,33 +196,23 @@ impl Export {
                 }
             }
             Event::StatisticsDeclared(body) => {
-                for row in body
+                let own = body
                     .rows
                     .iter()
-                    .filter(|row| row.hospital_code == *hospital)
-                {
-                    put(&mut files.declarations, &head(serde_json::to_value(row)?))?;
-                    self.counts.declarations += 1;
-                }
+                    .filter(|row| row.hospital_code == *hospital);
+                self.counts.declarations += put_all(&mut files.declarations, own, head)?;
             }
             Event::DetailDeclared(body) => {
-                for row in body
+                let own = body
                     .rows
                     .iter()
-                    .filter(|row| row.hospital_code == *hospital)
-                {
-                    put(&mut files.details, &head(serde_json::to_value(row)?))?;
-                    self.counts.details += 1;
-                }
+                    .filter(|row| row.hospital_code == *hospital);
+                self.counts.details += put_all(&mut files.details, own, head)?;
             }
             Event::InstancesRefused(body) => {
-                let own = |it: &&yingku_core::refusal::RefusedInstances| {
-                    it.hospital.as_ref() == Some(hospital)
-                };
-                for row in body.refused.iter().filter(own) {
-                    put(&mut files.refusals, &head(serde_json::to_value(row)?))?;
-                    self.counts.refusals += 1;
-                }
+                let refused = body.refused.iter();
+                let own = refused.filter(|row| row.hospital.as_ref() == Some(hospital));
+                self.counts.refusals += put_all(&mut files.refusals, own, head)?;
             }
             Event::CorrectionMade(made) => {
                 let body = serde_json::to_value(made)?;
@@ -485,6 +475,20 @@ fn exam_line(row: &ExamRow) -> Value {
         "withdrawnByApp": position(row.withdrawn.app),
         "withdrawnByOperator": position(row.withdrawn.operator),
     })
+}
+
+/// Writes what a message has of the hospital, each with the message's head. How many.
+fn put_all<'a, T: Serialize + 'a>(
+    lines: &mut Lines,
+    own: impl Iterator<Item = &'a T>,
+    head: impl Fn(Value) -> Value,
+) -> anyhow::Result<u64> {
+    let mut count = 0;
+    for row in own {
+        put(lines, &head(serde_json::to_value(row)?))?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 fn put(lines: &mut Lines, line: &Value) -> anyhow::Result<()> {

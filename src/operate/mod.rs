@@ -7,6 +7,7 @@ mod export;
 mod findings;
 mod health;
 mod log;
+mod lost;
 mod operator;
 mod purge;
 mod reconcile;
@@ -27,6 +28,7 @@ use yingku_storage::archive::{Archive, AuditEntry};
 use crate::control::Output;
 
 pub use log::Range;
+pub use lost::Lost;
 pub use operator::Operator;
 pub use reconcile::Reconciling;
 pub use ruling::Ruling;
@@ -74,6 +76,10 @@ pub enum Operation {
     },
     PurgeTestData {
         hospital: HospitalCode,
+        ruling: Ruling,
+    },
+    PackLost {
+        meant: Lost,
         ruling: Ruling,
     },
     Findings {
@@ -144,6 +150,7 @@ impl Operation {
             | Self::AppErrors { .. }
             | Self::Correct { .. }
             | Self::PurgeTestData { .. }
+            | Self::PackLost { .. }
             | Self::Status
             | Self::Verify
             | Self::Rescan
@@ -194,6 +201,7 @@ pub async fn execute(
         Operation::PurgeTestData { hospital, ruling } => {
             purge::purge(archive, hospital, ruling, output).await
         }
+        Operation::PackLost { meant, ruling } => lost::lost(archive, meant, ruling, output).await,
         Operation::Findings { kind, hospital } => {
             findings::findings(archive, kind, hospital, output).await
         }

@@ -167,6 +167,13 @@ fn samples() -> Vec<Event> {
                 "duty": "duties", "node": 3, "run": "01890a5d-ac96-774b-bcce-b302099a8058", "epoch": 2, "ttlMs": 12_000
             }),
         ),
+        (
+            16,
+            json!({
+                "packs": [7], "studies": [{ "hospital": "350006", "study": "1.2.3" }], "held": ["1.2.4"], "isLast": true,
+                "reason": "节点 3 的盘已毁", "author": "王医生"
+            }),
+        ),
     ];
     let mut events: Vec<Event> = bodies
         .iter()

@@ -3,7 +3,7 @@
 use super::instances::{Arrival, destination, show};
 use super::{Context, aside};
 use crate::event::HoldExpired;
-use crate::ids::{StudyKey, StudyUid};
+use crate::ids::{PackId, StudyKey, StudyUid};
 use crate::instance::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HoldReason, SeriesGroup};
 use crate::outcome::Outcome;
 use crate::state::{State, StateError, Work};
@@ -100,6 +100,21 @@ pub(super) fn expired<S: State>(
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Drops what is held in these packs: they are lost.
+pub(super) fn lost<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyUid,
+    packs: &[PackId],
+) -> Result<(), StateError> {
+    for (at, held) in groups(work, study)? {
+        if packs.contains(&held.pack) {
+            let_go(work, context, at, &held)?;
+        }
+    }
+    Ok(())
 }
 
 /// The held groups of a study, in order of arrival.

@@ -463,6 +463,25 @@ pub(super) fn edit<S: State>(
     Ok(taken)
 }
 
+/// Takes instances out of a study, with their lines. Those that went, with the index of their series.
+pub(super) fn take_out<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    key: &StudyKey,
+    is_going: impl Fn(&ChunkEntry) -> bool,
+) -> Result<Vec<(u32, ChunkEntry)>, StateError> {
+    let listed = work.study(key)?.is_some_and(|row| row.is_listed());
+    let taken = edit(work, key, |_, entry| match is_going(entry) {
+        true => Edit::Taken,
+        false => Edit::Kept,
+    })?;
+    for (_, entry) in taken.iter().filter(|_| listed) {
+        work.put_place(InstanceKey::of(key, entry), None);
+    }
+    versions::part(work, context, key, &taken)?;
+    Ok(taken)
+}
+
 /// Counts an instance in, or out, that has just begun, or ceased, to be seen.
 fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry, counts: bool) {
     let Some(series) = usize::try_from(series)

@@ -12,6 +12,7 @@ mod held;
 mod instances;
 mod known;
 mod lease;
+mod lost;
 mod moving;
 mod node;
 mod past;
@@ -135,6 +136,7 @@ fn decide_read<S: State>(
             work.changes.rules = Some(body.rules);
             Outcome::Done
         }
+        Event::PackLost(body) => lost::lost(&mut work, context, body)?,
         Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
         Event::NodeJoined(body) => node::joined(&mut work, body),
         Event::NodeStarted(body) => node::started(&mut work, body),

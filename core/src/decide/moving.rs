@@ -1,6 +1,6 @@
 //! Instances that go to another row: to the study of another hospital, or aside.
 
-use super::instances::{Arrival, Edit, Standing, add, edit, for_each_chunk};
+use super::instances::{Arrival, Standing, add, for_each_chunk, take_out};
 use super::{Context, aside, past, versions};
 use crate::ids::{HospitalCode, Position, SeriesUid, StudyKey, StudyUid};
 use crate::instance::{
@@ -169,19 +169,12 @@ pub(super) fn part<S: State>(
             continue;
         }
         let is_going = |entry: &ChunkEntry| usize::try_from(entry.guest).is_ok_and(|at| at > stay);
-        let taken = edit(work, &key, |_, entry| match is_going(entry) {
-            true => Edit::Taken,
-            false => Edit::Kept,
-        })?;
-        for (_, entry) in taken.iter().filter(|_| row.is_listed()) {
-            work.put_place(InstanceKey::of(&key, entry), None);
-        }
+        let taken = take_out(work, context, &key, is_going)?;
         if let Some(parted) = work.study(&key)? {
             let mut left = parted.clone();
             left.guests.truncate(stay);
             work.put_study(Some(parted), Some(left));
         }
-        versions::part(work, context, &key, &taken)?;
         for (guests, at) in row.guests.iter().zip(1u32..).skip(stay) {
             let own = taken.iter().filter(|(_, entry)| entry.guest == at);
             let own: Vec<_> = own.cloned().collect();

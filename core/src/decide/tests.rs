@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Context, decide};
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
-use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
+use crate::event::{Event, PackLost, RULES_VERSION, SignUsed, TestDataPurged};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{

@@ -134,7 +134,7 @@ impl<'a> BatchState<'a> {
             self.put_exam(*exam)?;
         }
         for exam in &changes.purged {
-            self.delete_history(exam)?;
+            self.delete_below(View::History, &keys::exam(exam))?;
         }
         for line in changes.history {
             self.put(
@@ -168,6 +168,9 @@ impl<'a> BatchState<'a> {
                 .map(|at| at - std::mem::replace(&mut last, *at));
             let distances: Vec<u64> = distances.collect();
             self.put(View::Logged, keys::logged(pack, position), &distances)?;
+        }
+        for pack in changes.lost {
+            self.delete_below(View::Logged, &keys::logged_of(pack))?;
         }
         for (at, chunk) in changes.chunks {
             let row = chunk.map(|chunk| chunk.encode());
@@ -272,10 +275,10 @@ impl<'a> BatchState<'a> {
         Ok(())
     }
 
-    fn delete_history(&mut self, exam: &ExamKey) -> Result<(), ViewsError> {
-        let prefix = keys::exam(exam);
+    /// Removes every row whose key begins so.
+    fn delete_below(&mut self, view: View, prefix: &[u8]) -> Result<(), ViewsError> {
         let mut lines = Vec::new();
-        self.views.scan(View::History, &prefix, &[], |key, _| {
+        self.views.scan(view, prefix, &[], |key, _| {
             lines.push(key.to_vec());
             Ok(super::Walk::On)
         })?;
@@ -284,11 +287,11 @@ impl<'a> BatchState<'a> {
             self.rows
                 .iter()
                 .chain(earlier)
-                .filter(|(view, key, _)| *view == View::History && key.starts_with(&prefix))
+                .filter(|(of, key, _)| *of == view && key.starts_with(prefix))
                 .map(|(_, key, _)| key.to_vec()),
         );
         for key in lines {
-            self.delete(View::History, key);
+            self.delete(view, key);
         }
         Ok(())
     }

@@ -236,7 +236,7 @@ fn no_version() -> Refusal {
 }
 
 /// Exams whose images a study's are have in their history what became of them.
-fn record_for_owners<S: State>(
+pub(super) fn record_for_owners<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     study: &StudyKey,

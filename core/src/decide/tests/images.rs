@@ -370,3 +370,42 @@ fn what_a_later_image_says_of_the_scan_is_answered_of_a_moved_study_too() {
         ("李四", "20260704")
     );
 }
+
+#[test]
+fn what_lay_in_a_lost_pack_is_missing_and_new_when_it_is_sent_again() {
+    // Given an exam with images, one of them in two versions, and one that is held
+    let mut house = House::new();
+    house.push(&Push::new("350006", "E1", "王一", 70, "1.2.1"));
+    house.store(&Images::new("1.2.1", "C-E1", 0..3));
+    house.store(&Images {
+        bytes: 1,
+        ..Images::new("1.2.1", "C-E1", 0..1)
+    });
+    house.store(&Images::new("1.2.5", "C-E5", 0..1));
+    // When their pack is lost
+    let lost = |packs: Vec<PackId>| {
+        Event::PackLost(PackLost {
+            packs,
+            studies: vec![StudyKey::new(code("350006"), uid("1.2.1"))],
+            held: vec![uid("1.2.5")],
+            is_last: true,
+            ..PackLost::default()
+        })
+    };
+    house.take("operator:o", lost(vec![PackId::new(0, 2)]));
+    assert_eq!(house.shown("350006", "1.2.1"), 3);
+    house.take("operator:o", lost(vec![PackId::new(0, 1)]));
+    // Then nothing of it is there, and that stands in the exam's history
+    assert_eq!(
+        (house.shown("350006", "1.2.1"), house.held("1.2.5")),
+        (0, 0)
+    );
+    assert_eq!(house.listed(FindingKind::FurtherVersion), 0);
+    assert_eq!(
+        house.history.last().map(|line| line.step),
+        Some(ExamStep::Corrected)
+    );
+    // And it comes again as any image
+    house.store(&Images::new("1.2.1", "C-E1", 0..3));
+    assert_eq!(house.shown("350006", "1.2.1"), 3);
+}
