@@ -97,6 +97,8 @@ pub enum Before {
         given: Option<ExamKey>,
         /// The hospital whose images went to another one.
         from: Option<HospitalCode>,
+        /// The exam whose the images had been ruled to be that were ruled to be another's; absent: none were.
+        marked: Option<Option<ExamKey>>,
     },
     /// An exam's earlier version, and the list's line of the push that became the next.
     Version {

@@ -5,8 +5,9 @@
 //! all that it has, and comes back when the study is that patient's again.
 
 use super::{Context, moving};
+use crate::event::RULINGS_SINCE_RULES;
 use crate::ids::{HospitalCode, StudyKey, StudyUid};
-use crate::instance::{SetAside, StudyClaims, TakenFor, covers};
+use crate::instance::{Claim, SetAside, StudyClaims, TakenFor, covers};
 use crate::state::{State, StateError, Work};
 
 /// Brings a study's rows in line with whose it is: another patient's images make room if there are images of the owner's,
@@ -18,8 +19,10 @@ pub(super) fn align<S: State>(
     room: bool,
 ) -> Result<bool, StateError> {
     let claims = work.claims(study)?;
-    // After a ruling the images are the exam's, whosever they were.
-    if claims.ruled_for.is_some() || claims.holders.is_empty() && claims.aside.is_empty() {
+    let is_ruled = claims.ruled_for.is_some();
+    let is_narrow = work.registry().rules >= RULINGS_SINCE_RULES;
+    // Before, after a ruling whatever was there was the exam's.
+    if is_ruled && !is_narrow || claims.holders.is_empty() && claims.aside.is_empty() {
         return Ok(false);
     }
     let Some(owner) = claims.owner() else {
@@ -31,7 +34,7 @@ pub(super) fn align<S: State>(
         && covers(work.registry(), &claims, row)
     {
         let is_his = |taken_for: &TakenFor| taken_for.is_same_person(owner);
-        if !row.taken_for.as_ref().is_some_and(is_his) {
+        if !is_ruled && !row.taken_for.as_ref().is_some_and(is_his) {
             // The exam's patient was corrected, and the images are the exam's.
             let mut corrected = row.clone();
             corrected.taken_for = Some(TakenFor::of(owner));
@@ -39,11 +42,7 @@ pub(super) fn align<S: State>(
         }
         return Ok(false);
     }
-    let own = claims
-        .aside
-        .iter()
-        .find(|aside| aside.is_same_person(owner));
-    let own = own.map(|aside| key.with_lot(aside.lot));
+    let own = rightful(work, &claims, owner, &key)?;
     if current.is_none() && own.is_none() || own.is_none() && !room {
         return Ok(false);
     }
@@ -51,11 +50,7 @@ pub(super) fn align<S: State>(
         let lot = free_lot(&claims, &key.hospital);
         moving::transfer(work, context, &key, &key.with_lot(lot))?;
         let mut claims = work.claims(study)?;
-        claims.aside.push(SetAside {
-            hospital: key.hospital.clone(),
-            lot,
-            taken_for: row.taken_for,
-        });
+        claims.aside.push(SetAside::of(&row, lot));
         work.put_claims(study.clone(), claims);
     }
     if let Some(own) = own {
@@ -67,6 +62,35 @@ pub(super) fn align<S: State>(
         work.put_claims(study.clone(), claims);
     }
     Ok(true)
+}
+
+/// The row that is to be seen: what the owner was given, else what was taken in for him. It was set aside, or, since rules
+/// version 3, is where a ruling took it, in another hospital.
+fn rightful<S: State>(
+    work: &Work<'_, S>,
+    claims: &StudyClaims,
+    owner: &Claim,
+    key: &StudyKey,
+) -> Result<Option<StudyKey>, StateError> {
+    let mut rows = Vec::new();
+    for aside in &claims.aside {
+        let home = aside.home(&key.study);
+        rows.push((home, aside.ruled_for.clone(), aside.is_same_person(owner)));
+    }
+    let others = claims.holders.iter();
+    let others = others.filter(|_| work.registry().rules >= RULINGS_SINCE_RULES);
+    for hospital in others.filter(|hospital| **hospital != key.hospital) {
+        let home = StudyKey::new(hospital.clone(), key.study.clone());
+        if let Some(row) = work.study(&home)? {
+            let taken_for = row.taken_for.as_ref();
+            let is_his = taken_for.is_some_and(|taken_for| taken_for.is_same_person(owner));
+            rows.push((home, row.ruled_for, is_his));
+        }
+    }
+    let is_given = |ruled_for: &Option<_>| ruled_for.is_some() && *ruled_for == claims.ruled_for;
+    let given = rows.iter().find(|(_, ruled_for, _)| is_given(ruled_for));
+    let found = given.or_else(|| rows.iter().find(|(_, _, is_his)| *is_his));
+    Ok(found.map(|(home, ..)| home.clone()))
 }
 
 pub(super) fn free_lot(claims: &StudyClaims, hospital: &HospitalCode) -> u16 {

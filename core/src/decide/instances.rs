@@ -11,7 +11,7 @@ use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{HospitalCode, PackId, Position, SopInstanceUid, StudyKey};
 use crate::instance::doubt;
 use crate::instance::{
-    CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, Guests, HoldReason, InstanceKey,
+    CHUNK_INSTANCES, CLASS_LIMIT, Chunk, ChunkEntry, GUESTS_LIMIT, Guests, HoldReason, InstanceKey,
     InstancesStored, Match, SERIES_LIMIT, SeriesGroup, SeriesRow, StudyRow, TakenFor, covers,
     guests_like, is_guest, is_image_class, match_instance,
 };
@@ -89,10 +89,11 @@ pub(super) fn destination<S: State>(
 }
 
 /// How instances stand in a study beside what they are.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(super) struct Standing {
+    /// Hidings that it is under.
+    pub(super) hides: Vec<Position>,
     /// See [`ChunkEntry`].
-    pub(super) hidden: u32,
     pub(super) guest: u32,
 }
 
@@ -106,7 +107,10 @@ pub(super) fn show<S: State>(
 ) -> Result<(), StateError> {
     let guests = guests_of(work, key, group)?;
     let guest = guests.as_ref().map_or(0, |(number, _)| *number);
-    let standing = Standing { hidden: 0, guest };
+    let standing = Standing {
+        guest,
+        ..Standing::default()
+    };
     let fresh = add(work, context, arrival, key, group, standing)?;
     if let Some((_, ruled)) = guests.filter(|_| fresh)
         && let Some(before) = work.study(key)?
@@ -133,10 +137,7 @@ fn guests_of<S: State>(
     group: &SeriesGroup,
 ) -> Result<Option<(u32, Guests)>, StateError> {
     let claims = work.claims(&key.study)?;
-    let (Some(owner), Some(ruling)) = (
-        claims.owner().filter(|_| claims.ruled_for.is_some()),
-        claims.corrected,
-    ) else {
+    let Some(owner) = claims.owner().filter(|_| claims.ruled_for.is_some()) else {
         return Ok(None);
     };
     let registry = work.registry();
@@ -147,10 +148,9 @@ fn guests_of<S: State>(
         return Ok(None);
     };
     let known = guests_like(registry, &row, patient_id, accession_no);
-    let at = known.unwrap_or(row.guests.len());
+    let at = known.unwrap_or(row.guests.len().min(GUESTS_LIMIT));
     let number = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1);
     let guests = Guests {
-        ruling,
         taken_for: TakenFor::of(owner),
         patient: group.patient.clone(),
         study: group.study.clone(),
@@ -184,6 +184,7 @@ pub(super) fn add<S: State>(
         }
     };
     row.last_time_ms = row.last_time_ms.max(context.time_ms);
+    let hidden = row.hidden_by(standing.hides);
     let listed = row.is_listed();
     let mut known = Known::of(work, &row, key)?;
     let Some(series) = series_index(&mut row, group) else {
@@ -209,7 +210,7 @@ pub(super) fn add<S: State>(
             pack: arrival.pack,
             sender: group.sender.clone(),
             position: arrival.position,
-            hidden: standing.hidden,
+            hidden,
             further,
             guest: standing.guest,
         };
@@ -255,6 +256,8 @@ fn new_study(
         last_time_ms: context.time_ms,
         patient: group.patient.clone(),
         study: group.study.clone(),
+        ruled_for: None,
+        hides: Vec::new(),
         came_as: Vec::new(),
         guests: Vec::new(),
         other_persons: Vec::new(),
@@ -506,9 +509,10 @@ fn recount(row: &mut StudyRow, series: u32, entry: &ChunkEntry, counts: bool) {
     }
 }
 
-/// Hides instances of a study, all or those that are chosen, once more. Those that it hides, if any was seen.
+/// Hides instances of a study, all or those that are chosen. Those that it hides, if any was seen.
 pub(super) fn hide<S: State>(
     work: &mut Work<'_, S>,
+    context: Context<'_>,
     key: &StudyKey,
     chosen: Option<&BTreeSet<SopInstanceUid>>,
 ) -> Result<Vec<SopInstanceUid>, StateError> {
@@ -516,14 +520,14 @@ pub(super) fn hide<S: State>(
     let again = work.registry().rules >= RULINGS_SINCE_RULES;
     let is_meant =
         |uid: &SopInstanceUid| chosen.is_none_or(|chosen: &BTreeSet<_>| chosen.contains(uid));
+    let Some(mut row) = work.study(key)? else {
+        return Ok(Vec::new());
+    };
     let mut hides = false;
-    if let Some(row) = work.study(key)? {
-        for_each_chunk(work, &row, |_, chunk| {
-            let mut entries = chunk.entries.iter();
-            hides |=
-                entries.any(|entry| entry.hidden == 0 && is_meant(&entry.image().sop_instance));
-        })?;
-    }
+    for_each_chunk(work, &row, |_, chunk| {
+        let mut entries = chunk.entries.iter();
+        hides |= entries.any(|entry| entry.hidden == 0 && is_meant(&entry.image().sop_instance));
+    })?;
     let mut hidden = Vec::new();
     if hides {
         edit(work, key, |_, entry| {
@@ -532,37 +536,54 @@ pub(super) fn hide<S: State>(
                 return Edit::Kept;
             }
             hidden.push(uid.clone());
-            entry.hidden = entry.hidden.saturating_add(1);
+            let mut under = row.hides_of(entry).to_vec();
+            under.push(context.position);
+            entry.hidden = row.hidden_by(under);
             Edit::Changed
         })?;
+        put_hides(work, key, row.hides)?;
     }
     Ok(hidden)
 }
 
-/// Takes one hiding of instances of a study back. Whether there was any.
+/// Takes one hiding back in a study. Whether there was any.
 pub(super) fn unhide<S: State>(
     work: &mut Work<'_, S>,
     key: &StudyKey,
-    chosen: &BTreeSet<SopInstanceUid>,
+    hiding: Position,
 ) -> Result<bool, StateError> {
-    let is_meant =
-        |entry: &ChunkEntry| entry.hidden > 0 && chosen.contains(&entry.stored.image.sop_instance);
-    let mut hidden = false;
-    if let Some(row) = work.study(key)? {
-        for_each_chunk(work, &row, |_, chunk| {
-            hidden |= chunk.entries.iter().any(is_meant);
-        })?;
+    let Some(mut row) = work.study(key)? else {
+        return Ok(false);
+    };
+    if !row.hides.iter().any(|under| under.contains(&hiding)) {
+        return Ok(false);
     }
-    if hidden {
-        edit(work, key, |_, entry| {
-            if !is_meant(entry) {
-                return Edit::Kept;
-            }
-            entry.hidden = entry.hidden.saturating_sub(1);
-            Edit::Changed
-        })?;
+    let mut any = false;
+    edit(work, key, |_, entry| {
+        let mut under = row.hides_of(entry).to_vec();
+        if !under.contains(&hiding) {
+            return Edit::Kept;
+        }
+        any = true;
+        under.retain(|other| *other != hiding);
+        entry.hidden = row.hidden_by(under);
+        Edit::Changed
+    })?;
+    put_hides(work, key, row.hides)?;
+    Ok(any)
+}
+
+fn put_hides<S: State>(
+    work: &mut Work<'_, S>,
+    key: &StudyKey,
+    hides: Vec<Vec<Position>>,
+) -> Result<(), StateError> {
+    if let Some(before) = work.study(key)? {
+        let mut row = before.clone();
+        row.hides = hides;
+        work.put_study(Some(before), Some(row));
     }
-    Ok(hidden)
+    Ok(())
 }
 
 /// Compares an exam with its studies' images; lists or settles the doubt. Whether there is one (R8).

@@ -27,6 +27,7 @@ use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
 use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
+use crate::instance::StudyClaims;
 use crate::outcome::{ErrorKind, Outcome, Refusal};
 use crate::refusal::RefusalRow;
 use crate::state::{Changes, State, StateError, Work};
@@ -212,9 +213,7 @@ fn purged<S: State>(
             continue;
         }
         for declared in &row.studies {
-            end_ruling(work, context, &declared.uid, key)?;
-            let mut claims = work.claims(&declared.uid)?;
-            claims::forget(&mut claims, key);
+            let mut claims = forget(work, context, &declared.uid, key)?;
             let study = StudyKey::new(key.hospital.clone(), declared.uid.clone());
             let mut others = claims.claims.iter();
             // Images that an operator moved here are no test data: they stay, hidden, until they are moved on.
@@ -224,19 +223,10 @@ fn purged<S: State>(
                 moving::remove_study(work, &study)?;
                 claims.holders.retain(|holder| *holder != key.hospital);
             }
-            for aside in std::mem::take(&mut claims.aside) {
-                if aside.taken_for.as_ref().is_some_and(|it| it.exam == *key) {
-                    moving::remove_study(work, &study.with_lot(aside.lot))?;
-                } else {
-                    claims.aside.push(aside);
-                }
-            }
             claims::put_claims(work, context, &declared.uid, claims)?;
         }
         for uid in row.given() {
-            end_ruling(work, context, uid, key)?;
-            let mut claims = work.claims(uid)?;
-            claims::forget(&mut claims, key);
+            let claims = forget(work, context, uid, key)?;
             claims::put_claims(work, context, uid, claims)?;
         }
         work.put_finding(
@@ -265,17 +255,29 @@ fn purged<S: State>(
     Ok(Outcome::Done)
 }
 
-/// Before an exam goes for which a study was ruled: what came to others' images with its numbers goes with it.
-fn end_ruling<S: State>(
+/// Takes an exam that is gone out of a study's claims, and its images that are set aside out of the views.
+fn forget<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     study: &StudyUid,
-    exam: &ExamKey,
-) -> Result<(), StateError> {
-    match work.claims(study)?.ruled_for.as_ref() == Some(exam) {
-        true => moving::part(work, context, study, Position(0)),
-        false => Ok(()),
+    gone: &ExamKey,
+) -> Result<StudyClaims, StateError> {
+    let mut claims = work.claims(study)?;
+    let was_ruled = claims.ruled_for.as_ref() == Some(gone);
+    claims::forget(&mut claims, gone);
+    if was_ruled {
+        claims::put_claims(work, context, study, claims)?;
+        moving::part(work, context, study)?;
+        claims = work.claims(study)?;
     }
+    for aside in std::mem::take(&mut claims.aside) {
+        if aside.taken_for.as_ref().is_some_and(|it| it.exam == *gone) {
+            moving::remove_study(work, &aside.home(study))?;
+        } else {
+            claims.aside.push(aside);
+        }
+    }
+    Ok(claims)
 }
 
 /// Takes a line off its list without a trace if what it tells of is gone.

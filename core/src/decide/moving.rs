@@ -1,10 +1,11 @@
 //! Instances that go to another row: to the study of another hospital, or aside.
 
-use super::instances::{Arrival, Standing, add, for_each_chunk, take_out};
+use super::instances::{Arrival, Edit, Standing, add, edit, for_each_chunk, take_out};
 use super::{Context, aside, past, versions};
-use crate::ids::{HospitalCode, Position, SeriesUid, StudyKey, StudyUid};
+use crate::ids::{HospitalCode, SeriesUid, StudyKey, StudyUid};
 use crate::instance::{
     ChunkEntry, Guests, InstanceKey, PatientFacts, SeriesGroup, SetAside, StudyFacts, StudyRow,
+    TakenFor, covers,
 };
 use crate::state::{State, StateError, Work};
 
@@ -81,6 +82,7 @@ pub(super) fn transfer<S: State>(
     if let Some(before) = work.study(target)? {
         let mut moved = before.clone();
         moved.taken_for.clone_from(&row.taken_for);
+        moved.ruled_for.clone_from(&row.ruled_for);
         moved.guests.clone_from(&row.guests);
         moved.came_as.clone_from(&row.came_as);
         for person in &row.other_persons {
@@ -133,54 +135,164 @@ fn put_in<S: State>(
             position: context.position,
             time_ms: context.time_ms,
         };
-        add(work, context, arrival, target, &group, standing_of(first))?;
+        let standing = Standing {
+            hides: from.hides_of(first).to_vec(),
+            guest: first.guest,
+        };
+        add(work, context, arrival, target, &group, standing)?;
     }
     Ok(())
 }
 
 fn came_together((a_series, a): &(u32, ChunkEntry), (b_series, b): &(u32, ChunkEntry)) -> bool {
-    a_series == b_series
-        && (&a.sender, a.pack, standing_of(a)) == (&b.sender, b.pack, standing_of(b))
+    let how = |entry: &ChunkEntry| (entry.pack, entry.hidden, entry.guest);
+    a_series == b_series && a.sender == b.sender && how(a) == how(b)
 }
 
-fn standing_of(entry: &ChunkEntry) -> Standing {
-    Standing {
-        hidden: entry.hidden,
-        guest: entry.guest,
-    }
-}
-
-/// Sets aside, for the patient that it was ruled for, what came under rulings from this one on with that patient's numbers:
-/// the rulings do not stand any more.
+/// Sets aside, each for his patient, guests that are not of the one for whom the study is ruled now.
 pub(super) fn part<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     study: &StudyUid,
-    since: Position,
 ) -> Result<(), StateError> {
-    for hospital in work.claims(study)?.holders {
-        let key = StudyKey::new(hospital, study.clone());
+    let claims = work.claims(study)?;
+    let mut all = claims.claims.iter();
+    let ruled_for = all.find(|claim| claims.ruled_for.as_ref() == Some(&claim.exam));
+    let stays =
+        |guests: &Guests| ruled_for.is_some_and(|claim| guests.taken_for.is_same_person(claim));
+    for hospital in &claims.holders {
+        let key = StudyKey::new(hospital.clone(), study.clone());
         let Some(row) = work.study(&key)? else {
             continue;
         };
-        let before = row.guests.iter().filter(|guests| guests.ruling < since);
-        let stay = before.count();
-        if stay == row.guests.len() {
+        if row.guests.iter().all(stays) {
             continue;
         }
-        let is_going = |entry: &ChunkEntry| usize::try_from(entry.guest).is_ok_and(|at| at > stay);
-        let taken = take_out(work, context, &key, is_going)?;
+        let mut next = 0u32;
+        let numbers = row.guests.iter().map(|guests| {
+            next += u32::from(stays(guests));
+            if stays(guests) { next } else { 0 }
+        });
+        let numbers: Vec<u32> = numbers.collect();
+        let number_of = |entry: &ChunkEntry| {
+            let at = usize::try_from(entry.guest).unwrap_or(usize::MAX);
+            at.checked_sub(1).and_then(|at| numbers.get(at).copied())
+        };
+        let taken = take_out(work, context, &key, |entry| number_of(entry) == Some(0))?;
+        edit(work, &key, |_, entry| match number_of(entry) {
+            Some(number) if number != entry.guest => {
+                entry.guest = number;
+                Edit::Changed
+            }
+            _ => Edit::Kept,
+        })?;
         if let Some(parted) = work.study(&key)? {
             let mut left = parted.clone();
-            left.guests.truncate(stay);
+            left.guests.retain(stays);
             work.put_study(Some(parted), Some(left));
         }
-        for (guests, at) in row.guests.iter().zip(1u32..).skip(stay) {
+        for (guests, at) in row.guests.iter().zip(1u32..) {
             let own = taken.iter().filter(|(_, entry)| entry.guest == at);
             let own: Vec<_> = own.cloned().collect();
             seat(work, context, &row, guests, own)?;
         }
     }
+    Ok(())
+}
+
+/// What was set aside for the one for whom the study is ruled now comes to the images that he was given.
+pub(super) fn join<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    study: &StudyUid,
+) -> Result<(), StateError> {
+    let claims = work.claims(study)?;
+    let Some(owner) = claims.owner().filter(|_| claims.ruled_for.is_some()) else {
+        return Ok(());
+    };
+    let key = StudyKey::new(owner.exam.hospital.clone(), study.clone());
+    let own = claims
+        .aside
+        .iter()
+        .find(|aside| aside.hospital == key.hospital && aside.is_same_person(owner));
+    let (Some(own), Some(row)) = (own, work.study(&key)?) else {
+        return Ok(());
+    };
+    if !covers(work.registry(), &claims, &row) {
+        return Ok(());
+    }
+    let from = key.with_lot(own.lot);
+    let Some(lot) = work.study(&from)? else {
+        return Ok(());
+    };
+    past::keep(work, &key)?;
+    past::keep(work, &from)?;
+    let mut chunks = Vec::new();
+    for_each_chunk(work, &lot, |at, chunk| chunks.push((at, chunk)))?;
+    versions::leave(work, context, &from, &chunks)?;
+    let is_his = row
+        .taken_for
+        .as_ref()
+        .is_some_and(|it| it.is_same_person(owner));
+    let mut guests = row.guests.clone();
+    let number = match is_his {
+        true => 0,
+        false => {
+            let is_known = |known: &Guests| {
+                (&known.patient.id, &known.study.accession_no)
+                    == (&lot.patient.id, &lot.study.accession_no)
+            };
+            let at = guests.iter().position(is_known).unwrap_or(guests.len());
+            if at == guests.len() {
+                guests.push(Guests {
+                    taken_for: TakenFor::of(owner),
+                    patient: lot.patient.clone(),
+                    study: lot.study.clone(),
+                    other_persons: lot.other_persons.clone(),
+                });
+            }
+            u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)
+        }
+    };
+    let entries = chunks.into_iter().flat_map(|(at, chunk)| {
+        let entries = chunk.entries.into_iter();
+        entries.map(move |entry| {
+            (
+                at.series,
+                ChunkEntry {
+                    guest: number,
+                    ..entry
+                },
+            )
+        })
+    });
+    let mut entries: Vec<_> = entries.collect();
+    // The one that is seen of several versions comes first, and so is seen there.
+    entries.sort_by_key(|(_, entry)| entry.further);
+    put_in(
+        work,
+        context,
+        &key,
+        &lot,
+        (&lot.patient, &lot.study),
+        &entries,
+    )?;
+    if let Some(before) = work.study(&key)? {
+        let mut joined = before.clone();
+        joined.guests = guests;
+        if is_his {
+            for person in &lot.other_persons {
+                joined.name_person(person);
+            }
+        }
+        work.put_study(Some(before), Some(joined));
+    }
+    remove_study(work, &from)?;
+    let mut claims = work.claims(study)?;
+    claims
+        .aside
+        .retain(|aside| (&aside.hospital, aside.lot) != (&from.hospital, from.lot));
+    work.put_claims(study.clone(), claims);
     Ok(())
 }
 
@@ -208,6 +320,7 @@ fn seat<S: State>(
             hospital: hospital.clone(),
             lot,
             taken_for: Some(guests.taken_for.clone()),
+            ruled_for: None,
         });
         work.put_claims(from.key.study.clone(), claims);
     }

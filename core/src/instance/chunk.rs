@@ -21,7 +21,7 @@ pub struct ChunkEntry {
     pub sender: AeTitle,
     /// The record that brought it.
     pub position: Position,
-    /// Corrections in force that hide it.
+    /// 0: it is not hidden. Else which of the study's [`hides`](super::StudyRow::hides) hide it, counted from 1.
     pub hidden: u32,
     /// Same SOP Instance UID as an earlier one, other bytes: listed, not shown.
     pub further: bool,

@@ -62,7 +62,8 @@ pub fn match_instance(
         differing = differs(entry.matching, claim, patient_id, accession_no);
     }
     // An operator ruled on the study: further images keep the numbers that those had which he saw.
-    if let Some(row) = there.filter(|_| claims.ruled_for.is_some())
+    if let Some(row) =
+        there.filter(|row| claims.ruled_for.is_some() && covers(registry, claims, row))
         && (row
             .numbers()
             .any(|has| carries(entry.matching, has, carried))
@@ -94,11 +95,14 @@ pub fn is_guest(
         return false;
     };
     let is_his = |taken_for: &TakenFor| taken_for.is_same_person(owner);
-    let matching = matching_of(registry, &row.key.hospital);
+    // However the hospital compares: what has both's numbers is the one's whose the study is.
+    let matching = told_apart_by(registry, &row.key.hospital);
     let carried = (patient_id, accession_no);
+    let mut owning = claims.owning();
     registry.rules >= RULINGS_SINCE_RULES
         && !row.taken_for.as_ref().is_some_and(is_his)
-        && !row.numbers().any(|has| carries(matching, has, carried))
+        && (owning.any(|claim| differs(matching, claim, patient_id, accession_no).is_none())
+            || !row.numbers().any(|has| carries(matching, has, carried)))
 }
 
 /// The guests of a study whose numbers an instance has.
@@ -108,7 +112,7 @@ pub fn guests_like(
     patient_id: &str,
     accession_no: &str,
 ) -> Option<usize> {
-    let matching = matching_of(registry, &row.key.hospital);
+    let matching = told_apart_by(registry, &row.key.hospital);
     row.guests.iter().position(|guests| {
         let has = (
             guests.patient.id.as_str(),
@@ -116,6 +120,14 @@ pub fn guests_like(
         );
         carries(matching, has, (patient_id, accession_no))
     })
+}
+
+/// How images of two patients are told apart, also where the hospital compares nothing but the study UID.
+fn told_apart_by(registry: &Registry, hospital: &HospitalCode) -> Matching {
+    match matching_of(registry, hospital) {
+        Matching::Study => Matching::Normalised,
+        compared => compared,
+    }
 }
 
 fn matching_of(registry: &Registry, hospital: &HospitalCode) -> Matching {
@@ -135,7 +147,9 @@ pub fn covers(registry: &Registry, claims: &StudyClaims, row: &StudyRow) -> bool
     }
     let matching = matching_of(registry, &row.key.hospital);
     let (patient_id, accession_no) = (&row.patient.id, &row.study.accession_no);
-    if claims.ruled_for.is_some() {
+    if claims.ruled_for.is_some()
+        && (registry.rules < RULINGS_SINCE_RULES || row.ruled_for == claims.ruled_for)
+    {
         return true;
     }
     let Some(taken_for) = &row.taken_for else {

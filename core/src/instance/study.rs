@@ -24,7 +24,7 @@ pub const OTHER_PERSONS_LIMIT: usize = 64;
 /// most.
 pub const ALSO_LIMIT: usize = 16;
 
-/// Rulings of one study under which images came with other numbers than those that were there, at most.
+/// Numbers with which guests came to one study that are told apart, at most.
 pub const GUESTS_LIMIT: usize = 64;
 
 /// Exams that may claim one study UID; a further push is taken, its claim is not (it is flagged as a conflict).
@@ -43,6 +43,8 @@ pub struct StudyClaims {
     pub ruled_for: Option<ExamKey>,
     /// The latest correction that says whose the study is and is not undone.
     pub corrected: Option<Position>,
+    /// The ruling itself: who claims the study later is in conflict with it.
+    pub ruled_at: Option<Position>,
 }
 
 /// Images that lie under a study UID and are another patient's than the one whose it is.
@@ -51,6 +53,8 @@ pub struct SetAside {
     pub hospital: HospitalCode,
     pub lot: u16,
     pub taken_for: Option<TakenFor>,
+    /// As [`StudyRow::ruled_for`].
+    pub ruled_for: Option<ExamKey>,
 }
 
 /// For whom a study's images were taken in: the claim that they met.
@@ -61,6 +65,25 @@ pub struct TakenFor {
 }
 
 impl SetAside {
+    /// A row that makes room.
+    pub fn of(row: &StudyRow, lot: u16) -> Self {
+        Self {
+            hospital: row.key.hospital.clone(),
+            lot,
+            taken_for: row.taken_for.clone(),
+            ruled_for: row.ruled_for.clone(),
+        }
+    }
+
+    /// Where they are.
+    pub fn home(&self, study: &StudyUid) -> StudyKey {
+        StudyKey {
+            hospital: self.hospital.clone(),
+            study: study.clone(),
+            lot: self.lot,
+        }
+    }
+
     pub fn is_same_person(&self, claim: &Claim) -> bool {
         let taken_for = self.taken_for.as_ref();
         taken_for.is_some_and(|taken_for| taken_for.is_same_person(claim))
@@ -156,7 +179,7 @@ impl StudyClaims {
         if self.ruled_for.is_none() {
             return self.is_contested();
         }
-        let ruled_at = self.corrected.filter(|_| rules >= RULINGS_SINCE_RULES);
+        let ruled_at = self.ruled_at.filter(|_| rules >= RULINGS_SINCE_RULES);
         let is_live = self.owner().is_some_and(|owner| !owner.trial);
         let owner = self.owner();
         ruled_at.is_some_and(|ruled_at| {
@@ -178,11 +201,7 @@ impl StudyClaims {
     pub fn homes(&self, study: &StudyUid) -> Vec<StudyKey> {
         let shown = self.holders.iter();
         let shown = shown.map(|hospital| StudyKey::new(hospital.clone(), study.clone()));
-        let aside = self.aside.iter().map(|aside| StudyKey {
-            hospital: aside.hospital.clone(),
-            study: study.clone(),
-            lot: aside.lot,
-        });
+        let aside = self.aside.iter().map(|aside| aside.home(study));
         shown.chain(aside).collect()
     }
 }
@@ -199,6 +218,10 @@ pub struct StudyRow {
     pub study: StudyFacts,
     /// Absent only while the row is being moved.
     pub taken_for: Option<TakenFor>,
+    /// The exam whose an operator ruled these images to be, whosever they were.
+    pub ruled_for: Option<ExamKey>,
+    /// Which hidings each of its hidden instances is under (see [`ChunkEntry`]).
+    pub hides: Vec<Vec<Position>>,
     /// Numbers of further images, where they are not the first's.
     pub came_as: Vec<Numbers>,
     /// Those that came under a ruling with the numbers of the exam ruled for, oldest first.
@@ -227,8 +250,6 @@ pub struct Numbers {
 /// they stay their patient's.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guests {
-    /// The correction under which the first of them came.
-    pub ruling: Position,
     pub taken_for: TakenFor,
     pub patient: PatientFacts,
     pub study: StudyFacts,
@@ -345,17 +366,45 @@ impl std::iter::Sum for ImageCounts {
 impl StudyRow {
     /// Takes in what further images say of patient and study.
     pub fn learn(&mut self, patient: &PatientFacts, study: &StudyFacts) {
+        let before = (self.patient.id.clone(), self.study.accession_no.clone());
         self.patient.fill(patient);
         self.study.fill(study);
         self.name_person(patient);
-        let carried = (patient.id.as_str(), study.accession_no.as_str());
-        let is_known = self.numbers().any(|numbers| numbers == carried);
-        if !is_known && self.came_as.len() < ALSO_LIMIT {
+        self.carry(&before.0, &before.1);
+        self.carry(&patient.id, &study.accession_no);
+    }
+
+    fn carry(&mut self, patient_id: &str, accession_no: &str) {
+        let is_known = self
+            .numbers()
+            .any(|known| known == (patient_id, accession_no));
+        if !is_known && self.came_as.len() < CLAIM_LIMIT {
             self.came_as.push(Numbers {
-                patient_id: patient.id.clone(),
-                accession_no: study.accession_no.clone(),
+                patient_id: patient_id.to_owned(),
+                accession_no: accession_no.to_owned(),
             });
         }
+    }
+
+    /// Number of a set of hidings, which is entered if there is none yet; 0 if it is empty.
+    pub fn hidden_by(&mut self, hides: Vec<Position>) -> u32 {
+        if hides.is_empty() {
+            return 0;
+        }
+        let known = self.hides.iter().position(|known| *known == hides);
+        let at = known.unwrap_or_else(|| {
+            self.hides.push(hides);
+            self.hides.len().saturating_sub(1)
+        });
+        u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// The hidings that an instance is under.
+    pub fn hides_of(&self, entry: &ChunkEntry) -> &[Position] {
+        let at = usize::try_from(entry.hidden).unwrap_or(usize::MAX);
+        at.checked_sub(1)
+            .and_then(|at| self.hides.get(at))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// Notes whom images name, if nobody was named so before.

@@ -185,6 +185,8 @@ impl House {
                 accession_no: self.pick(&NUMBERS),
                 ..StudyFacts::default()
             },
+            ruled_for: None,
+            hides: Vec::new(),
             came_as: Vec::new(),
             guests: Vec::new(),
             other_persons: Vec::new(),

@@ -179,7 +179,7 @@ fn hide<S: State>(
     }
     let chosen: BTreeSet<_> = chosen.iter().cloned().collect();
     let chosen = Some(&chosen).filter(|chosen| !chosen.is_empty());
-    let hidden = instances::hide(work, study, chosen)?;
+    let hidden = instances::hide(work, context, study, chosen)?;
     if hidden.is_empty() {
         return Ok(Err(conflict(
             "instances",

@@ -5,8 +5,8 @@ use super::{Ruled, conflict, no_exam, no_study, not_found, record};
 use crate::correction::Before;
 use crate::event::RULINGS_SINCE_RULES;
 use crate::exam::{ExamFlag, ExamRow, ExamStep, MOVED_LIMIT};
-use crate::ids::{ExamKey, HospitalCode, Position, StudyKey, StudyUid};
-use crate::instance::{Claim, GUESTS_LIMIT, StudyClaims};
+use crate::ids::{ExamKey, HospitalCode, StudyKey, StudyUid};
+use crate::instance::{Claim, StudyClaims};
 use crate::outcome::Refusal;
 use crate::state::{State, StateError, Work};
 
@@ -61,6 +61,8 @@ pub(super) fn move_study<S: State>(
     });
     claims.ruled_for = Some(to.clone());
     claims.corrected = Some(context.position);
+    claims.ruled_at = Some(context.position);
+    let marked = mark(work, study, to)?;
     give(work, context, uid, to)?;
     put(work, context, uid, claims, Some((from, &to.hospital)))?;
     Ok(Ok(Before::Claims {
@@ -68,6 +70,7 @@ pub(super) fn move_study<S: State>(
         claims: before,
         given,
         from: Some(from.clone()),
+        marked,
     }))
 }
 
@@ -98,6 +101,7 @@ pub(super) fn release<S: State>(
         claims: before,
         given,
         from: None,
+        marked: None,
     }))
 }
 
@@ -109,28 +113,31 @@ pub(super) fn rule<S: State>(
 ) -> Result<Ruled, StateError> {
     let before = work.claims(study)?;
     let mut claims = before.clone();
-    if in_force(&mut claims, exam).is_none() {
+    let Some(claim) = in_force(&mut claims, exam).cloned() else {
         return Ok(Err(claims_not("exam")));
-    }
+    };
     let row = work.exam(exam)?;
     claims.ruled_for = Some(exam.clone());
     claims.corrected = Some(context.position);
-    // The images are where the one is whose they were.
+    claims.ruled_at = Some(context.position);
+    // Images that were taken in for him are his; else he gets those that are there, where the one is whose they were.
+    let has_own = has_own(work, study, &before, &claim)?;
     let owner = before.owner().map(|claim| &claim.exam);
     let from = before
         .ruled_for
         .as_ref()
         .or(owner)
         .map(|exam| exam.hospital.clone())
-        .filter(|from| *from != exam.hospital && before.holders.contains(from));
+        .filter(|from| *from != exam.hospital && before.holders.contains(from) && !has_own);
     if let Some(from) = &from
         && let Err(refusal) = meets_no_others(&before, from, &exam.hospital)
     {
         return Ok(Err(refusal));
     }
     let home = from.as_ref().unwrap_or(&exam.hospital).clone();
-    if let Some(row) = row
-        && let Err(refusal) = may_be_ruled(work, &StudyKey::new(home, study.clone()), &row)?
+    let home = StudyKey::new(home, study.clone());
+    if let Some(row) = row.filter(|_| !has_own)
+        && let Err(refusal) = may_be_ruled(work, &home, &row)?
     {
         return Ok(Err(refusal));
     }
@@ -138,6 +145,10 @@ pub(super) fn rule<S: State>(
     if let Some(given) = given.as_ref().filter(|given| *given != exam) {
         take_from(work, context, study, given, &mut claims)?;
     }
+    let marked = match has_own {
+        true => None,
+        false => mark(work, &home, exam)?,
+    };
     let homes = from.as_ref().map(|from| (from, &exam.hospital));
     put(work, context, study, claims, homes)?;
     Ok(Ok(Before::Claims {
@@ -145,7 +156,69 @@ pub(super) fn rule<S: State>(
         claims: before,
         given,
         from,
+        marked,
     }))
+}
+
+/// Whether images of the study were taken in for the claim's patient, wherever they are now.
+fn has_own<S: State>(
+    work: &Work<'_, S>,
+    study: &StudyUid,
+    claims: &StudyClaims,
+    claim: &Claim,
+) -> Result<bool, StateError> {
+    if work.registry().rules < RULINGS_SINCE_RULES {
+        return Ok(false);
+    }
+    for home in claims.homes(study) {
+        let row = work.study(&home)?;
+        let taken_for = row.and_then(|row| row.taken_for);
+        if taken_for.is_some_and(|taken_for| taken_for.is_same_person(claim)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Notes that a row's images were ruled to be an exam's. Whose they had been ruled to be; absent: there are none.
+fn mark<S: State>(
+    work: &mut Work<'_, S>,
+    home: &StudyKey,
+    exam: &ExamKey,
+) -> Result<Option<Option<ExamKey>>, StateError> {
+    let Some(before) = work.study(home)? else {
+        return Ok(None);
+    };
+    let mut row = before.clone();
+    let earlier = row.ruled_for.replace(exam.clone());
+    work.put_study(Some(before), Some(row));
+    Ok(Some(earlier))
+}
+
+/// Takes such a note back, wherever the images are.
+pub(super) fn unmark<S: State>(
+    work: &mut Work<'_, S>,
+    study: &StudyUid,
+    exam: &ExamKey,
+    earlier: Option<&ExamKey>,
+) -> Result<(), StateError> {
+    let mut claims = work.claims(study)?;
+    for home in claims.homes(study) {
+        if let Some(before) = work.study(&home)?
+            && before.ruled_for.as_ref() == Some(exam)
+        {
+            let mut row = before.clone();
+            row.ruled_for = earlier.cloned();
+            work.put_study(Some(before), Some(row));
+        }
+    }
+    for aside in &mut claims.aside {
+        if aside.ruled_for.as_ref() == Some(exam) {
+            aside.ruled_for = earlier.cloned();
+        }
+    }
+    work.put_claims(study.clone(), claims);
+    Ok(())
 }
 
 fn in_force<'a>(claims: &'a mut StudyClaims, exam: &ExamKey) -> Option<&'a mut Claim> {
@@ -172,12 +245,6 @@ fn may_be_ruled<S: State>(
     let Some(row) = work.study(home)? else {
         return Ok(Ok(()));
     };
-    if row.guests.len() >= GUESTS_LIMIT {
-        return Ok(Err(conflict(
-            "study",
-            "该 Study 的裁定过多，请先撤销较早的裁定 (too many rulings stand on this study: undo earlier ones)",
-        )));
-    }
     let taken_for = match &row.taken_for {
         Some(taken_for) => work.exam(&taken_for.exam)?,
         None => None,
@@ -270,16 +337,14 @@ pub(super) fn put<S: State>(
 ) -> Result<(), StateError> {
     let now = work.claims(study)?;
     (claims.holders, claims.aside) = (now.holders, now.aside);
-    let is_ruled = claims.ruled_for.is_some();
     claims::put_claims(work, context, study, claims)?;
-    if !is_ruled {
-        moving::part(work, context, study, Position(0))?;
-    }
+    moving::part(work, context, study)?;
     if let Some((from, to)) = homes {
         let from = StudyKey::new(from.clone(), study.clone());
         moving::rehome(work, context, &from, to)?;
     }
     aside::align(work, context, study, false)?;
+    moving::join(work, context, study)?;
     held::adopt(work, context, study)?;
     // Everyone concerned has the correction in the exam's history, also where nothing else changes.
     for key in work.claims(study)?.claims.iter().map(|claim| &claim.exam) {

@@ -1,10 +1,11 @@
 //! Taking a correction back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use super::super::{Context, DecideError, exam, instances, moving, versions};
+use super::super::{Context, DecideError, exam, instances, versions};
 use super::{Ruled, conflict, no_exam, not_found, ownership, record_for_owners, set_withdrawn};
 use crate::correction::{Before, CorrectionAction, CorrectionMade};
+use crate::event::RULINGS_SINCE_RULES;
 use crate::exam::ExamStep;
 use crate::finding::FindingRow;
 use crate::ids::{ExamKey, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid};
@@ -53,8 +54,8 @@ pub(super) fn undo<S: State>(
             set_withdrawn(work, context, exam, left, step)?;
             Ok(())
         }
-        (CorrectionAction::HideInstances { study, .. }, Before::Hidden(hidden)) => {
-            show_again(work, context, study, hidden)?;
+        (CorrectionAction::HideInstances { study, .. }, Before::Hidden(_)) => {
+            show_again(work, context, study, position)?;
             Ok(())
         }
         (
@@ -64,18 +65,24 @@ pub(super) fn undo<S: State>(
                 claims,
                 given,
                 from,
+                marked,
             },
         ) => {
-            // Where the images are, also if the exam that they went to is gone.
-            let to = match action {
+            let ruled_for = match action {
                 CorrectionAction::MoveStudy { to: exam, .. }
-                | CorrectionAction::RuleConflict { exam, .. } => Some(exam.hospital.clone()),
+                | CorrectionAction::RuleConflict { exam, .. } => Some(exam.clone()),
                 _ => None,
             };
+            // Where the images are, also if the exam that they went to is gone. Since rules version 3 they go by themselves
+            // to the one whose they are.
+            let is_narrow = work.registry().rules >= RULINGS_SINCE_RULES;
+            let to = ruled_for.as_ref().filter(|_| !is_narrow);
+            let to = to.map(|exam| exam.hospital.clone());
             let earlier = Earlier {
                 claims,
                 given,
                 homes: to.zip(from),
+                marked: ruled_for.zip(marked),
             };
             restore_claims(work, context, position, &study, earlier)?
         }
@@ -123,20 +130,16 @@ pub(super) fn undo<S: State>(
     Ok(Ok(Before::Nothing))
 }
 
-/// What was hidden is shown where the study is now: it may have gone to another hospital since, or have been set aside.
+/// What was hidden is shown wherever it is now: it may have gone to another hospital since, or have been set aside.
 fn show_again<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     study: &StudyKey,
-    hidden: Vec<SopInstanceUid>,
+    hiding: Position,
 ) -> Result<(), StateError> {
-    let hidden: BTreeSet<_> = hidden.into_iter().collect();
-    let all = work.claims(&study.study)?.homes(&study.study);
-    let here = all.iter().filter(|home| home.hospital == study.hospital);
-    let here: Vec<_> = here.cloned().collect();
-    for home in if here.is_empty() { all } else { here } {
-        if instances::unhide(work, &home, &hidden)? {
-            return record_for_owners(work, context, &home);
+    for home in work.claims(&study.study)?.homes(&study.study) {
+        if instances::unhide(work, &home, hiding)? {
+            record_for_owners(work, context, &home)?;
         }
     }
     Ok(())
@@ -191,6 +194,8 @@ struct Earlier {
     given: Option<ExamKey>,
     /// Where the correction brought the images, and where they had been.
     homes: Option<(HospitalCode, HospitalCode)>,
+    /// The exam whose the correction ruled images to be, and whose they had been ruled to be.
+    marked: Option<(ExamKey, Option<ExamKey>)>,
 }
 
 fn restore_claims<S: State>(
@@ -209,7 +214,9 @@ fn restore_claims<S: State>(
             ),
         )));
     }
-    moving::part(work, context, study, position)?;
+    if let Some((exam, before)) = &earlier.marked {
+        ownership::unmark(work, study, exam, before.as_ref())?;
+    }
     if let Some(given) = ownership::given(work, study, &now)? {
         ownership::take_from(work, context, study, &given, &mut now)?;
     }

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use yingku_core::correction::{CorrectionAction, ReuseRuling};
 use yingku_core::ids::ExamKey;
 
-use super::ownership::Ruling;
+use super::ownership::{Ruling, is_of};
 use super::{Exam, ExamNumber, Image, Recount};
 
 /// What corrections do, and pushes beside what they bring.
-pub const HAPPENINGS: [&str; 18] = [
+pub const HAPPENINGS: [&str; 19] = [
+    "joined",
     "a guest",
     "parted",
     "chosen",
@@ -32,8 +33,7 @@ pub const HAPPENINGS: [&str; 18] = [
 
 pub(super) enum Correction {
     Withdrawn(ExamNumber),
-    /// Hospital, study, SOP instances.
-    Hidden(String, String, BTreeSet<String>),
+    Hidden,
     /// Study and SOP instance, the bytes that are seen and those that were, and whether it was on the list.
     Chosen {
         study: String,
@@ -42,8 +42,8 @@ pub(super) enum Correction {
         before: [u8; 16],
         listed: bool,
     },
-    /// Whose this study is.
-    Ruled(String),
+    /// Whose this study is; the exam whose images were ruled to be, and whose they had been.
+    Ruled(String, Option<(ExamNumber, Option<ExamNumber>)>),
     /// The push that was refused became a version of the exam, which was this before.
     Version(u64, ExamNumber, Box<Exam>),
 }
@@ -84,7 +84,7 @@ impl Recount {
                     let here = image.hospital == hospital && image.study == uid && image.lot == 0;
                     let meant = chosen.is_empty() || chosen.contains(image.sop.as_str());
                     if here && meant {
-                        seen |= image.hidden == 0;
+                        seen |= image.hidden.is_empty();
                         changed.insert(image.sop.clone());
                     }
                 }
@@ -94,14 +94,11 @@ impl Recount {
                 for image in &mut self.shown {
                     let here = image.hospital == hospital && image.study == uid && image.lot == 0;
                     if here && changed.contains(&image.sop) {
-                        image.hidden += 1;
+                        image.hidden.insert(position);
                     }
                 }
-                let (hospital, uid) = (hospital.to_owned(), uid.to_owned());
-                if !changed.is_empty() {
-                    self.happened.insert("hidden");
-                }
-                (!changed.is_empty()).then_some(Correction::Hidden(hospital, uid, changed))
+                self.happened.insert("hidden");
+                Some(Correction::Hidden)
             }
             CorrectionAction::ChooseVersion {
                 study,
@@ -123,7 +120,7 @@ impl Recount {
                 let (uid, exam) = (study.as_str(), number(exam));
                 let claimants = self.claimants(uid);
                 let claims = claimants.iter().any(|(claimant, _)| **claimant == exam);
-                claims.then(|| self.stand(position, uid, Ruling::Released(exam)))
+                claims.then(|| self.stand(position, uid, Ruling::Released(exam), None))
             }
             CorrectionAction::RuleReuse { refused, ruling } => {
                 assert_eq!(*ruling, ReuseRuling::Correction);
@@ -180,7 +177,34 @@ impl Recount {
         })
     }
 
-    fn stand(&mut self, position: u64, uid: &str, ruling: Ruling) -> Correction {
+    /// Notes that the images of a row were ruled to be an exam's.
+    fn mark(
+        &mut self,
+        hospital: &str,
+        uid: &str,
+        exam: &ExamNumber,
+    ) -> Option<(ExamNumber, Option<ExamNumber>)> {
+        let mut earlier = None;
+        for image in &mut self.shown {
+            if image.hospital == hospital && image.study == uid && image.lot == 0 {
+                earlier = Some(image.mark.replace(exam.clone()));
+            }
+        }
+        earlier.map(|earlier| (exam.clone(), earlier))
+    }
+
+    fn stand(
+        &mut self,
+        position: u64,
+        uid: &str,
+        ruling: Ruling,
+        marked: Option<(ExamNumber, Option<ExamNumber>)>,
+    ) -> Correction {
+        let homes = match &ruling {
+            Ruling::Moved { to, from } => Some((from.clone(), to.0.clone())),
+            Ruling::Ruled { exam, from } => from.clone().map(|from| (from, exam.0.clone())),
+            Ruling::Released(_) => None,
+        };
         self.happened.insert(match &ruling {
             Ruling::Moved { to, from } if to.0 != *from => "moved to another hospital",
             Ruling::Moved { .. } => "moved within its hospital",
@@ -190,10 +214,13 @@ impl Recount {
         });
         let rulings = self.rulings.entry(uid.to_owned()).or_default();
         rulings.push((position, ruling));
-        if self.ruled(uid).0.is_none() {
-            self.part(uid, 0);
+        self.part(uid);
+        if let Some((from, to)) = homes.filter(|(from, to)| from != to) {
+            self.rehome(uid, &from, &to);
         }
-        Correction::Ruled(uid.to_owned())
+        self.align(uid, false);
+        self.join(uid);
+        Correction::Ruled(uid.to_owned(), marked)
     }
 
     fn move_study(
@@ -211,9 +238,9 @@ impl Recount {
         if !is_here || meets_others || self.ruled(uid).1 == Some(&to) {
             return None;
         }
-        self.rehome(uid, from, &to.0);
+        let marked = self.mark(from, uid, &to);
         let from = from.to_owned();
-        Some(self.stand(position, uid, Ruling::Moved { to, from }))
+        Some(self.stand(position, uid, Ruling::Moved { to, from }, marked))
     }
 
     /// Whether the images are a live exam's and the exam is a trial's.
@@ -227,21 +254,25 @@ impl Recount {
     fn rule(&mut self, position: u64, uid: &str, exam: ExamNumber) -> Option<Correction> {
         let claimants = self.claimants(uid);
         claimants.iter().find(|(claimant, _)| **claimant == exam)?;
+        let person = (exam.clone(), self.exams[&exam].now.sick_id.clone());
+        let rows = self.shown.iter().filter(|image| image.study == uid);
+        let has_own = rows.clone().any(|image| is_of(image, &person));
         let home = self.ruled(uid).0.or(self.owner(uid));
         let from = home
             .map(|home| home.0.clone())
-            .filter(|from| *from != exam.0 && self.holds(from, uid));
+            .filter(|from| *from != exam.0 && self.holds(from, uid) && !has_own);
         if from.is_some() && self.holds(&exam.0, uid) {
             return None;
         }
         let home_now = from.clone().unwrap_or_else(|| exam.0.clone());
-        if self.is_live_for_a_trial(&home_now, uid, &exam) {
+        if !has_own && self.is_live_for_a_trial(&home_now, uid, &exam) {
             return None;
         }
-        if let Some(from) = &from {
-            self.rehome(uid, from, &exam.0);
-        }
-        Some(self.stand(position, uid, Ruling::Ruled { exam, from }))
+        let marked = match has_own {
+            true => None,
+            false => self.mark(&home_now, uid, &exam),
+        };
+        Some(self.stand(position, uid, Ruling::Ruled { exam, from }, marked))
     }
 
     fn rule_reuse(&mut self, position: u64, time_ms: i64, refused: u64) -> Option<Correction> {
@@ -265,24 +296,10 @@ impl Recount {
                     self.claim(position, &number);
                 }
             }
-            Some(Correction::Hidden(hospital, uid, sops)) => {
+            Some(Correction::Hidden) => {
                 self.happened.insert("shown again");
-                // In the first of its rows where any of them is hidden.
-                let mut rows = self.shown.iter().filter(|image| image.study == uid);
-                let stays = rows.any(|image| image.hospital == hospital);
-                let rows = self.shown.iter().filter(|image| image.study == uid);
-                let hidden = rows.filter(|image| image.hidden > 0 && sops.contains(&image.sop));
-                let row = hidden
-                    .filter(|image| image.hospital == hospital || !stays)
-                    .map(|image| (image.lot > 0, image.lot, image.hospital.clone()))
-                    .min();
                 for image in &mut self.shown {
-                    let here = row.as_ref().is_some_and(|(_, lot, hospital)| {
-                        image.lot == *lot && image.hospital == *hospital
-                    });
-                    if here && image.study == uid && sops.contains(&image.sop) {
-                        image.hidden = image.hidden.saturating_sub(1);
-                    }
+                    image.hidden.remove(&correction);
                 }
             }
             Some(Correction::Chosen {
@@ -322,24 +339,27 @@ impl Recount {
                 }
                 self.happened.insert("no longer chosen");
             }
-            Some(Correction::Ruled(uid)) => {
+            Some(Correction::Ruled(uid, marked)) => {
                 let rulings = self.rulings.get_mut(&uid).unwrap();
                 if rulings.last().is_none_or(|(last, _)| *last != correction) {
                     // Not while a later one stands.
-                    self.corrections.insert(correction, Correction::Ruled(uid));
+                    let made = Correction::Ruled(uid, marked);
+                    self.corrections.insert(correction, made);
                     return;
                 }
-                self.part(&uid, correction);
-                let rulings = self.rulings.get_mut(&uid).unwrap();
-                let homes = match rulings.pop().unwrap().1 {
-                    Ruling::Moved { to, from } => Some((to.0, from)),
-                    Ruling::Ruled { exam, from } => from.map(|from| (exam.0, from)),
-                    Ruling::Released(_) => None,
-                };
-                if let Some((now, from)) = homes {
+                rulings.pop();
+                if let Some((exam, earlier)) = marked {
                     self.happened.insert("given back");
-                    self.rehome(&uid, &now, &from);
+                    let images = self.shown.iter_mut();
+                    for image in images.filter(|it| it.study == uid) {
+                        if image.mark.as_ref() == Some(&exam) {
+                            image.mark.clone_from(&earlier);
+                        }
+                    }
                 }
+                self.part(&uid);
+                self.align(&uid, false);
+                self.join(&uid);
             }
             Some(Correction::Version(refused, number, before)) => {
                 let now = &self.exams[&number];

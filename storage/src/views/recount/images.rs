@@ -14,11 +14,11 @@ impl Recount {
         };
         match self.destination(&image) {
             Some(hospital) => {
-                self.align(&hospital, &image.study, true);
+                self.align(&image.study, true);
                 let there = self.here_at(&hospital, &image.study).next();
-                let taken_for = match there {
-                    Some(other) => other.taken_for.clone(),
-                    None => self.person(&image.study),
+                let (taken_for, mark) = match there {
+                    Some(other) => (other.taken_for.clone(), other.mark.clone()),
+                    None => (self.person(&image.study), None),
                 };
                 let known = self.here_at(&hospital, &image.study).any(same);
                 let guest = self.guest(&hospital, &image);
@@ -29,6 +29,7 @@ impl Recount {
                     self.shown.push(Image {
                         hospital,
                         taken_for,
+                        mark,
                         guest,
                         ..image
                     });
@@ -69,7 +70,7 @@ impl Recount {
         let mut seen = HashSet::new();
         let (mut instances, mut images, mut frames, mut outside) = (0, 0, 0, 0);
         for image in self.here(number, uid) {
-            if seen.insert(&image.sop) && image.hidden == 0 {
+            if seen.insert(&image.sop) && image.hidden.is_empty() {
                 instances += 1;
                 if image.is_image {
                     images += 1;

@@ -57,9 +57,11 @@ struct Image {
     modality: String,
     position: u64,
     /// Corrections that hide it.
-    hidden: u32,
-    /// It came to another's images under this ruling, for this exam and person.
-    guest: Option<(u64, (ExamNumber, String))>,
+    hidden: BTreeSet<u64>,
+    /// It came to another's images under a ruling, for this exam and person.
+    guest: Option<(ExamNumber, String)>,
+    /// The exam whose an operator ruled it to be.
+    mark: Option<ExamNumber>,
     /// Somebody has ruled on which of its versions is seen.
     ruled: bool,
     /// 0 is the row that is seen, others are set aside.
@@ -179,8 +181,9 @@ impl Recount {
                             date: format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]),
                             modality: group.series.modality.clone(),
                             position,
-                            hidden: 0,
+                            hidden: BTreeSet::new(),
                             guest: None,
+                            mark: None,
                             ruled: false,
                             lot: 0,
                             taken_for: None,

@@ -20,9 +20,18 @@ pub(super) enum Ruling {
 }
 
 /// Whether an image was taken in for a person: hospital and sickId.
-fn is_of(image: &Image, (exam, sick_id): &(ExamNumber, String)) -> bool {
+pub(super) fn is_of(image: &Image, (exam, sick_id): &(ExamNumber, String)) -> bool {
     let taken_for = image.taken_for.as_ref();
     taken_for.is_some_and(|(known, known_id)| known.0 == exam.0 && known_id == sick_id)
+}
+
+/// The one that is seen of several versions before the others.
+fn seen_first(images: Vec<Image>) -> Vec<Image> {
+    let mut known = BTreeSet::new();
+    let (first, others): (Vec<_>, Vec<_>) = images
+        .into_iter()
+        .partition(|image| known.insert(image.sop.clone()));
+    first.into_iter().chain(others).collect()
 }
 
 impl Recount {
@@ -104,7 +113,9 @@ impl Recount {
     pub(super) fn destination(&self, image: &Image) -> Option<String> {
         let owner = self.owner(&image.study)?;
         let is_ruled = self.ruled(&image.study).0.is_some();
-        let is_seen = is_ruled && self.has_numbers_of(&owner.0, image, |_| true);
+        let is_seen = is_ruled
+            && self.are_his(&owner.0, &image.study)
+            && self.has_numbers_of(&owner.0, image, |_| true);
         let fits =
             |number: &ExamNumber| self.owns(number, &image.study) && self.fits(number, image);
         let claimants = self.claimants(&image.study);
@@ -127,48 +138,44 @@ impl Recount {
         })
     }
 
-    /// The ruling under which an image comes to another's, and for whom.
-    pub(super) fn guest(
-        &self,
-        hospital: &str,
-        image: &Image,
-    ) -> Option<(u64, (ExamNumber, String))> {
+    /// For whom an image comes to another's, under a ruling.
+    pub(super) fn guest(&self, hospital: &str, image: &Image) -> Option<(ExamNumber, String)> {
         let uid = &image.study;
         self.ruled(uid).0?;
         let person = self.person(uid)?;
-        let first = self.here_at(hospital, uid).next()?;
-        if is_of(first, &person)
-            || self.has_numbers_of(hospital, image, |other| other.guest.is_none())
-        {
+        if is_of(self.here_at(hospital, uid).next()?, &person) {
+            return None;
+        }
+        let claimants = self.claimants(uid);
+        let mut owning = claimants.iter().filter(|(exam, _)| self.owns(exam, uid));
+        let is_his = owning.any(|(exam, _)| self.fits(exam, image));
+        if !is_his && self.has_numbers_of(hospital, image, |other| other.guest.is_none()) {
             return None;
         }
         let mut others = self.here_at(hospital, uid).filter(|other| {
             (&other.patient_id, &other.accession) == (&image.patient_id, &image.accession)
         });
         let known = others.find_map(|other| other.guest.clone());
-        known.or(Some((self.rulings(uid).last()?.0, person)))
+        known.or(Some(person))
     }
 
-    /// Guests of rulings from this one on are set aside for whom they came.
-    pub(super) fn part(&mut self, uid: &str, since: u64) {
+    /// Guests that are not of the one for whom it is ruled now are set aside for whom they came.
+    pub(super) fn part(&mut self, uid: &str) {
+        let ruled = self.ruled(uid).0.map(|exam| {
+            let sick_id = self.exams[exam].now.sick_id.clone();
+            (exam.0.clone(), sick_id)
+        });
         let is_going = |image: &Image| {
             let guest = image.guest.as_ref();
-            image.study == uid && image.lot == 0 && guest.is_some_and(|(at, _)| *at >= since)
+            let guest = guest.map(|(exam, sick_id)| (exam.0.clone(), sick_id.clone()));
+            image.study == uid && image.lot == 0 && guest.is_some() && guest != ruled
         };
-        let (mut going, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.shown)
+        let (going, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.shown)
             .into_iter()
             .partition(is_going);
         self.shown = stay;
-        // The one that is seen of several versions first.
-        let seen: Vec<bool> = going
-            .iter()
-            .enumerate()
-            .map(|(at, image)| !going[..at].iter().any(|other| other.sop == image.sop))
-            .collect();
-        let mut seen = seen.into_iter();
-        going.sort_by_cached_key(|image| (image.guest.clone(), !seen.next().unwrap()));
-        for mut image in going {
-            let (_, person) = image.guest.take().unwrap();
+        for mut image in seen_first(going) {
+            let person = image.guest.take().unwrap();
             let hospital = person.0.0.clone();
             let lots = self.shown.iter();
             let lots = lots.filter(|it| it.hospital == hospital && it.study == uid);
@@ -178,26 +185,53 @@ impl Recount {
             image.lot = own.unwrap_or(free);
             image.hospital = hospital;
             image.taken_for = Some(person);
+            image.mark = None;
             image.ruled = false;
-            let known = self.shown.iter().any(|other| {
-                (
-                    &other.hospital,
-                    &other.study,
-                    other.lot,
-                    &other.sop,
-                    other.digest,
-                ) == (
-                    &image.hospital,
-                    &image.study,
-                    image.lot,
-                    &image.sop,
-                    image.digest,
-                )
-            });
             self.happened.insert("parted");
-            if !known {
-                self.shown.push(image);
-            }
+            self.put(image);
+        }
+    }
+
+    fn put(&mut self, image: Image) {
+        let place = |it: &Image| (it.hospital.clone(), it.study.clone(), it.lot);
+        let known = self.shown.iter().any(|other| {
+            place(other) == place(&image)
+                && (&other.sop, other.digest) == (&image.sop, image.digest)
+        });
+        if !known {
+            self.shown.push(image);
+        }
+    }
+
+    /// What was set aside for the one for whom it is ruled comes to the images that he was given.
+    pub(super) fn join(&mut self, uid: &str) {
+        let Some(person) = self.person(uid).filter(|_| self.ruled(uid).0.is_some()) else {
+            return;
+        };
+        let hospital = person.0.0.clone();
+        let own = self.shown.iter().find(|it| {
+            it.study == uid && it.hospital == hospital && it.lot > 0 && is_of(it, &person)
+        });
+        let (Some(own), Some(first)) = (own, self.here_at(&hospital, uid).next()) else {
+            return;
+        };
+        if !self.are_his(&hospital, uid) {
+            return;
+        }
+        let (lot, is_his) = (own.lot, is_of(first, &person));
+        let (taken_for, mark) = (first.taken_for.clone(), first.mark.clone());
+        let is_coming = |it: &Image| it.study == uid && it.hospital == hospital && it.lot == lot;
+        let (coming, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.shown)
+            .into_iter()
+            .partition(is_coming);
+        self.shown = stay;
+        for mut image in seen_first(coming) {
+            image.lot = 0;
+            image.guest = (!is_his).then(|| person.clone());
+            (image.taken_for, image.mark) = (taken_for.clone(), mark.clone());
+            image.ruled = false;
+            self.happened.insert("joined");
+            self.put(image);
         }
     }
 
@@ -253,7 +287,8 @@ impl Recount {
             return false;
         };
         let (exam, _) = first.taken_for.as_ref().unwrap();
-        self.ruled(uid).0.is_some()
+        let ruled = self.ruled(uid).0;
+        ruled.is_some() && first.mark.as_ref() == ruled
             || is_of(
                 first,
                 &(owner.clone(), self.exams[owner].now.sick_id.clone()),
@@ -261,55 +296,62 @@ impl Recount {
             || self.owns(exam, uid) && self.fits(exam, first)
     }
 
-    /// Brings a hospital's rows of a study in line with whose it is.
-    pub(super) fn align(&mut self, hospital: &str, uid: &str, room: bool) {
-        let Some(person) = self.person(uid).filter(|_| self.ruled(uid).0.is_none()) else {
+    /// Brings a study's rows in line with whose it is.
+    pub(super) fn align(&mut self, uid: &str, room: bool) {
+        let Some(person) = self.person(uid) else {
             return;
         };
-        if person.0.0 != hospital {
-            return;
-        }
-        let in_study = |image: &Image| image.hospital == hospital && image.study == uid;
-        let seen = self.holds(hospital, uid);
-        if seen && self.are_his(hospital, uid) {
-            for image in self
-                .shown
-                .iter_mut()
-                .filter(|it| in_study(it) && it.lot == 0)
-            {
-                if !is_of(image, &person) {
+        let hospital = person.0.0.clone();
+        let seen = self.holds(&hospital, uid);
+        if seen && self.are_his(&hospital, uid) {
+            if self.ruled(uid).0.is_some() {
+                return;
+            }
+            for image in &mut self.shown {
+                let here = image.hospital == hospital && image.study == uid && image.lot == 0;
+                if here && !is_of(image, &person) {
                     image.taken_for = Some(person.clone());
                 }
             }
             return;
         }
-        let rows = self.shown.iter().filter(|image| in_study(image));
-        let own = rows.clone().find(|it| it.lot > 0 && is_of(it, &person));
-        let own = own.map(|image| image.lot);
+        let ruled = self.ruled(uid).0.cloned();
+        let rows = self.shown.iter().filter(|image| image.study == uid);
+        let aside = rows.clone().filter(|image| image.lot > 0);
+        let is_given = |it: &&Image| ruled.is_some() && it.mark == ruled;
+        let elsewhere = rows
+            .clone()
+            .filter(|it| it.lot == 0 && it.hospital != hospital);
+        let mut elsewhere: Vec<_> = elsewhere.collect();
+        elsewhere.sort_by_key(|it| it.hospital.clone());
+        let all: Vec<_> = aside.chain(elsewhere).collect();
+        let given = all.iter().find(|it| is_given(it));
+        let own = given.or(all.iter().find(|it| is_of(it, &person)));
+        let own = own.map(|image| (image.hospital.clone(), image.lot));
         if own.is_none() && !(room && seen) {
             return;
         }
+        let rows = rows.filter(|image| image.hospital == hospital);
         let free = rows.map(|image| image.lot).max().unwrap_or(0) + 1;
-        for image in self.shown.iter_mut().filter(|image| in_study(image)) {
-            if image.lot == 0 {
+        for image in self.shown.iter_mut().filter(|image| image.study == uid) {
+            if Some((image.hospital.clone(), image.lot)) == own {
+                (image.hospital, image.lot) = (hospital.clone(), 0);
+            } else if image.hospital == hospital && image.lot == 0 {
                 image.lot = free;
-            } else if Some(image.lot) == own {
-                image.lot = 0;
             }
         }
-        self.happened.insert("set aside");
+        if seen {
+            self.happened.insert("set aside");
+        }
         if own.is_some() {
             self.happened.insert("brought back");
         }
     }
 
     pub(super) fn align_all(&mut self) {
-        let rows = self.shown.iter();
-        let rows: BTreeSet<_> = rows
-            .map(|it| (it.hospital.clone(), it.study.clone()))
-            .collect();
-        for (hospital, uid) in rows {
-            self.align(&hospital, &uid, false);
+        let studies: BTreeSet<_> = self.shown.iter().map(|it| it.study.clone()).collect();
+        for uid in studies {
+            self.align(&uid, false);
         }
     }
 
