@@ -118,7 +118,7 @@ def test_images_of_known_exams_are_taken_while_kafka_is_away(kafka: Kafka, kafka
         kafka.resume()
 
     # When it is back, then what was taken is shown, and what was unknown is sent again without harm
-    reach(lambda: archive.readiness()["ready"], archive.log_tail)
+    reach(lambda: archive.readiness()["ready"], lambda: (archive.readiness(), archive.log_tail()))
     assert shown(archive, known) == 2
     answer = token.push(pushed)
     assert (answer.http, answer.status) == (200, 0), answer

@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// Records that are published at once.
 const BATCH_RECORDS: usize = 1_024;
 /// How often the topic is looked at though nothing happened.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// Between two looks while the brokers are away.
 const RETRY: Duration = Duration::from_millis(250);
 /// How long the library may tell what it knows before a look.
@@ -67,6 +67,8 @@ impl Tail {
     /// Runs until the log is closed, or is not the one it was.
     pub fn run(mut self) {
         let mut looked = Instant::now();
+        // Where it stood at the last look.
+        let mut stood = None;
         self.start();
         while !self.shared.is_closed() {
             if self.shared.doubt.take() {
@@ -75,11 +77,19 @@ impl Tail {
                 }
                 self.start();
                 looked = Instant::now();
+                stood = Some(self.next());
             } else if looked.elapsed() >= LOOK_EVERY {
-                if self.look().is_err() {
-                    self.shared.doubt.raise();
+                match self.look() {
+                    // The library was seen to fetch nothing more after brokers that had been stopped went on.
+                    Ok(end) if end > self.next() && stood == Some(self.next()) => {
+                        tracing::warn!(next = %self.next(), %end, "the log goes on and nothing is fetched: asked for anew");
+                        self.start();
+                    }
+                    Ok(_) => {}
+                    Err(_) => self.shared.doubt.raise(),
                 }
                 looked = Instant::now();
+                stood = Some(self.next());
             }
             let published = match self.fetched() {
                 // What came over a new connection is fetched again when the topic was looked at.
@@ -163,7 +173,7 @@ impl Tail {
             hear(&self.shared.consumer, HEARING);
             self.shared.doubt.take();
             match self.look() {
-                Ok(()) => {
+                Ok(_) => {
                     self.shared.enter(State::Here);
                     return true;
                 }
@@ -187,7 +197,8 @@ impl Tail {
         }
     }
 
-    fn look(&self) -> Result<(), Finding> {
+    /// Whether the topic is the log that was read so far; where it ends.
+    fn look(&self) -> Result<Position, Finding> {
         let end = self.shared.ask_end()?;
         let next = self.next();
         if end.first > Position(0) {
@@ -220,6 +231,6 @@ impl Tail {
                 )));
             }
         }
-        Ok(())
+        Ok(end.next)
     }
 }
