@@ -20,14 +20,14 @@ pub const LOOKED_THROUGH_CHUNKS: u32 = 4;
 /// Persons that the images of one study name at most, beside the one that is answered.
 pub const OTHER_PERSONS_LIMIT: usize = 64;
 
-/// Numbers that the images of one study have, or by which it is found, beside the first and those that are answered, at
-/// most.
+/// Numbers by which one study is found beside those that are answered, at most.
 pub const ALSO_LIMIT: usize = 16;
 
 /// Numbers with which guests came to one study that are told apart, at most.
 pub const GUESTS_LIMIT: usize = 64;
 
-/// Exams that may claim one study UID; a further push is taken, its claim is not (it is flagged as a conflict).
+/// Exams that may claim one study UID; a further push is taken, its claim is not (it is flagged as a conflict). As many
+/// numbers of a study's images are kept beside the first ones.
 pub const CLAIM_LIMIT: usize = 256;
 
 /// Who says that a study UID is theirs.
