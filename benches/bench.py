@@ -93,20 +93,26 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 def dcmsend(port: int, *folders: Path) -> None:
-    """One stock dcmsend for each folder, side by side; every image must be taken."""
-    running = [
-        subprocess.Popen(
-            ["dcmsend", "-v", "-aec", "YINGKU", "127.0.0.1", str(port), "--scan-directories", str(folder)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for folder in folders
-    ]
-    for one, folder in zip(running, folders, strict=True):
-        output, _ = one.communicate()
-        sent = sum(1 for line in output.splitlines() if "Received C-STORE Response (Success)" in line)
-        wanted = sum(1 for _ in folder.iterdir())
-        if one.returncode != 0 or sent != wanted:
-            raise SystemExit(f"dcmsend: {sent} of {wanted} images were taken\n{output[-2000:]}")
+    """One stock dcmsend for each folder, side by side; every image must be taken. What they print goes into files: a pipe
+    would have this process take turns with them on the processors."""
+    with ExitStack() as stack:
+        outputs = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in folders]
+        running = [
+            subprocess.Popen(
+                ["dcmsend", "-v", "-aec", "YINGKU", "127.0.0.1", str(port), "--scan-directories", str(folder)],
+                stdout=output, stderr=subprocess.STDOUT,
+            )
+            for folder, output in zip(folders, outputs, strict=True)
+        ]
+        for one in running:
+            one.wait()
+        for one, folder, output in zip(running, folders, outputs, strict=True):
+            output.seek(0)
+            printed = output.read()
+            sent = printed.count("Received C-STORE Response (Success)")
+            wanted = sum(1 for _ in folder.iterdir())
+            if one.returncode != 0 or sent != wanted:
+                raise SystemExit(f"dcmsend: {sent} of {wanted} images were taken\n{printed[-2000:]}")
 
 
 @contextmanager

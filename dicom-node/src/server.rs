@@ -1,12 +1,19 @@
-//! The listening side: connections become associations, and each association is served by one task.
+//! The listening side: connections become associations, and each has a thread with a runtime of its own.
+//!
+//! A sender waits for the answer to each image before it sends the next, so each time that an image changes threads on its
+//! way (from the one that waits for sockets to the one that serves the association, to one that may wait for the disk, and
+//! back) is paid in full: a fifth of the time that an image of 512 KB takes. Here the thread that is woken by the socket
+//! reads the image, writes it, waits for the disk and answers.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -204,8 +211,21 @@ impl Node {
     ) {
         let shared = Arc::clone(&self.shared);
         if let Some(negotiating) = shared.may_negotiate(address) {
-            let stop = stop.clone();
-            tasks.spawn(async move { shared.connection(tcp, address, negotiating, stop).await });
+            let (running, stop) = (tasks.token(), stop.clone());
+            let serve = move || {
+                let _running = running;
+                alone(tcp, |tcp| {
+                    shared.connection(tcp, address, negotiating, stop)
+                })
+            };
+            let own = thread::Builder::new().name("association".to_owned());
+            if let Err(error) = own.spawn(move || {
+                if let Err(error) = serve() {
+                    tracing::warn!(%error, "a DICOM connection is closed: it cannot be served");
+                }
+            }) {
+                tracing::warn!(%error, "a DICOM connection is closed: there is no thread for it");
+            }
         } else if let Ok(place) = Arc::clone(&shared.refusals).try_acquire_owned() {
             tasks.spawn(async move {
                 if shared.config.tls.is_none()
@@ -217,6 +237,19 @@ impl Node {
             });
         }
     }
+}
+
+/// Serves a connection on this thread, with a runtime that nothing else uses.
+fn alone<F: Future<Output = ()>>(
+    tcp: TcpStream,
+    serve: impl FnOnce(TcpStream) -> F,
+) -> io::Result<()> {
+    let tcp = tcp.into_std()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        serve(TcpStream::from_std(tcp)?).await;
+        Ok(())
+    })
 }
 
 /// The node's own part of an admission: a place for the association.

@@ -28,7 +28,7 @@ use crate::pdu::{PDV_HEADER_BYTES, PduError, PduStream, PduType, PdvHeader, SENT
 /// One contiguous buffer for a data set's bytes; most instances fit whole.
 const DATA_BUFFER_BYTES: usize = 1024 * 1024;
 /// Largest piece of a data set that is handed on at once: small enough to hash while the next one arrives.
-pub const CHUNK_BYTES: usize = 256 * 1024;
+pub const CHUNK_BYTES: usize = 128 * 1024;
 /// An association that is silent this long gives its buffer back, so that idle ones cost little memory.
 const BUFFER_KEPT: Duration = Duration::from_secs(1);
 

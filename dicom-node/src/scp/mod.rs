@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, OptionFuture};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,8 @@ pub(crate) struct Scp {
 
 struct Inner {
     archive: Archive,
+    /// For what goes on when an association, and its own runtime, have ended.
+    runtime: Handle,
     settings: ScpSettings,
     places: PlacesPerAe,
     shares: Shares,
@@ -102,6 +105,7 @@ pub async fn serve(
     let scp = Scp {
         inner: Arc::new(Inner {
             archive,
+            runtime: Handle::current(),
             places: PlacesPerAe::new(settings.max_associations_per_ae),
             settings,
             shares: Shares::default(),

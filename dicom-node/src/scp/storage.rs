@@ -225,7 +225,7 @@ impl Scp {
         }
         let archive = self.archive().clone();
         let actor = format!("ae:{}", peer.calling);
-        tokio::spawn(async move {
+        self.inner.runtime.spawn(async move {
             if let Err(error) = archive.record_refusals(actor, gathered).await {
                 tracing::warn!(%error, "refused instances are missing from reconciliation");
             }

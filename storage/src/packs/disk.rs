@@ -22,6 +22,9 @@ pub trait Disk: Send + Sync + 'static {
     /// Asks for a part of the file to be written soon; what it fails at, the sync will find.
     fn begin_writeback(&self, file: &File, offset: u64, len: u64);
 
+    /// Lets go of the copy in memory that the system keeps of a part of the file that is on the disk.
+    fn forget(&self, file: &File, offset: u64, len: u64);
+
     /// Reserves room for `len` bytes without changing the file's length. A file system that cannot is no error.
     fn reserve(&self, file: &File, len: u64) -> io::Result<()>;
 }
@@ -51,10 +54,11 @@ impl Disk for LocalDisk {
 
     fn begin_writeback(&self, file: &File, offset: u64, len: u64) {
         // Linux begins to write dirty pages that it is told will not be needed, and keeps them until they are clean.
-        let len = std::num::NonZeroU64::new(len);
-        if let Err(error) = rustix::fs::fadvise(file, offset, len, Advice::DontNeed) {
-            tracing::debug!(%error, "writing could not be begun early");
-        }
+        not_needed(file, offset, len);
+    }
+
+    fn forget(&self, file: &File, offset: u64, len: u64) {
+        not_needed(file, offset, len);
     }
 
     fn reserve(&self, file: &File, len: u64) -> io::Result<()> {
@@ -62,6 +66,13 @@ impl Disk for LocalDisk {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             other => Ok(other?),
         }
+    }
+}
+
+fn not_needed(file: &File, offset: u64, len: u64) {
+    let len = std::num::NonZeroU64::new(len);
+    if let Err(error) = rustix::fs::fadvise(file, offset, len, Advice::DontNeed) {
+        tracing::debug!(%error, "the system does not take advice about a file");
     }
 }
 

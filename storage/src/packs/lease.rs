@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::disk::write_all;
@@ -26,7 +27,7 @@ pub const MAX_LEASES: usize = 4;
 /// How much is written before it is synced: the last sync then has little left to do, and dirty memory stays small.
 const SYNC_BYTES: u64 = 32 * 1024 * 1024;
 /// How much is written before the disk is told to begin with it.
-const WRITEBACK_BYTES: u64 = 128 * 1024;
+const WRITEBACK_BYTES: u64 = 256 * 1024;
 
 /// Packs that are open for streaming.
 pub struct Pool {
@@ -168,12 +169,16 @@ impl LeasedWriter {
     }
 }
 
-/// Does what waits for the disk on a thread that may wait. A future that is dropped meanwhile leaves it to its end; the
-/// lease is given back after that.
+/// Does what waits for the disk on a thread that may wait: on this one where the caller has it, and its runtime, to
+/// itself. A future that is dropped meanwhile leaves it to its end; the lease is given back after that.
 async fn blocking<T: Send + 'static>(
     mut lease: Lease,
     work: impl FnOnce(&mut Lease) -> Result<T, PackError> + Send + 'static,
 ) -> Result<(Lease, T), PackError> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        let done = work(&mut lease)?;
+        return Ok((lease, done));
+    }
     tokio::task::spawn_blocking(move || {
         let done = work(&mut lease)?;
         Ok((lease, done))
@@ -248,6 +253,7 @@ impl Lease {
         let stream = self.stream.as_mut().ok_or(PackError::Closed)?;
         stream.sync(&self.shared)?;
         stream.synced = stream.data_len;
+        stream.pack.forget(&self.shared, stream.data_end());
         Ok(())
     }
 
@@ -269,6 +275,7 @@ impl Lease {
         stream.write(&self.shared, &mut tail, stream.data_end())?;
         stream.write(&self.shared, &mut [IoSlice::new(&bytes)], offset)?;
         stream.sync(&self.shared)?;
+        stream.pack.forget(&self.shared, stream.data_end());
         let entry = IndexEntry {
             offset,
             data_len: stream.data_len,

@@ -268,7 +268,7 @@ impl Shared {
         if let Ok(pack) = self.sealed_pack(pack)
             && let Ok(len) = pack.len()
         {
-            self.options.disk.begin_writeback(&pack.file, 0, len);
+            self.options.disk.forget(&pack.file, 0, len);
         }
     }
 

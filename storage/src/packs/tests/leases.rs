@@ -21,6 +21,24 @@ fn read_large(packs: &Packs, placed: Placed) -> Result<Vec<u8>, PackError> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_the_disk_does_not_stay_in_memory() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let disk = TestDisk::new();
+    let (packs, _) = Packs::open(dir.path(), options(&disk)).unwrap();
+    let mut until = 0;
+    for n in 0..2 {
+        let placed = store_large(&packs, n).await;
+        disk.order(|orders| {
+            let forgotten = orders.forgotten.last().unwrap();
+            // With the page that the one before ended in.
+            assert!(forgotten.start <= placed.offset && forgotten.start % 4096 == 0);
+            assert!(forgotten.start <= until && forgotten.end >= placed.offset + placed.length);
+            until = forgotten.end;
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_instance_streams_in_and_out() {
     let dir = tempfile::TempDir::new().unwrap();
     let (packs, _) = open(dir.path());

@@ -38,6 +38,8 @@ pub struct Orders {
     pub syncs: usize,
     /// Room that was reserved so far, in bytes.
     pub reserved: u64,
+    /// Parts of files that need not stay in memory, in order.
+    pub forgotten: Vec<Range<u64>>,
 }
 
 impl TestDisk {
@@ -68,6 +70,11 @@ impl TestDisk {
 
 impl Disk for TestDisk {
     fn begin_writeback(&self, _: &File, _: u64, _: u64) {}
+
+    fn forget(&self, _: &File, offset: u64, len: u64) {
+        let mut orders = self.orders.lock();
+        orders.forgotten.push(offset..offset + len);
+    }
 
     fn write_some(&self, file: &File, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let written = match &mut self.orders.lock().write_limit {
