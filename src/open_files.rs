@@ -5,6 +5,26 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Enough for a thousand associations, as many requests, the tables of log and views, and packs that are read.
 const WANTED: u64 = 65_536;
 
+/// An association's socket, and what its own runtime waits with.
+const OF_ASSOCIATION: u64 = 5;
+/// What else is open: connections that negotiate, requests, the tables of log and views, packs.
+const OF_THE_REST: u64 = 4_096;
+
+/// Says so if the system does not allow what the settings ask for.
+pub fn warn_if_short(associations: usize) {
+    let needed = OF_ASSOCIATION.saturating_mul(associations as u64) + OF_THE_REST;
+    if let Some(allowed) = getrlimit(Resource::Nofile).current
+        && allowed < needed
+    {
+        tracing::warn!(
+            allowed,
+            needed,
+            associations,
+            "too few open files are allowed for dicom.max_associations: raise the limit (LimitNOFILE, ulimit -n) or lower the setting"
+        );
+    }
+}
+
 /// Asks for as many as the system allows, up to what can be of use.
 pub fn raise_limit() {
     let now = getrlimit(Resource::Nofile);

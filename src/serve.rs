@@ -57,6 +57,7 @@ pub async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     config.dicom.listen = arguments.dicom.unwrap_or(config.dicom.listen);
     config.log.place = arguments.log.unwrap_or(config.log.place);
     config.objects.location = arguments.objects.or(config.objects.location);
+    open_files::warn_if_short(config.dicom.max_associations);
     let archive = tokio::select! {
         opened = open(&config, &arguments.data) => opened?,
         () = signal.cancelled() => return Ok(ExitCode::SUCCESS),

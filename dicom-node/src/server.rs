@@ -43,6 +43,9 @@ const REFUSALS_AT_ONCE: usize = 64;
 /// Pause after a failed `accept` (out of file descriptors): time for others to close.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
+/// How long a thread that read views or packs for an association waits for more of that.
+const READER_KEPT: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// What the node is told when it starts.
 #[derive(Clone)]
 pub struct NodeConfig {
@@ -245,7 +248,10 @@ fn alone<F: Future<Output = ()>>(
     serve: impl FnOnce(TcpStream) -> F,
 ) -> io::Result<()> {
     let tcp = tcp.into_std()?;
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(READER_KEPT)
+        .build()?;
     runtime.block_on(async move {
         serve(TcpStream::from_std(tcp)?).await;
         Ok(())

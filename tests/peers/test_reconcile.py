@@ -14,6 +14,7 @@ from support import dcmtk, netdicom
 from support.archive import Archive, free_port
 from support.exams import new_exam, study_of
 from support.instances import RawInstance, ct_slices, raw_of, save_all
+from support.listening import reach
 from support.registry import COUNTY, TOWN, Registry
 
 
@@ -64,6 +65,19 @@ def test_declared_against_what_came(archive: Archive, tmp_path: Path) -> None:
     assert row["unnamed"] == 2, row
     # and the refused image with its reason and sender
     assert row["refusals"] == [{"sender": "STORESCU", "reason": "patientIdDiffers", "count": 1}], row
+
+
+def test_what_an_association_is_refused_is_told_while_it_stays_open(archive: Archive) -> None:
+    day = "2015-01-23"
+    exam = archive.client().pushed(new_exam(images=2, day=day))
+    taken, stranger = ct_slices(exam, 2)
+    stranger.PatientID = "OTHER"
+    raws = [raw_of(stranger), raw_of(taken)]
+    with netdicom.associate(archive.dicom, netdicom.contexts_for(raws), "LINGERER") as association:
+        assert [netdicom.send_raw(association, raw).Status for raw in raws] == [0xA900, 0x0000]
+        refused = {"sender": "LINGERER", "reason": "patientIdDiffers", "count": 1}
+        reach(lambda: row_of(archive, day)["refusals"] == [refused], lambda: row_of(archive, day))
+        assert association.is_established
 
 
 def test_what_a_detail_list_tells_is_held_against_what_came(archive: Archive) -> None:

@@ -31,8 +31,9 @@ const PAGE_SIZE_LIMIT: u64 = 200;
 const NUMBER_LIMIT: usize = 64;
 /// Characters of a page token: 33 bytes sealed are 82 of Base64.
 const TOKEN_LIMIT: usize = 256;
-/// What narrows a question, besides the hospital.
-const CONDITIONS: [&str; 10] = [
+/// What narrows a question.
+const CONDITIONS: [&str; 11] = [
+    "hospitalCode",
     "examNo",
     "applyNo",
     "patientNo",
@@ -188,7 +189,7 @@ fn read(call: &Call) -> Result<Asked, Failure> {
         params.fault(
             "",
             Rule::Required,
-            "除医院外至少给出一个条件：examNo、applyNo、patientNo、sickId、patientID、studyUID、from/to、examClass 或 examStatus (give at least one condition besides the hospital)"
+            "至少给出一个条件：hospitalCode、examNo、applyNo、patientNo、sickId、patientID、studyUID、from/to、examClass 或 examStatus (give at least one condition)"
                 .to_owned(),
         );
     }
@@ -211,7 +212,8 @@ fn read(call: &Call) -> Result<Asked, Failure> {
 
 impl Asked {
     fn narrows(&self) -> bool {
-        self.exam_no.is_some()
+        self.hospital.is_some()
+            || self.exam_no.is_some()
             || self.apply_no.is_some()
             || self.patient_no.is_some()
             || self.sick_id.is_some()

@@ -127,7 +127,7 @@ fn cell() -> Value {
             "refusals",
             true,
             by_sender(
-                "unregistered, patientIdDiffers, accessionNumberDiffers, malformed, hospitalSuspended, notAuthorised, notStored",
+                "unregistered, patientIdDiffers, accessionNumberDiffers, malformed, hospitalSuspended, liveExam, notAuthorised, notStored",
             ),
         ),
         ("holds", true, by_sender("unregistered, mismatch")),

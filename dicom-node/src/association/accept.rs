@@ -110,7 +110,7 @@ async fn read_request(pdus: &mut PduStream) -> Result<AssociationRQ, AcceptError
             source: AbortRQSource::ServiceProvider(reason),
         };
         if pdus.write(&abort).await.is_ok() {
-            pdus.shutdown().await;
+            pdus.until_closed().await;
         }
     }
     outcome
@@ -118,7 +118,7 @@ async fn read_request(pdus: &mut PduStream) -> Result<AssociationRQ, AcceptError
 
 async fn reject(pdus: &mut PduStream, rejection: Rejection) -> Result<(), AcceptError> {
     pdus.write(&Pdu::AssociationRJ(rejection.to_pdu())).await?;
-    pdus.shutdown().await;
+    pdus.until_closed().await;
     Ok(())
 }
 

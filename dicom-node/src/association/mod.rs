@@ -397,7 +397,7 @@ impl Association {
     /// Answers the peer's wish for release and ends the connection.
     pub async fn confirm_release(mut self) -> Result<(), AssociationError> {
         self.pdus.write(&Pdu::ReleaseRP).await?;
-        self.pdus.shutdown().await;
+        self.pdus.until_closed().await;
         Ok(())
     }
 
@@ -425,7 +425,7 @@ impl Association {
     pub async fn abort(mut self, reason: AbortRQServiceProviderReason) {
         let source = AbortRQSource::ServiceProvider(reason);
         if self.pdus.write(&Pdu::AbortRQ { source }).await.is_ok() {
-            self.pdus.shutdown().await;
+            self.pdus.until_closed().await;
         }
     }
 }

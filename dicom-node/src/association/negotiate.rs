@@ -70,8 +70,6 @@ pub enum Rejection {
     ProtocolVersion,
     /// This caller, or the node as a whole, has as many associations as it may.
     LimitExceeded,
-    /// The node is starting, stopping or out of resources.
-    Congestion,
     Other,
 }
 
@@ -101,10 +99,6 @@ impl Rejection {
             Self::LimitExceeded => (
                 AssociationRJResult::Transient,
                 AssociationRJSource::ServiceProviderPresentation(Presentation::LocalLimitExceeded),
-            ),
-            Self::Congestion => (
-                AssociationRJResult::Transient,
-                AssociationRJSource::ServiceProviderPresentation(Presentation::TemporaryCongestion),
             ),
             Self::Other => (
                 AssociationRJResult::Permanent,

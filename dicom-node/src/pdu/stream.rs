@@ -62,6 +62,9 @@ pub struct PdvHeader {
     pub length: u32,
 }
 
+/// How long a peer may take to close a connection over which nothing more is said.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
 /// Reads and writes PDUs; keeps the bytes read ahead, so that giving up on a read loses nothing.
 pub struct PduStream {
     stream: BoxedStream,
@@ -345,6 +348,19 @@ impl PduStream {
         })??;
         self.outbox.clear();
         Ok(())
+    }
+
+    /// Waits until the peer, which has read the last PDU, closes the connection, and does so itself if it does not: the side
+    /// that answered does not close first (PS3.8 §9.2.3, state 13). What still comes is thrown away; a connection that is closed
+    /// with it unread is reset, and then the peer never sees the PDU. Some peers take a close that comes with a rejection
+    /// for the end of the connection alone.
+    pub async fn until_closed(&mut self) {
+        let closed = async {
+            let mut unread = [0; 4096];
+            while matches!(self.stream.read(&mut unread).await, Ok(1..)) {}
+        };
+        let _ = timeout(CLOSE_LIMIT, closed).await;
+        self.shutdown().await;
     }
 
     /// Ends the sending side, so that the peer reads the last PDU before the connection goes.

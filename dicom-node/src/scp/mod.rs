@@ -40,8 +40,7 @@ use quota::{Part, Quota};
 use shares::Shares;
 use storage::Refusals;
 
-/// Searches at a time, each of which has a thread that may wait for a caller to take its answers: a fraction of the
-/// threads that wait for the disk.
+/// Searches at a time, each of which has a thread beside its association's that may wait for a caller to take its answers.
 const SEARCHES: u64 = 128;
 const SEARCHES_PER_AE: u64 = 32;
 /// Retrievals at a time: each has a list of what is wanted, and a piece of an instance.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -37,29 +37,29 @@ const STREAM_BYTES: usize = 64 << 10;
 /// Kinds of refusals of one association that are gathered before they are recorded.
 const REFUSALS_GATHERED: usize = 256;
 
-/// An association that stays open has what it was refused recorded about this often.
+/// What an association was refused is recorded when so much time has gone, at its end at the latest.
 const GATHERING_TIME: Duration = Duration::from_secs(5);
 
 type Caller = (String, Option<SocketAddr>);
 
 /// Refusals of associations that have not ended yet.
 #[derive(Default)]
-pub struct Refusals(Mutex<HashMap<Caller, Gathered>>);
+pub struct Refusals(Mutex<HashMap<Caller, Vec<RefusedInstances>>>);
 
-struct Gathered {
-    since: Instant,
-    refused: Vec<RefusedInstances>,
+/// What is to be done about a refusal that was counted.
+enum Counted {
+    /// The first since the last record: it is recorded after [`GATHERING_TIME`].
+    First,
+    More,
+    /// There are too many kinds to wait.
+    Full(Vec<RefusedInstances>),
 }
 
 impl Refusals {
-    /// Counts one up; gives back what was gathered when there are too many kinds.
-    fn add(&self, peer: &Peer, refused: RefusedInstances) -> Vec<RefusedInstances> {
+    fn add(&self, peer: &Peer, refused: RefusedInstances) -> Counted {
         let mut all = self.0.lock();
-        let entry = all.entry(key(peer)).or_insert_with(|| Gathered {
-            since: Instant::now(),
-            refused: Vec::new(),
-        });
-        let gathered = &mut entry.refused;
+        let gathered = all.entry(key(peer)).or_default();
+        let is_first = gathered.is_empty();
         let same = gathered.iter_mut().find(|known| {
             known.study_uid == refused.study_uid
                 && known.reason == refused.reason
@@ -69,20 +69,17 @@ impl Refusals {
             Some(known) => known.count = known.count.saturating_add(1),
             None => gathered.push(refused),
         }
-        if gathered.len() >= REFUSALS_GATHERED || entry.since.elapsed() >= GATHERING_TIME {
-            entry.since = Instant::now();
-            std::mem::take(&mut entry.refused)
+        if gathered.len() >= REFUSALS_GATHERED {
+            Counted::Full(std::mem::take(gathered))
+        } else if is_first {
+            Counted::First
         } else {
-            Vec::new()
+            Counted::More
         }
     }
 
     fn take(&self, peer: &Peer) -> Vec<RefusedInstances> {
-        self.0
-            .lock()
-            .remove(&key(peer))
-            .map(|gathered| gathered.refused)
-            .unwrap_or_default()
+        self.0.lock().remove(&key(peer)).unwrap_or_default()
     }
 }
 
@@ -219,26 +216,42 @@ impl Scp {
     }
 
     fn count(&self, peer: &Peer, refused: RefusedInstances) {
-        let gathered = self.inner.refusals.add(peer, refused);
-        if gathered.is_empty() {
-            return;
-        }
-        let archive = self.archive().clone();
-        let actor = format!("ae:{}", peer.calling);
-        self.inner.runtime.spawn(async move {
-            if let Err(error) = archive.record_refusals(actor, gathered).await {
-                tracing::warn!(%error, "refused instances are missing from reconciliation");
+        let counted = self.inner.refusals.add(peer, refused);
+        let (scp, peer) = (self.clone(), peer.clone());
+        match counted {
+            Counted::More => {}
+            Counted::Full(gathered) => {
+                self.inner
+                    .runtime
+                    .spawn(async move { scp.record(&peer, gathered).await });
             }
-        });
+            Counted::First => {
+                let inner = Arc::downgrade(&scp.inner);
+                self.inner.runtime.spawn(async move {
+                    tokio::time::sleep(GATHERING_TIME).await;
+                    if let Some(inner) = inner.upgrade() {
+                        Scp { inner }.record_refusals(&peer).await;
+                    }
+                });
+            }
+        }
     }
 
-    /// What an association leaves to do: its facts into the log, its refusals into reconciliation.
-    pub(super) async fn settle(&self, peer: &Peer) {
+    async fn record_refusals(&self, peer: &Peer) {
         let refused = self.inner.refusals.take(peer);
+        self.record(peer, refused).await;
+    }
+
+    async fn record(&self, peer: &Peer, refused: Vec<RefusedInstances>) {
         let actor = format!("ae:{}", peer.calling);
         if let Err(error) = self.archive().record_refusals(actor, refused).await {
             tracing::warn!(%error, "refused instances are missing from reconciliation");
         }
+    }
+
+    /// What an association leaves to do: its facts into the log, its refusals into reconciliation.
+    pub(super) async fn settle(&self, peer: &Peer) {
+        self.record_refusals(peer).await;
         if let Err(error) = self.archive().flush_facts().await {
             tracing::warn!(%error, "stored instances are durable, their facts follow later");
         }

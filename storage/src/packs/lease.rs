@@ -206,10 +206,11 @@ impl Lease {
         self.shared.refuse_if_latched()?;
         self.shared.admit(CHUNK_BYTES as u64)?;
         let idle = self.pool.idle.lock().pop();
-        let pack = match idle {
+        let mut pack = match idle {
             Some(pack) => pack,
             None => OpenPack::create(&self.shared)?,
         };
+        pack.forget(&self.shared, pack.end);
         let header = RecordHeader::STREAMING.encode(pack.id(), pack.end);
         let stream = self.stream.insert(Stream {
             pack,
@@ -253,7 +254,8 @@ impl Lease {
         let stream = self.stream.as_mut().ok_or(PackError::Closed)?;
         stream.sync(&self.shared)?;
         stream.synced = stream.data_len;
-        stream.pack.forget(&self.shared, stream.data_end());
+        let synced = stream.data_end();
+        stream.pack.forget(&self.shared, synced);
         Ok(())
     }
 
@@ -275,7 +277,6 @@ impl Lease {
         stream.write(&self.shared, &mut tail, stream.data_end())?;
         stream.write(&self.shared, &mut [IoSlice::new(&bytes)], offset)?;
         stream.sync(&self.shared)?;
-        stream.pack.forget(&self.shared, stream.data_end());
         let entry = IndexEntry {
             offset,
             data_len: stream.data_len,

@@ -93,6 +93,11 @@ pub fn hear(consumer: &BaseConsumer<Doubt>, time: Duration) {
     }
 }
 
+/// Lets go of a consumer; its end waits for its connections, and nobody waits for that.
+pub fn give_up(consumer: impl Send + 'static) {
+    std::thread::spawn(move || drop(consumer));
+}
+
 /// The library looks for the coordinator of a group that nobody joins; whether there is one does not matter.
 pub fn is_of_a_group(error: &KafkaError) -> bool {
     matches!(

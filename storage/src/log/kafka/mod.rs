@@ -64,8 +64,8 @@ struct Shared {
     recent: Mutex<Recent>,
     room: Room,
     appender: Appender,
-    /// The tail's; others ask it about the topic.
-    consumer: BaseConsumer<Doubt>,
+    /// The tail's, who may make it anew; others ask it about the topic.
+    consumer: Mutex<Arc<BaseConsumer<Doubt>>>,
     stretch: Mutex<Reader>,
     point: Mutex<Reader>,
     questions: Questions,
@@ -130,6 +130,10 @@ impl Shared {
         self.state.send_replace(State::Stopped(reason.into()));
     }
 
+    fn consumer(&self) -> Arc<BaseConsumer<Doubt>> {
+        Arc::clone(&self.consumer.lock())
+    }
+
     /// Refuses while the log is away or for good.
     fn refuse(&self) -> Result<(), LogError> {
         match &*self.state.borrow() {
@@ -143,9 +147,8 @@ impl Shared {
 
     /// Asks the brokers where the topic begins and ends. Blocks.
     fn ask_end(&self) -> Result<Ends, LogError> {
-        let asked = self
-            .consumer
-            .fetch_watermarks(&self.options.topic, PARTITION, ASK_TIMEOUT);
+        let consumer = self.consumer();
+        let asked = consumer.fetch_watermarks(&self.options.topic, PARTITION, ASK_TIMEOUT);
         let (first, next) = asked.map_err(|error| {
             self.doubt.raise();
             LogError::away(error.to_string())

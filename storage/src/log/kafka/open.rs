@@ -72,7 +72,7 @@ impl Shared {
             recent: Mutex::new(Recent::new(Position(0))),
             room: Room::new(),
             appender: Appender::new(&options, &doubt).map_err(settings)?,
-            consumer,
+            consumer: Mutex::new(Arc::new(consumer)),
             stretch: Mutex::new(reader(Purpose::Stretch)?),
             point: Mutex::new(reader(Purpose::Point)?),
             questions: Questions {

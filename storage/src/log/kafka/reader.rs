@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use yingku_core::ids::Position;
 
-use super::client::{Doubt, is_of_a_group};
+use super::client::{Doubt, give_up, is_of_a_group};
 use super::options::{KafkaLogOptions, Purpose};
 use super::{ASK_TIMEOUT, PARTITION, TIME_HEADER};
 use crate::log::{LogError, LogRecord};
@@ -21,6 +22,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// One consumer, read by one caller at a time. Between reads it fetches on only if it was left in mid-stretch.
 pub struct Reader {
     consumer: BaseConsumer<Doubt>,
+    config: ClientConfig,
     topic: Arc<str>,
     doubt: Doubt,
     /// What the consumer gives next; absent if it gives nothing.
@@ -31,10 +33,10 @@ pub struct Reader {
 
 impl Reader {
     pub fn open(options: &KafkaLogOptions, purpose: Purpose, doubt: &Doubt) -> KafkaResult<Self> {
+        let config = options.consumer(purpose);
         Ok(Self {
-            consumer: options
-                .consumer(purpose)
-                .create_with_context(doubt.clone())?,
+            consumer: config.create_with_context(doubt.clone())?,
+            config,
             topic: options.topic.as_str().into(),
             doubt: doubt.clone(),
             next: None,
@@ -134,6 +136,15 @@ impl Reader {
         }
     }
 
+    /// Goes on with another consumer: one that was connected while the brokers were stopped was seen to fetch nothing more
+    /// when they went on, however often it was assigned anew.
+    fn renew(&mut self) {
+        match self.config.create_with_context(self.doubt.clone()) {
+            Ok(consumer) => give_up(std::mem::replace(&mut self.consumer, consumer)),
+            Err(error) => tracing::warn!(%error, "a reader of the log cannot be made anew"),
+        }
+    }
+
     fn one(&mut self, position: Position, deadline: Instant) -> Result<LogRecord, LogError> {
         if let Some(held) = self.held.take() {
             return Ok(held);
@@ -159,6 +170,7 @@ impl Reader {
                 }
                 None if Instant::now() >= deadline => {
                     self.doubt.raise();
+                    self.renew();
                     let reason = last_error.map_or_else(
                         || format!("record {position} did not come"),
                         |error| error.to_string(),

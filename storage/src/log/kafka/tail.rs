@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use yingku_core::ids::Position;
 
-use super::client::{hear, is_of_a_group};
+use super::client::{give_up, hear, is_of_a_group};
+use super::options::Purpose;
 use super::reader::{assign, is_damage, record_of};
 use super::{ASK_TIMEOUT, Shared, State};
 use crate::log::{LogError, LogRecord};
@@ -80,9 +81,10 @@ impl Tail {
                 stood = Some(self.next());
             } else if looked.elapsed() >= LOOK_EVERY {
                 match self.look() {
-                    // The library was seen to fetch nothing more after brokers that had been stopped went on.
+                    // A consumer was seen to fetch nothing more after brokers that had been stopped went on.
                     Ok(end) if end > self.next() && stood == Some(self.next()) => {
                         tracing::warn!(next = %self.next(), %end, "the log goes on and nothing is fetched: asked for anew");
+                        self.renew();
                         self.start();
                     }
                     Ok(_) => {}
@@ -108,9 +110,21 @@ impl Tail {
         self.last.map_or(Position(0), |last| last.position.next())
     }
 
+    fn renew(&self) {
+        let shared = &self.shared;
+        let config = shared.options.consumer(Purpose::Tail);
+        match config.create_with_context(shared.doubt.clone()) {
+            Ok(consumer) => give_up(std::mem::replace(
+                &mut *shared.consumer.lock(),
+                Arc::new(consumer),
+            )),
+            Err(error) => tracing::warn!(%error, "the end of the log is followed as before"),
+        }
+    }
+
     fn start(&self) {
         let shared = &self.shared;
-        if let Err(error) = assign(&shared.consumer, &shared.options.topic, self.next()) {
+        if let Err(error) = assign(&shared.consumer(), &shared.options.topic, self.next()) {
             tracing::warn!(%error, "the end of the log cannot be followed");
             shared.doubt.raise();
             std::thread::sleep(RETRY);
@@ -119,10 +133,11 @@ impl Tail {
 
     /// Everything that is there; waits a moment for the first. `Err`: it is not as it was written.
     fn fetched(&self) -> Result<Vec<LogRecord>, String> {
+        let consumer = self.shared.consumer();
         let mut records = Vec::new();
         let mut wait = POLL;
         while records.len() < BATCH_RECORDS {
-            match self.shared.consumer.poll(wait) {
+            match consumer.poll(wait) {
                 Some(Ok(message)) => records.push(record_of(&message)),
                 Some(Err(error)) if is_of_a_group(&error) => {}
                 Some(Err(error)) if is_damage(&error) => {
@@ -170,7 +185,7 @@ impl Tail {
         let mut findings = 0;
         loop {
             // What was said up to here is answered by this look; records are fetched again.
-            hear(&self.shared.consumer, HEARING);
+            hear(&self.shared.consumer(), HEARING);
             self.shared.doubt.take();
             match self.look() {
                 Ok(_) => {
@@ -213,7 +228,8 @@ impl Tail {
                 end.next
             )));
         }
-        let cluster = self.shared.consumer.client().fetch_cluster_id(ASK_TIMEOUT);
+        let consumer = self.shared.consumer();
+        let cluster = consumer.client().fetch_cluster_id(ASK_TIMEOUT);
         if let Some(cluster) = cluster
             && cluster != self.shared.cluster
         {

@@ -24,18 +24,23 @@ fn read_large(packs: &Packs, placed: Placed) -> Result<Vec<u8>, PackError> {
 async fn what_is_on_the_disk_does_not_stay_in_memory() {
     let dir = tempfile::TempDir::new().unwrap();
     let disk = TestDisk::new();
-    let (packs, _) = Packs::open(dir.path(), options(&disk)).unwrap();
-    let mut until = 0;
-    for n in 0..2 {
-        let placed = store_large(&packs, n).await;
-        disk.order(|orders| {
-            let forgotten = orders.forgotten.last().unwrap();
-            // With the page that the one before ended in.
-            assert!(forgotten.start <= placed.offset && forgotten.start % 4096 == 0);
-            assert!(forgotten.start <= until && forgotten.end >= placed.offset + placed.length);
-            until = forgotten.end;
-        });
-    }
+    let roomy = PackOptions {
+        seal_bytes: 64 << 20,
+        ..options(&disk)
+    };
+    let (packs, _) = Packs::open(dir.path(), roomy).unwrap();
+    let first = store_large(&packs, 0).await;
+    disk.order(|orders| assert_eq!(orders.forgotten, []));
+    let second = store_large(&packs, 1).await;
+    disk.order(|orders| assert_eq!(orders.forgotten.last(), Some(&(0..second.offset))));
+    assert!(second.offset > first.offset + first.length);
+    store_large(&packs, 2).await;
+    disk.order(|orders| {
+        // With the page that the first one ended in.
+        let next = orders.forgotten.last().unwrap();
+        assert_eq!(next.start, second.offset - second.offset % 4096);
+        assert!(next.end > second.offset + second.length);
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,7 +46,11 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, holds: Vec<FormerHold>) {
+    /// In one order, whichever row told of them.
+    fn enter(&mut self, mut holds: Vec<FormerHold>) {
+        holds.sort_by(|a, b| {
+            (&a.study, &a.hospital, a.since).cmp(&(&b.study, &b.hospital, b.since))
+        });
         for hold in holds {
             let date = self.day_of_hold(&hold);
             let place = self.place(hold.hospital.as_str(), &date, &hold.modality);
