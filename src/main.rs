@@ -1,6 +1,7 @@
 //! Yingku 影库: a regional medical imaging archive. One binary: the archive, its operator's commands, and a client of
 //! its interfaces.
 
+mod care;
 mod client;
 mod commands;
 mod config;

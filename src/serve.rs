@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::control::ControlServer;
 use crate::duties::{self, Duties};
 use crate::registry::{self, RegistryFile};
-use crate::{edges, open_files, shutdown};
+use crate::{care, edges, open_files, shutdown};
 
 /// How long associations and requests have to end after a signal; then they are broken off. What was answered is
 /// durable at any moment.
@@ -147,6 +147,11 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
                 .filter(|hours| *hours > 0),
         };
         tasks.spawn(duties::run(archive.clone(), duties, signal.clone()));
+        tasks.spawn(care::run(
+            archive.clone(),
+            config.care.clone(),
+            signal.clone(),
+        ));
     }
     tasks.close();
     say_started(&addresses)?;

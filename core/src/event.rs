@@ -12,7 +12,7 @@ use crate::correction::CorrectionMade;
 use crate::envelope::Envelope;
 use crate::finding::FindingKey;
 use crate::ids::{ExamKey, ExamNo, HospitalCode, PackId, Position, StudyKey, StudyUid};
-use crate::instance::InstancesStored;
+use crate::instance::{InstancesMoved, InstancesStored};
 use crate::refusal::RefusedInstances;
 use crate::registry::RegistryChange;
 use crate::statistics::DayKey;
@@ -24,10 +24,14 @@ use crate::statistics::DayKey;
 /// - 3: of a study that an operator ruled on, only images with the numbers of its exam, or of those that are there, are
 ///   taken, and who claims it later is in conflict; each hiding stands by itself; what is live and what is a trial's do not
 ///   mix; versions are chosen ([`ChooseVersion`](crate::correction::CorrectionAction::ChooseVersion)).
-pub const RULES_VERSION: u32 = 3;
+/// - 4: instances move from pack to pack, and packs go ([`InstancesMoved`], [`PacksCompacted`]).
+pub const RULES_VERSION: u32 = 4;
 
 /// Rules version from which rulings are as it says there.
 pub const RULINGS_SINCE_RULES: u32 = 3;
+
+/// Rules version since which packs are compacted: nodes of an earlier release would stop at these events.
+pub const CARE_SINCE_RULES: u32 = 4;
 
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +53,8 @@ pub enum Event {
     NodeJoined(NodeJoined),
     LeaseTaken(LeaseTaken),
     PackLost(PackLost),
+    InstancesMoved(InstancesMoved),
+    PacksCompacted(PacksCompacted),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -209,6 +215,15 @@ pub struct PackLost {
     pub author: String,
 }
 
+/// Packs whose instances lie in others by now, or are nowhere needed any more: their files may go. Since rules version 4.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PacksCompacted {
+    pub packs: Vec<PackId>,
+    /// No row of the views led to them after the records before this position.
+    pub as_of: Position,
+}
+
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
@@ -276,6 +291,8 @@ kinds! {
     14, NodeJoined, json, "node-joined";
     15, LeaseTaken, json, "lease-taken";
     16, PackLost, json, "pack-lost";
+    17, InstancesMoved, binary, "instances-moved";
+    18, PacksCompacted, json, "packs-compacted";
 }
 
 impl Event {

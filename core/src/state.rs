@@ -12,7 +12,7 @@ use crate::finding::{FindingKey, FindingRow, SettledFinding};
 use crate::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
 use crate::instance::{
     Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
-    Place, StudyClaims, StudyRow,
+    PackRow, Place, StudyClaims, StudyRow,
 };
 use crate::refusal::RefusalRow;
 use crate::registry::{Lease, Node, Registry, RegistryChange};
@@ -34,6 +34,7 @@ pub trait State {
     fn study(&self, key: &StudyKey) -> Read<StudyRow>;
     fn chunk(&self, at: &ChunkKey) -> Read<Chunk>;
     fn place(&self, at: &InstanceKey) -> Read<Place>;
+    fn pack(&self, pack: PackId) -> Read<PackRow>;
     fn held(&self, study: &StudyUid) -> Read<HeldStudy>;
     fn held_group(&self, at: &HeldGroupKey) -> Read<HeldGroup>;
     /// Number of the held group that has the instance.
@@ -93,6 +94,7 @@ pub struct Changes {
     pub studies: BTreeMap<StudyKey, Box<Replaced<StudyRow>>>,
     /// Instances of a pack that the log has come to have.
     pub logged: Option<Logged>,
+    pub packs: BTreeMap<PackId, PackRow>,
     /// Packs of which the log's lines go.
     pub lost: Vec<PackId>,
     /// `None` removes the row.
@@ -245,6 +247,17 @@ impl<'a, S: State> Work<'a, S> {
 
     pub fn put_place(&mut self, at: InstanceKey, place: Option<Place>) {
         self.changes.places.insert(at, place);
+    }
+
+    pub fn pack(&self, pack: PackId) -> Result<PackRow, StateError> {
+        match self.changes.packs.get(&pack) {
+            Some(row) => Ok(*row),
+            None => Ok(self.state.pack(pack)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn put_pack(&mut self, pack: PackId, row: PackRow) {
+        self.changes.packs.insert(pack, row);
     }
 
     pub fn held(&self, study: &StudyUid) -> Result<HeldStudy, StateError> {

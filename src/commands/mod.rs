@@ -18,7 +18,7 @@ use yingku_core::ids::{HospitalCode, PackId};
 use crate::client::Client;
 use crate::config::Config;
 use crate::control;
-use crate::operate::{Lost, Operation, Ruling};
+use crate::operate::{Compacting, Lost, Operation, Ruling};
 use crate::serve::{self, Serve};
 
 /// 影库：区域医学影像归档 (a regional medical imaging archive)
@@ -99,6 +99,23 @@ enum Command {
     Verify(Place),
     /// 重读本节点的全部影像包，把日志缺的补入 (read all packs again and bring what the log lacks into it)
     Rescan(Place),
+    /// 整理本节点的影像包：按医院、月份、检查归拢，收回不再需要的空间 (regroup this node's packs; give space back)
+    Compact {
+        /// 多少小时没有新影像的包才整理 (leave packs alone into which something came within so many hours)
+        #[arg(long, value_name = "小时", default_value_t = 1)]
+        after_hours: u32,
+        /// 不再需要的包再留多少小时 (keep what is given up for so many hours; readers may be at it)
+        #[arg(long, value_name = "小时", default_value_t = 24)]
+        keep_hours: u32,
+        /// 一次最多抄写多少字节 (bytes that are copied at most)
+        #[arg(long, value_name = "字节", default_value_t = 64 << 30)]
+        max_bytes: u64,
+        /// 只列出，不改动 (say what would be, change nothing)
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// 重建全部视图，不停服务 (make all views anew, while serving)
     Rebuild(Place),
     /// 把视图快照存入对象存储，新节点由此启动 (a snapshot of the views, from which a new node starts)
@@ -233,6 +250,21 @@ impl Yingku {
             Command::Status(place) => place.run(Operation::Status).await,
             Command::Verify(place) => place.run(Operation::Verify).await,
             Command::Rescan(place) => place.run(Operation::Rescan).await,
+            Command::Compact {
+                after_hours,
+                keep_hours,
+                max_bytes,
+                dry_run,
+                place,
+            } => {
+                let how = Compacting {
+                    after_hours,
+                    keep_hours,
+                    max_bytes,
+                    dry_run,
+                };
+                place.run(Operation::Compact { how }).await
+            }
             Command::Rebuild(place) => place.run(Operation::Rebuild).await,
             Command::Snapshot(place) => place.run(Operation::Snapshot).await,
             Command::Digest(place) => place.run(Operation::Digest).await,

@@ -3,6 +3,7 @@
 //! Hospitals, apps, peers and the settings that rules read are not here but in the registry, since all nodes and every
 //! replay must agree on them.
 
+mod care;
 mod log;
 mod node;
 mod objects;
@@ -19,6 +20,7 @@ use yingku_storage::keys::ClusterKey;
 use yingku_storage::log::EmbeddedLogOptions;
 use yingku_storage::packs::PackOptions;
 
+pub use care::Care;
 pub use log::Log;
 pub use node::Node;
 pub use objects::{AckOf, Objects};
@@ -38,6 +40,7 @@ pub struct Config {
     pub log: Log,
     pub objects: Objects,
     pub node: Node,
+    pub care: Care,
     pub keys: Keys,
     pub registry: Bootstrap,
 }

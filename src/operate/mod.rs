@@ -1,6 +1,7 @@
 //! What an operator can ask of an archive, the same whether a server runs or not.
 
 mod backup;
+mod compact;
 mod correct;
 mod digest;
 mod export;
@@ -27,6 +28,7 @@ use yingku_storage::archive::{Archive, AuditEntry};
 
 use crate::control::Output;
 
+pub use compact::Compacting;
 pub use log::Range;
 pub use lost::Lost;
 pub use operator::Operator;
@@ -92,6 +94,9 @@ pub enum Operation {
     Status,
     Verify,
     Rescan,
+    Compact {
+        how: Compacting,
+    },
     Rebuild,
     Digest,
     Snapshot,
@@ -154,6 +159,7 @@ impl Operation {
             | Self::Status
             | Self::Verify
             | Self::Rescan
+            | Self::Compact { .. }
             | Self::Rebuild
             | Self::Digest
             | Self::Snapshot
@@ -209,6 +215,7 @@ pub async fn execute(
         Operation::Status => health::status(archive, output).await,
         Operation::Verify => health::verify(archive, output).await,
         Operation::Rescan => health::rescan(archive, output).await,
+        Operation::Compact { how } => compact::compact(archive, how, output).await,
         Operation::Rebuild => health::rebuild(archive, output).await,
         Operation::Digest => health::digest(archive, output).await,
         Operation::Snapshot => health::snapshot(archive, output).await,

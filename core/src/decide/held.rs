@@ -4,7 +4,9 @@ use super::instances::{Arrival, destination, show};
 use super::{Context, aside};
 use crate::event::HoldExpired;
 use crate::ids::{PackId, StudyKey, StudyUid};
-use crate::instance::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HoldReason, SeriesGroup};
+use crate::instance::{
+    FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HoldReason, SeriesGroup, StoredInstance,
+};
 use crate::outcome::Outcome;
 use crate::state::{State, StateError, Work};
 
@@ -114,6 +116,67 @@ pub(super) fn lost<S: State>(
             let_go(work, context, at, &held)?;
         }
     }
+    Ok(())
+}
+
+/// Held instances of a study whose copies lie in `pack`, where `copy` says for their place so far, are held there from
+/// now on.
+pub(super) fn relocate<S: State>(
+    work: &mut Work<'_, S>,
+    study: &StudyUid,
+    pack: PackId,
+    copy: impl Fn(PackId, u64) -> Option<u64>,
+) -> Result<(), StateError> {
+    if work.held(study)?.instances == 0 {
+        return Ok(());
+    }
+    for (at, held) in groups(work, study)? {
+        let (mut moved, mut stay) = (Vec::new(), Vec::new());
+        for mut instance in held.group.instances.iter().cloned() {
+            match copy(held.pack, instance.offset) {
+                Some(offset) => {
+                    instance.offset = offset;
+                    moved.push(instance);
+                }
+                None => stay.push(instance),
+            }
+        }
+        if !moved.is_empty() {
+            part(work, at, &held, pack, moved, stay)?;
+        }
+    }
+    Ok(())
+}
+
+/// A held group lies in one pack: instances that leave it for another make a group of their own.
+pub(super) fn part<S: State>(
+    work: &mut Work<'_, S>,
+    mut at: HeldGroupKey,
+    held: &HeldGroup,
+    pack: PackId,
+    moved: Vec<StoredInstance>,
+    stay: Vec<StoredInstance>,
+) -> Result<(), StateError> {
+    let of = |pack, instances| HeldGroup {
+        pack,
+        group: SeriesGroup {
+            instances,
+            ..held.group.clone()
+        },
+        ..held.clone()
+    };
+    if !stay.is_empty() {
+        work.put_held_group(at.clone(), Some(of(held.pack, stay)));
+        let mut study_held = work.held(&at.study)?;
+        at.number = study_held.next_group;
+        study_held.next_group = at.number.saturating_add(1);
+        work.put_held(at.study.clone(), study_held);
+        for instance in &moved {
+            let line = HeldInstance::of(&at.study, instance);
+            work.put_held_instance(line, Some(at.number));
+        }
+    }
+    work.put_held_group(at, Some(of(pack, moved)));
     Ok(())
 }
 

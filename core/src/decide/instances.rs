@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::known::{Found, Known};
-use super::{Context, aside, claims, held, past, versions};
+use super::{Context, aside, claims, compacted, held, past, versions};
 use crate::event::RULINGS_SINCE_RULES;
 use crate::exam::ExamRow;
 use crate::finding::{FindingKey, FindingKind, FindingRow};
@@ -24,6 +24,12 @@ pub fn stored<S: State>(
     context: Context<'_>,
     body: &InstancesStored,
 ) -> Result<Outcome, StateError> {
+    if work.pack(body.pack)?.compacted.is_some() {
+        // All that it had was told before, and nobody reads it any more.
+        return Ok(Outcome::Done);
+    }
+    let told = compacted::told_of(work, context, body.pack)?;
+    work.put_pack(body.pack, told);
     let instances = body.groups.iter().flat_map(|group| &group.instances);
     let mut offsets: Vec<u64> = instances.map(|instance| instance.offset).collect();
     offsets.sort_unstable();

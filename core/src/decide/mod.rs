@@ -5,6 +5,7 @@
 
 mod aside;
 mod claims;
+mod compacted;
 mod correction;
 mod exam;
 mod given;
@@ -138,6 +139,8 @@ fn decide_read<S: State>(
             Outcome::Done
         }
         Event::PackLost(body) => lost::lost(&mut work, context, body)?,
+        Event::InstancesMoved(body) => compacted::moved(&mut work, context, body)?,
+        Event::PacksCompacted(body) => compacted::compacted(&mut work, context, body)?,
         Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
         Event::NodeJoined(body) => node::joined(&mut work, body),
         Event::NodeStarted(body) => node::started(&mut work, body),

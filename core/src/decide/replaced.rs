@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, instances};
+use super::{Context, held, instances};
 use crate::ids::{PackId, StudyKey, StudyUid};
 use crate::instance::{
-    HeldGroup, HeldGroupKey, HeldInstance, InstanceKey, InstancesStored, SeriesGroup,
-    StoredInstance, StudyRow,
+    HeldGroupKey, HeldInstance, InstanceKey, InstancesStored, StoredInstance, StudyRow,
 };
 use crate::outcome::Outcome;
 use crate::state::{ChunkKey, State, StateError, Work};
@@ -78,7 +77,6 @@ fn chunks_that_may_hold<S: State>(
     Ok(chunks)
 }
 
-/// A held group lies in one pack: instances that leave it for another make a group of their own.
 fn kept_aside<S: State>(
     work: &mut Work<'_, S>,
     study: &StudyUid,
@@ -92,15 +90,15 @@ fn kept_aside<S: State>(
         }
     }
     for (number, anew) in anew {
-        let mut at = HeldGroupKey {
+        let at = HeldGroupKey {
             study: study.clone(),
             number,
         };
-        let Some(held) = work.held_group(&at)? else {
+        let Some(group) = work.held_group(&at)? else {
             continue;
         };
         let (mut moved, mut stay) = (Vec::new(), Vec::new());
-        for mut instance in held.group.instances.iter().cloned() {
+        for mut instance in group.group.instances.iter().cloned() {
             match anew.iter().find(|anew| is_same(&instance, anew)) {
                 Some(anew) => {
                     move_to(&mut instance, anew);
@@ -109,25 +107,7 @@ fn kept_aside<S: State>(
                 None => stay.push(instance),
             }
         }
-        let of = |pack, instances| HeldGroup {
-            pack,
-            group: SeriesGroup {
-                instances,
-                ..held.group.clone()
-            },
-            ..held.clone()
-        };
-        if !stay.is_empty() {
-            work.put_held_group(at.clone(), Some(of(held.pack, stay)));
-            let mut study_held = work.held(study)?;
-            at.number = study_held.next_group;
-            study_held.next_group = at.number.saturating_add(1);
-            work.put_held(study.clone(), study_held);
-            for instance in &moved {
-                work.put_held_instance(HeldInstance::of(study, instance), Some(at.number));
-            }
-        }
-        work.put_held_group(at, Some(of(pack, moved)));
+        held::part(work, at, &group, pack, moved, stay)?;
     }
     Ok(())
 }

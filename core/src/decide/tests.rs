@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::{Context, decide};
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
-use crate::event::{Event, PackLost, RULES_VERSION, SignUsed, TestDataPurged};
+use crate::event::{
+    Event, PackLost, RULES_VERSION, RULINGS_SINCE_RULES, SignUsed, TestDataPurged,
+};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
@@ -18,7 +20,7 @@ use crate::ids::{
 };
 use crate::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageFacts, InstanceKey,
-    InstancesStored, PatientFacts, Place, SeriesFacts, SeriesGroup, StoredInstance, StudyClaims,
+    InstancesStored, PackRow, PatientFacts, Place, SeriesFacts, SeriesGroup, StoredInstance, StudyClaims,
     StudyFacts, StudyRow,
 };
 use crate::outcome::{Outcome, PushStep};
@@ -37,6 +39,7 @@ struct House {
     studies: HashMap<StudyKey, StudyRow>,
     chunks: HashMap<ChunkKey, Chunk>,
     places: HashMap<InstanceKey, Place>,
+    packs: HashMap<PackId, PackRow>,
     held: HashMap<StudyUid, HeldStudy>,
     held_groups: HashMap<HeldGroupKey, HeldGroup>,
     held_instances: HashMap<HeldInstance, u32>,
@@ -71,6 +74,9 @@ impl State for House {
     fn chunk(&self, at: &ChunkKey) -> Read<Chunk> {
         self.read.set(self.read.get() + 1);
         Ok(self.chunks.get(at).cloned())
+    }
+    fn pack(&self, pack: PackId) -> Read<PackRow> {
+        Ok(self.packs.get(&pack).copied())
     }
     fn held(&self, study: &StudyUid) -> Read<HeldStudy> {
         Ok(self.held.get(study).copied())
@@ -153,6 +159,7 @@ impl House {
         );
         merge(&mut self.chunks, changes.chunks);
         merge(&mut self.places, changes.places);
+        self.packs.extend(changes.packs);
         let held = changes.held.into_iter();
         merge(
             &mut self.held,
@@ -387,6 +394,7 @@ fn rule(outcome: &Outcome) -> &str {
     }
 }
 
+mod compacted;
 mod corrections;
 mod declarations;
 mod images;

@@ -41,6 +41,16 @@ impl ChunkEntry {
     }
 }
 
+/// Where an instance lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InPack {
+    pub pack: PackId,
+    /// Of its record.
+    pub offset: u64,
+    /// Bytes of the Part 10 stream.
+    pub length: u64,
+}
+
 /// The instances of one chunk row, in order of arrival.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
@@ -65,6 +75,33 @@ impl Chunk {
         self.entries.into_iter().find(|entry| {
             entry.stored.digest == *digest && entry.image().sop_instance == *sop_instance
         })
+    }
+
+    /// Where the instances of a row lie, without reading anything else of them.
+    pub fn places(bytes: &[u8]) -> Result<Vec<InPack>, ChunkError> {
+        let mut input = Reader(bytes);
+        let count = input.count()?;
+        for _ in 0..=count {
+            // The UIDs' common beginning, and the rest of each.
+            input.text()?;
+        }
+        input.take(16 * count)?;
+        for _ in ["class", "transfer syntax", "sender"] {
+            input.table(count, |_| Some(()))?;
+        }
+        input.texts_of_numbers(count)?;
+        let (offsets, lengths) = (input.deltas(count)?, input.deltas(count)?);
+        let packs = input.runs(count)?;
+        if packs.len() != count {
+            return Err(ChunkError("column"));
+        }
+        let places = packs.into_iter().zip(offsets).zip(lengths);
+        let places = places.map(|((pack, offset), length)| InPack {
+            pack: PackId(pack),
+            offset,
+            length,
+        });
+        Ok(places.collect())
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -107,13 +144,7 @@ impl Chunk {
 
     pub fn decode(bytes: &[u8]) -> Result<Self, ChunkError> {
         let mut input = Reader(bytes);
-        if input.byte()? != LAYOUT {
-            return Err(ChunkError("layout"));
-        }
-        let count = usize::try_from(input.number()?).map_err(|_| ChunkError("count"))?;
-        if count > CHUNK_INSTANCES {
-            return Err(ChunkError("count"));
-        }
+        let count = input.count()?;
         let prefix = input.text()?;
         let mut uids = Vec::with_capacity(count);
         let mut uid = String::with_capacity(64);
@@ -340,6 +371,17 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Result<&'a str, ChunkError> {
         let length = usize::try_from(self.number()?).map_err(|_| ChunkError("text"))?;
         std::str::from_utf8(self.take(length)?).map_err(|_| ChunkError("text"))
+    }
+
+    /// Layout and number of instances, which every row begins with.
+    fn count(&mut self) -> Result<usize, ChunkError> {
+        if self.byte()? != LAYOUT {
+            return Err(ChunkError("layout"));
+        }
+        let count = usize::try_from(self.number()?).map_err(|_| ChunkError("count"))?;
+        (count <= CHUNK_INSTANCES)
+            .then_some(count)
+            .ok_or(ChunkError("count"))
     }
 
     fn run_length(&mut self, left: usize) -> Result<usize, ChunkError> {

@@ -153,6 +153,31 @@ pub struct InstancesStored {
     pub groups: Vec<SeriesGroup>,
 }
 
+/// Body of the event: copies of instances lie durable in a pack, and their places so far need not be kept. Since rules
+/// version 4.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstancesMoved {
+    /// Where the copies lie.
+    pub pack: PackId,
+    pub studies: Vec<MovedStudy>,
+}
+
+/// Instances of one study that were copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedStudy {
+    pub study: StudyUid,
+    pub instances: Vec<MovedInstance>,
+}
+
+/// Where an instance lay, and where its copy lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedInstance {
+    pub from: PackId,
+    /// Offset of its record there.
+    pub from_offset: u64,
+    pub offset: u64,
+}
+
 /// Instances of one series that came from one sender.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeriesGroup {

@@ -284,12 +284,13 @@ impl Copy {
         self.manifest.audit = self.copy_records(&**archive.audit_log(), &self.audit, audit_end)?;
         self.manifest.made_ms = unix_ms();
         self.write_manifest()?;
+        self.remove_given_up()?;
         self.lag()
     }
 
     /// Copies what the packs have, then the records before `end`, which tell of nothing that came later.
     fn copy_up_to(&mut self, end: Position) -> Result<(), BackupError> {
-        for info in self.packs()? {
+        for info in self.packs(end)? {
             self.copy_pack(info)?;
         }
         if !self.is_stopped() {
@@ -303,17 +304,40 @@ impl Copy {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Packs of this node that are nowhere else.
-    fn packs(&self) -> Result<Vec<PackInfo>, BackupError> {
+    /// Packs of this node that are nowhere else and that the records before `end` still need.
+    fn packs(&self, end: Position) -> Result<Vec<PackInfo>, BackupError> {
         let packs = self.archive.packs();
-        let listed = packs.list().map_err(|source| self.files(source))?;
-        let here = listed.into_iter();
-        Ok(here.filter(|info| !packs.is_uploaded(info.pack)).collect())
+        let mut listed = packs.list().map_err(|source| self.files(source))?;
+        listed.retain(|info| !packs.is_uploaded(info.pack));
+        let gone = self.given_up(end)?;
+        listed.retain(|info| !gone.contains(&info.pack));
+        Ok(listed)
+    }
+
+    /// Packs of this node to which nothing leads any more after the records before `end`.
+    fn given_up(&self, end: Position) -> Result<BTreeSet<PackId>, BackupError> {
+        let rows = self.archive.views().packs(self.archive.node())?;
+        let rows = rows.into_iter();
+        let gone = rows.filter(|(_, row)| row.compacted.is_some_and(|at| at.position < end));
+        Ok(gone.map(|(pack, _)| pack).collect())
+    }
+
+    /// What was compacted since is in other packs of the copy.
+    fn remove_given_up(&self) -> Result<(), BackupError> {
+        for pack in self.given_up(self.manifest.position)? {
+            match fs::remove_file(self.sealed_path(pack)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.files(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn lag(&self) -> Result<BackupLag, BackupError> {
         let mut behind_bytes = 0u64;
-        for info in self.packs()? {
+        for info in self.packs(self.manifest.position)? {
             let size = self.size_of(info.pack)?;
             behind_bytes += size.saturating_sub(self.copied_bytes(info.pack));
         }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod backup;
+mod compact;
 mod error_digest;
 mod facts;
 mod follower;
@@ -47,6 +48,7 @@ use crate::views::Views;
 
 pub use audit::{AuditEntry, AuditError};
 pub use backup::{BackupError, BackupLag, RestoreReport, restore};
+pub use compact::{CompactError, CompactReport, Compaction};
 pub use error_digest::{ErrorDigest, ErrorDigestError, RefusedRequest, RefusedRequestKey};
 pub use follower::{RebuildReport, views_position};
 pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
@@ -153,6 +155,8 @@ struct Inner {
     follower: Arc<follower::Follower>,
     facts: facts::FactsQueue,
     errors: ErrorDigest,
+    /// One run at a time.
+    compacting: tokio::sync::Mutex<()>,
 }
 
 /// What the projector shares with those who wait for it.

@@ -9,7 +9,7 @@ use yingku_core::ids::{PackId, Position};
 use yingku_core::registry::Registry;
 
 use super::audit::Audit;
-use super::facts::FactsQueue;
+use super::facts::{FactsQueue, Stored};
 use super::follower::{Follower, next_path, open_views, use_views};
 use super::identity::{self, IdentityError};
 use super::intake::decode_facts;
@@ -162,6 +162,7 @@ impl Archive {
                 follower,
                 facts,
                 errors,
+                compacting: tokio::sync::Mutex::default(),
             }),
         };
         match archive.take_up(&unlogged).await {
@@ -190,12 +191,11 @@ impl Archive {
     /// A pack that was lost leaves its instances missing, and its number unused: what is stored later must not be read
     /// in its place.
     fn continue_packs(&self) -> Result<(), ViewsError> {
-        let named = self.views().logged_packs(self.node())?;
-        let Some(newest) = named.last() else {
-            return Ok(());
-        };
         let packs = &self.inner.packs;
-        packs.continue_after(*newest);
+        if let Some((newest, _)) = self.views().packs(self.node())?.last() {
+            packs.continue_after(*newest);
+        }
+        let named = self.views().logged_packs(self.node())?;
         let mut lost = named.iter().filter(|pack| !packs.has(**pack)).peekable();
         if let Some(first) = lost.peek().copied() {
             let packs = lost.count();
@@ -214,16 +214,18 @@ impl Archive {
 
     /// Packs that are acknowledged by the object store are sealed before the log has them.
     fn sealed_before_logged(&self) -> Result<Vec<PackId>, OpenError> {
-        let named: BTreeSet<PackId> = self
-            .views()
-            .logged_packs(self.node())?
-            .into_iter()
-            .collect();
+        let views = self.views();
+        let mut named: BTreeSet<PackId> = views.logged_packs(self.node())?.into_iter().collect();
+        let rows = views.packs(self.node())?.into_iter();
+        named.extend(rows.filter_map(|(pack, row)| row.compacted.map(|_| pack)));
         let here = self.inner.packs.sealed_here();
         let mut here = here.map_err(|source| {
             OpenError::Follow(format!("the packs cannot be listed: {source}").into())
         })?;
-        here.retain(|pack| pack.node() == self.node() && !named.contains(pack));
+        let packs = &self.inner.packs;
+        // Of a pack that was made of others the log tells otherwise, or not at all.
+        let is_copied = |pack: &PackId| packs.is_copied(*pack).unwrap_or(false);
+        here.retain(|pack| pack.node() == self.node() && !named.contains(pack) && !is_copied(pack));
         Ok(here)
     }
 
@@ -245,6 +247,12 @@ impl Archive {
                 }
             };
             let mut whole = true;
+            let row = self.views().pack(pack)?;
+            if row.is_some_and(|row| row.compacted.is_some()) {
+                continue;
+            }
+            // What the log forgot of copies may be all that is left: they take the place of what they were made of.
+            let is_copied = self.inner.packs.is_copied(pack).unwrap_or(false);
             let logged = self.views().logged_offsets(pack)?;
             for record in records {
                 let Ok(record) = record else {
@@ -263,7 +271,8 @@ impl Archive {
                     continue;
                 };
                 if !logged.contains(&record.offset) {
-                    self.inner.facts.stored(stored).await?;
+                    let anew = stored.anew || is_copied;
+                    self.inner.facts.stored(Stored { anew, ..stored }).await?;
                     missing += 1;
                 }
             }

@@ -17,7 +17,8 @@
 //! | 12 | 4 | key id, 0 without a cipher |
 //! | 16 | 8 | pack id |
 //! | 24 | 8 | creation time, milliseconds of the Unix epoch |
-//! | 32 | 28 | 0 |
+//! | 32 | 1 | origin: 0 its instances came in, 1 they were copied from other packs |
+//! | 33 | 27 | 0 |
 //! | 60 | 4 | checksum of bytes 0–59 |
 //!
 //! Record header, 24 bytes. Its checksum also covers pack id and offset, so that a record is only valid where it was
@@ -77,6 +78,15 @@ pub const MAX_FACTS_BYTES: u32 = 1024 * 1024;
 pub struct Header {
     pub pack: PackId,
     pub created_ms: i64,
+    pub origin: Origin,
+}
+
+/// Where a pack's instances are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Origin {
+    Senders = 0,
+    OtherPacks = 1,
 }
 
 impl Header {
@@ -88,7 +98,8 @@ impl Header {
         out.put(&0u32.to_le_bytes());
         out.put(&self.pack.0.to_le_bytes());
         out.put(&self.created_ms.to_le_bytes());
-        out.put(&[0; 28]);
+        out.put(&[self.origin as u8]);
+        out.put(&[0; 27]);
         out.sealed(&[])
     }
 
@@ -102,6 +113,11 @@ impl Header {
         Some(Self {
             pack: PackId(input.u64()?),
             created_ms: input.u64()?.cast_signed(),
+            origin: match input.take::<1>()? {
+                [0] => Origin::Senders,
+                [1] => Origin::OtherPacks,
+                _ => return None,
+            },
         })
     }
 }
@@ -354,6 +370,7 @@ mod tests {
         let header = Header {
             pack: PACK,
             created_ms: 1_700_000_000_000,
+            origin: Origin::OtherPacks,
         };
         assert_eq!(Header::decode(&header.encode()), Some(header));
         every_bit_counts(header.encode(), |b| Header::decode(b).is_some());

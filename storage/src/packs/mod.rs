@@ -11,6 +11,7 @@
 //! - [`Packs::read`], [`Packs::reader`], [`Packs::records`] give back only what was written, or an error.
 
 mod committer;
+mod copied;
 mod disk;
 mod error;
 pub mod format;
@@ -45,13 +46,14 @@ use uuid::Uuid;
 use yingku_core::ids::PackId;
 
 use self::committer::{Committer, Waiting};
-use self::groups::Groups;
+use self::groups::{DirectUpload, Groups};
 use self::lease::Pool;
 use self::remote::{Journal, RemoteThread};
 use self::shared::{SEALED, Shared, UNSEALED};
 use crate::objects::ObjectsOptions;
 use crate::space::{FileSystem, FreeSpace, Shortage};
 
+pub use self::copied::CopiedPack;
 pub use self::disk::{Disk, LocalDisk};
 pub use self::error::{PackError, PackOpenError};
 pub use self::lease::{LeasedWriter, MAX_LEASES};
@@ -335,6 +337,34 @@ impl Packs {
     /// Whether the pack is in the object store.
     pub fn is_uploaded(&self, pack: PackId) -> bool {
         self.inner.shared.journal.size(pack).is_some()
+    }
+
+    /// Begins a pack of instances that lie in others.
+    pub fn copied_pack(&self) -> Result<CopiedPack, PackError> {
+        CopiedPack::create(&self.inner.shared)
+    }
+
+    /// Whether a sealed pack was made of others. Blocks on the disk.
+    pub fn is_copied(&self, pack: PackId) -> Result<bool, PackError> {
+        copied::is_copied(&self.inner.shared, pack)
+    }
+
+    /// Resolves to `Ok` when a sealed pack is in the object store, if there is one.
+    pub async fn upload_now(&self, pack: PackId) -> Result<(), PackError> {
+        match &self.inner.shared.options.objects {
+            Some(_) => DirectUpload::begin(&self.inner.shared, pack)?.run().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a sealed pack away, here and from the object store. Who reads it keeps its file. Blocks.
+    pub fn remove(&self, pack: PackId) -> Result<(), PackError> {
+        self.inner.shared.remove(pack)
+    }
+
+    /// A pack that has this size gets no further instances.
+    pub fn seal_bytes(&self) -> u64 {
+        self.inner.shared.options.seal_bytes
     }
 
     /// Reads and checks one record of at most [`MAX_READ_BYTES`] of data. Blocks on the disk.

@@ -275,6 +275,11 @@ impl RecordReader {
         &self.info
     }
 
+    /// Checksum that the data is to have.
+    pub(super) fn data_crc(&self) -> u32 {
+        self.trailer.data_crc
+    }
+
     /// Bytes of the data that are still to come.
     pub fn left(&self) -> u64 {
         self.info.data_len - self.given

@@ -283,6 +283,27 @@ impl Shared {
         }
     }
 
+    /// Takes a sealed pack away: from the object store, then out of the journal, then from the disk, so that it is there for
+    /// another try whatever fails. One that is not sealed stays.
+    pub fn remove(&self, pack: PackId) -> Result<(), PackError> {
+        if self.ledger.lock().contains_key(&pack) {
+            return Ok(());
+        }
+        if let Some(remote) = self.remote.get() {
+            remote.remove(self, pack)?;
+        }
+        self.close_sealed(pack);
+        match fs::remove_file(self.path(pack, SEALED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(PackError::read(pack, error))
+            }
+            _ => {
+                let synced = self.options.disk.sync_data(&self.dir_file);
+                synced.map_err(|error| PackError::read(pack, error))
+            }
+        }
+    }
+
     /// The file of a pack, sealed or not, here or in the object store.
     pub fn pack(&self, id: PackId) -> Result<Arc<PackFile>, PackError> {
         if let Some(unsealed) = self.ledger.lock().get(&id) {

@@ -10,7 +10,8 @@ use yingku_core::ids::PackId;
 use super::disk::{is_full, write_all};
 use super::error::PackError;
 use super::format::{
-    HEADER_BYTES, Header, IndexEntry, RECORD_HEADER_BYTES, RecordHeader, TRAILER_BYTES, Trailer,
+    HEADER_BYTES, Header, IndexEntry, Origin, RECORD_HEADER_BYTES, RecordHeader, TRAILER_BYTES,
+    Trailer,
 };
 use super::record::PackFile;
 use super::sealer::index_of;
@@ -51,6 +52,7 @@ impl OpenPack {
         let header = Header {
             pack: id,
             created_ms: unix_ms(),
+            origin: Origin::Senders,
         };
         let made = shared.reserve_room(&pack).and_then(|()| {
             let header = header.encode();
@@ -153,6 +155,7 @@ pub fn write_whole(
     let header = Header {
         pack: id,
         created_ms: unix_ms(),
+        origin: Origin::Senders,
     };
     let header = header.encode();
     let frames = frames_of(id, HEADER_BYTES as u64, instances);

@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use yingku_core::correction::CorrectionRow;
 use yingku_core::exam::{ExamRow, FormRow};
 use yingku_core::finding::{FindingKey, FindingRow};
-use yingku_core::ids::{ExamKey, FormKey, Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
 use yingku_core::instance::{
-    Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, Place, StudyClaims,
-    StudyRow,
+    Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, PackRow, Place,
+    StudyClaims, StudyRow,
 };
 use yingku_core::registry::Registry;
 use yingku_core::state::{Changes, ChunkKey, Logged, Replaced, State, StateError};
@@ -169,8 +169,11 @@ impl<'a> BatchState<'a> {
             let distances: Vec<u64> = distances.collect();
             self.put(View::Logged, keys::logged(pack, position), &distances)?;
         }
+        for (pack, row) in changes.packs {
+            self.put(View::Packs, keys::pack(pack), &row)?;
+        }
         for pack in changes.lost {
-            self.delete_below(View::Logged, &keys::logged_of(pack))?;
+            self.delete_below(View::Logged, &keys::pack(pack))?;
         }
         for (at, chunk) in changes.chunks {
             let row = chunk.map(|chunk| chunk.encode());
@@ -410,6 +413,10 @@ impl State for BatchState<'_> {
 
     fn chunk(&self, at: &ChunkKey) -> Result<Option<Chunk>, StateError> {
         Ok(self.look(View::Chunks, &keys::chunk(at), decode_chunk)?)
+    }
+
+    fn pack(&self, pack: PackId) -> Result<Option<PackRow>, StateError> {
+        self.read(View::Packs, keys::pack(pack))
     }
 
     fn held(&self, study: &StudyUid) -> Result<Option<HeldStudy>, StateError> {

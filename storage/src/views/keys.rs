@@ -63,12 +63,14 @@ pub enum View {
     Refusals,
     /// pack, position → where in the pack the instances lie that the record tells of: distances from one to the next
     Logged,
+    /// pack → what the log tells of it
+    Packs,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 24] = [
+    pub const ALL: [View; 25] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -92,6 +94,7 @@ impl View {
         View::Signs,
         View::Refusals,
         View::Logged,
+        View::Packs,
         View::Meta,
     ];
 
@@ -120,6 +123,7 @@ impl View {
             View::Signs => "signs",
             View::Refusals => "refusals",
             View::Logged => "logged",
+            View::Packs => "packs",
             View::Meta => "meta",
         }
     }
@@ -128,16 +132,21 @@ impl View {
 pub const CURSOR: &[u8] = b"cursor";
 pub const REGISTRY: &[u8] = b"registry";
 
-/// Lines of a pack, in the order of the log.
-pub fn logged_of(pack: PackId) -> Vec<u8> {
+/// A pack's row, and the beginning of its lines in [`View::Logged`], which are in the order of the log.
+pub fn pack(pack: PackId) -> Vec<u8> {
     Key::default().u64(pack.0).done()
+}
+
+/// Beginning of the rows of a node's packs: the number of a pack has its node's in front.
+pub fn packs_of(node: u16) -> Vec<u8> {
+    Key::default().u16(node).done()
 }
 
 pub fn logged(pack: PackId, position: Position) -> Vec<u8> {
     Key::default().u64(pack.0).u64(position.0).done()
 }
 
-pub fn pack_of_logged(key: &[u8]) -> Option<PackId> {
+pub fn pack_of(key: &[u8]) -> Option<PackId> {
     let (pack, _) = key.split_first_chunk()?;
     Some(PackId(u64::from_be_bytes(*pack)))
 }
@@ -314,6 +323,16 @@ pub fn chunk(at: &ChunkKey) -> Vec<u8> {
         .u32(at.series)
         .u32(at.chunk)
         .done()
+}
+
+/// The study whose instances a row of [`View::Chunks`] has.
+pub fn study_of_chunk(key: &[u8]) -> Option<StudyKey> {
+    let mut parts = Parts(key);
+    Some(StudyKey {
+        hospital: HospitalCode::new(parts.text()?).ok()?,
+        study: StudyUid::new(parts.text()?).ok()?,
+        lot: parts.u16()?,
+    })
 }
 
 pub fn place(at: &InstanceKey) -> Vec<u8> {

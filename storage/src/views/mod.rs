@@ -10,6 +10,7 @@ pub mod exams;
 #[cfg(test)]
 mod histories;
 pub mod keys;
+mod placed;
 pub mod lists;
 pub mod reconcile;
 #[cfg(test)]
@@ -52,7 +53,7 @@ const WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// One block of an index or a filter.
 const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// Version of the rows' encodings; views of another one are made anew.
-pub const ROWS_VERSION: u32 = 10;
+pub const ROWS_VERSION: u32 = 11;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
@@ -299,8 +300,8 @@ impl Views {
         let mut packs = Vec::new();
         let mut next = PackId::new(node, 0);
         loop {
-            lines.seek(keys::logged_of(next));
-            let found = lines.key().and_then(keys::pack_of_logged);
+            lines.seek(keys::pack(next));
+            let found = lines.key().and_then(keys::pack_of);
             let Some(pack) = found.filter(|pack| pack.node() == node) else {
                 lines.status()?;
                 return Ok(packs);
@@ -316,7 +317,7 @@ impl Views {
     /// Where in a pack the instances lie of which the log tells.
     pub fn logged_offsets(&self, pack: PackId) -> Result<BTreeSet<u64>, ViewsError> {
         let mut offsets = BTreeSet::new();
-        self.scan(View::Logged, &keys::logged_of(pack), &[], |_, value| {
+        self.scan(View::Logged, &keys::pack(pack), &[], |_, value| {
             let distances: Vec<u64> = decode(View::Logged, value)?;
             let mut at = 0u64;
             for distance in distances {

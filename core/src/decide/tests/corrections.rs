@@ -330,7 +330,7 @@ fn a_purge_of_the_exam_they_were_moved_to_leaves_images_to_be_moved_on() {
         rule(&house.correct(move_to(key("350007", "T1", 0))).0),
         "conflict"
     );
-    house.registry.rules = RULES_VERSION - 1;
+    house.registry.rules = RULINGS_SINCE_RULES - 1;
     let (_, moved) = house.correct(move_to(key("350007", "T1", 0)));
     let exams = vec![key("350007", "T1", 0)];
     house.take("operator:o", purge(exams));

@@ -190,7 +190,7 @@ fn each_hiding_stands_by_itself() {
 #[test]
 fn rules_that_were_in_force_before_admit_whatever_comes_after_a_ruling() {
     let mut house = contested();
-    house.registry.rules = RULES_VERSION - 1;
+    house.registry.rules = RULINGS_SINCE_RULES - 1;
     rule_for(&mut house, "E2");
     house.store(&images("C-OTHER", 4..6));
     assert_eq!(seen(&house), is("E2", &["0", "1", "4", "5"]));

@@ -131,6 +131,15 @@ impl Cache {
         Ok(opened)
     }
 
+    /// Lets go of the blocks of a pack that is gone.
+    pub fn forget(&self, shared: &Shared, pack: PackId) {
+        let mut state = self.state.lock();
+        if state.open.contains_key(&pack) {
+            state.drop_sparse(shared, pack);
+        }
+        state.used.remove(&pack);
+    }
+
     /// Bytes of the sparse files.
     pub fn sparse_bytes(&self) -> u64 {
         let state = self.state.lock();

@@ -120,6 +120,16 @@ impl Fetcher {
         Ok(Fetched { bytes, _turn: turn })
     }
 
+    /// Takes a pack out of the object store; one that is not there is no error.
+    pub fn delete(&self, pack: PackId) -> Result<(), PackError> {
+        let bucket = self.bucket.as_ref().ok_or(PackError::Missing { pack })?;
+        let bucket = Arc::clone(bucket);
+        match self.wait(pack, async move { bucket.delete(&key(pack)).await }) {
+            Err(PackError::Missing { .. }) => Ok(()),
+            done => done,
+        }
+    }
+
     fn ask_node(&self, pack: PackId, range: Range<u64>) -> Result<NodePart, PackError> {
         let nodes = self.nodes.as_ref().ok_or(PackError::Missing { pack })?;
         let asked = self.answer_of(nodes.range(pack, range))?;

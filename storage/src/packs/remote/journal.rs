@@ -4,8 +4,8 @@
 //! 0001-00000000002a 268435712 5f3c0a91
 //! ```
 //!
-//! Pack, bytes of the object, CRC-32C of both as they stand there. A line that a crash cut is cut off; a pack without a
-//! line is uploaded again, which changes nothing.
+//! Pack, bytes of the object, CRC-32C of both as they stand there; `gone` instead of the bytes: it was taken out again. A
+//! line that a crash cut is cut off; a pack without a line is uploaded again, which changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 use yingku_core::ids::PackId;
 
 const NAME: &str = "uploaded.journal";
+/// Instead of its bytes, where an object was removed.
+const GONE: &str = "gone";
 
 pub struct Journal {
     path: PathBuf,
@@ -92,6 +94,17 @@ impl Journal {
         Ok(())
     }
 
+    /// The object was removed. Durable on return.
+    pub fn leave(&self, pack: PackId) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let file = state.file.as_mut();
+        let file = file.ok_or_else(|| io::Error::other("the journal was not begun"))?;
+        file.write_all(with_crc(&format!("{pack} {GONE}")).as_bytes())?;
+        file.sync_data()?;
+        state.packs.remove(&pack);
+        Ok(())
+    }
+
     /// The object is gone, or another. Until a restart, which finds out again.
     pub fn withdraw(&self, pack: PackId) {
         self.state.lock().packs.remove(&pack);
@@ -124,8 +137,11 @@ impl State {
         let mut whole = 0;
         for line in text.split_inclusive('\n') {
             match parsed(line) {
-                Some((pack, size)) => {
+                Some((pack, Some(size))) => {
                     packs.insert(pack, size);
+                }
+                Some((pack, None)) => {
+                    packs.remove(&pack);
                 }
                 None if line.ends_with('\n') => {
                     tracing::warn!(
@@ -146,15 +162,26 @@ impl State {
 }
 
 fn line(pack: PackId, size: u64) -> String {
-    let content = format!("{pack} {size}");
+    with_crc(&format!("{pack} {size}"))
+}
+
+fn with_crc(content: &str) -> String {
     let crc = crc32c::crc32c(content.as_bytes());
     format!("{content} {crc:08x}\n")
 }
 
-fn parsed(text: &str) -> Option<(PackId, u64)> {
-    let mut fields = text.strip_suffix('\n')?.split(' ');
-    let (pack, size) = (PackId::parse(fields.next()?)?, fields.next()?.parse().ok()?);
-    (line(pack, size) == text).then_some((pack, size))
+/// A pack, and the bytes of its object unless it is gone.
+fn parsed(text: &str) -> Option<(PackId, Option<u64>)> {
+    let (content, _) = text.strip_suffix('\n')?.rsplit_once(' ')?;
+    if with_crc(content) != text {
+        return None;
+    }
+    let (pack, size) = content.split_once(' ')?;
+    let pack = PackId::parse(pack)?;
+    match size {
+        GONE => Some((pack, None)),
+        size => Some((pack, Some(size.parse().ok()?))),
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +214,20 @@ mod tests {
             journal.enter(PackId::new(7, 9), 5).unwrap();
             assert_eq!(Journal::open(dir.path()).unwrap().packs().len(), 3);
         }
+    }
+
+    #[test]
+    fn what_was_removed_is_gone_after_a_restart_and_may_come_again() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let journal = begun(dir.path());
+        let (one, other) = (PackId::new(7, 1), PackId::new(7, 2));
+        journal.enter(one, 1000).unwrap();
+        journal.enter(other, 2000).unwrap();
+        journal.leave(one).unwrap();
+        let again = Journal::open(dir.path()).unwrap();
+        assert_eq!(again.packs(), [(other, 2000)]);
+        again.enter(one, 3000).unwrap();
+        assert_eq!(Journal::open(dir.path()).unwrap().size(one), Some(3000));
     }
 
     #[test]

@@ -156,6 +156,20 @@ impl Remote {
         })
     }
 
+    /// Takes a pack out of the object store and the journal, if it is there, and what was read of it. Blocks.
+    pub fn remove(&self, shared: &Shared, pack: PackId) -> Result<(), PackError> {
+        if shared.journal.size(pack).is_some() {
+            self.fetcher.delete(pack)?;
+            let left = shared.journal.leave(pack);
+            left.map_err(|source| PackError::Read {
+                pack,
+                source: Arc::new(source),
+            })?;
+        }
+        self.cache.forget(shared, pack);
+        Ok(())
+    }
+
     /// The object store did not answer in time.
     pub fn no_answer(&self, pack: PackId) -> PackError {
         PackError::Remote {
