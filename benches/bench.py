@@ -344,7 +344,13 @@ def bench_join(scratch: Path, rounds: int, result: Result, scale: int = 1) -> No
             first = Archive(full, log=kafka.log("join"), arguments=("--objects", s3.location), environment=ACCOUNT)
             settings = full / "yingku.toml"
             migrate = [binary(), "migrate", "--data", full / "data", "--config", settings, "--to", settings]
-            moved = seconds(lambda: subprocess.run([*migrate, "--to-log", first.log], check=True))
+
+            def move() -> None:
+                # The archive that was made has facts and no packs, so the move ends by naming all of them as missing.
+                done = subprocess.run([*migrate, "--to-log", first.log], capture_output=True, text=True)
+                assert done.returncode in (0, 1) and "视图摘要前后相同" in done.stdout, (done.stdout[-2000:], done.stderr[-2000:])
+
+            moved = seconds(move)
             result.add("a full archive is moved to Kafka, and proved", moved, "s")
             first.start()
             place = ("--data", first.data, "--config", settings)

@@ -1,4 +1,5 @@
-//! What time brings about: instances that waited too long for their push are dropped, by an event (R8).
+//! What time brings about: instances that waited too long for their push are dropped (R8), and images whose time is over
+//! by a retention rule are deleted, both by events.
 //!
 //! It is done by one node of an archive, the one that has the lease; where the log is this node's own it is always that one.
 
@@ -12,6 +13,8 @@ use yingku_core::ids::{HospitalCode, Position, StudyUid};
 use yingku_core::registry::Registry;
 use yingku_storage::archive::{Archive, SnapshotError, Submission};
 use yingku_storage::views::{ViewsError, Walk};
+
+use crate::retention;
 
 /// `hold_days` counts days: an hour more or less is nothing.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -47,9 +50,19 @@ pub async fn run(archive: Archive, duties: Duties, stop: CancellationToken) {
 
 async fn look_every_hour(archive: &Archive, duties: Duties, epoch: Option<u64>) {
     let mut hours = tokio::time::interval(EVERY);
+    let mut retained_ms: Option<i64> = None;
     loop {
         hours.tick().await;
         let now_ms = jiff::Timestamp::now().as_millisecond();
+        // Rules count in months, and every exam is looked at.
+        if retained_ms.is_none_or(|last_ms| now_ms - last_ms >= DAY_MS) {
+            match retention::apply(archive, epoch).await {
+                Ok(_) => retained_ms = Some(now_ms),
+                Err(error) => {
+                    tracing::warn!(%error, "images whose time is over stay until the next hour");
+                }
+            }
+        }
         if let Err(error) = expire_holds(archive, now_ms, epoch).await {
             tracing::warn!(%error, "held instances that waited too long stay until the next hour");
         }

@@ -13,6 +13,7 @@ mod open_files;
 mod operate;
 mod reconciliation;
 mod registry;
+mod retention;
 mod serve;
 mod shutdown;
 mod table;

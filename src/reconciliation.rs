@@ -103,6 +103,7 @@ fn remarks(counts: &Counts) -> String {
     [
         ("超报", counts.surplus),
         ("影像多出", counts.images.surplus),
+        ("影像到期删除", counts.images.deleted),
         ("身份存疑", counts.identity_doubts),
         ("UID冲突", counts.conflicts),
         ("疑似重号", counts.suspected_reuse),

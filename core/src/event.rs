@@ -24,7 +24,9 @@ use crate::statistics::DayKey;
 /// - 3: of a study that an operator ruled on, only images with the numbers of its exam, or of those that are there, are
 ///   taken, and who claims it later is in conflict; each hiding stands by itself; what is live and what is a trial's do not
 ///   mix; versions are chosen ([`ChooseVersion`](crate::correction::CorrectionAction::ChooseVersion)).
-/// - 4: instances move from pack to pack, and packs go ([`InstancesMoved`], [`PacksCompacted`]).
+/// - 4: instances move from pack to pack, and packs go ([`InstancesMoved`], [`PacksCompacted`]); images are deleted by
+///   rules ([`ImagesDeleted`]) unless they are under legal hold
+///   ([`LegalHold`](crate::correction::CorrectionAction::LegalHold)).
 pub const RULES_VERSION: u32 = 4;
 
 /// Rules version from which rulings are as it says there.
@@ -55,6 +57,7 @@ pub enum Event {
     PackLost(PackLost),
     InstancesMoved(InstancesMoved),
     PacksCompacted(PacksCompacted),
+    ImagesDeleted(ImagesDeleted),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -224,6 +227,19 @@ pub struct PacksCompacted {
     pub as_of: Position,
 }
 
+/// Images whose time is over by a retention rule ([`RetentionRule`](crate::registry::RetentionRule)): deleted unless they
+/// are under legal hold, or not due at the record's time. Since rules version 4.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImagesDeleted {
+    /// Name of the rule.
+    pub rule: String,
+    pub exams: Vec<ExamKey>,
+    /// The lease under which it was found out; absent where one node is all there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+}
+
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
@@ -293,6 +309,7 @@ kinds! {
     16, PackLost, json, "pack-lost";
     17, InstancesMoved, binary, "instances-moved";
     18, PacksCompacted, json, "packs-compacted";
+    19, ImagesDeleted, json, "images-deleted";
 }
 
 impl Event {

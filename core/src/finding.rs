@@ -18,6 +18,8 @@ pub enum FindingKind {
     FurtherVersion = 4,
     /// A study with more series or claims than are indexed; subject: the study UID.
     Overflow = 5,
+    /// An exam whose images no retention rule deletes; subject: the exam.
+    LegalHold = 6,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

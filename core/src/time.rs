@@ -210,6 +210,12 @@ impl Zone {
             .map(|zone| Self { zone })
     }
 
+    pub fn utc() -> Self {
+        Self {
+            zone: TimeZone::UTC,
+        }
+    }
+
     /// The zone's IANA name.
     pub fn name(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")

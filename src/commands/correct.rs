@@ -89,6 +89,11 @@ enum Action {
         #[arg(value_enum, value_name = "裁定")]
         ruling: Ruling,
     },
+    /// 依法保留一次检查的影像：任何保存规则都不删除 (legal hold: no retention rule deletes its images)
+    LegalHold {
+        #[arg(value_parser = exam, value_name = "医院代码/流水号[#代]")]
+        exam: NamedExam,
+    },
     /// 撤销一次更正 (take a correction back)
     Undo {
         /// 更正的位置，撤回与更正的答复给出，检查历史中也有 (its position)
@@ -140,6 +145,7 @@ impl Action {
     fn exam(&self) -> Option<&NamedExam> {
         match self {
             Self::Withdraw { exam }
+            | Self::LegalHold { exam }
             | Self::MoveStudy { to: exam, .. }
             | Self::ReleaseUid { exam, .. }
             | Self::RuleConflict { exam, .. } => Some(exam),
@@ -153,6 +159,7 @@ impl Action {
     fn correction(self) -> anyhow::Result<CorrectionAction> {
         Ok(match self {
             Self::Withdraw { exam } => CorrectionAction::WithdrawExam { exam: exam.key },
+            Self::LegalHold { exam } => CorrectionAction::LegalHold { exam: exam.key },
             Self::Hide { study, instances } => {
                 anyhow::ensure!(
                     instances.len() <= HIDE_LIMIT,

@@ -116,6 +116,14 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// 按保存规则删除到期影像；平时每天自动进行 (delete images whose time is over; done daily by itself)
+    Retention {
+        /// 只列出，不删除 (say what is due, change nothing)
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// 重建全部视图，不停服务 (make all views anew, while serving)
     Rebuild(Place),
     /// 把视图快照存入对象存储，新节点由此启动 (a snapshot of the views, from which a new node starts)
@@ -167,6 +175,7 @@ enum Kind {
     IdentityDoubt,
     FurtherVersion,
     Overflow,
+    LegalHold,
 }
 
 impl Kind {
@@ -177,6 +186,7 @@ impl Kind {
             Self::IdentityDoubt => FindingKind::IdentityDoubt,
             Self::FurtherVersion => FindingKind::FurtherVersion,
             Self::Overflow => FindingKind::Overflow,
+            Self::LegalHold => FindingKind::LegalHold,
         }
     }
 }
@@ -264,6 +274,9 @@ impl Yingku {
                     dry_run,
                 };
                 place.run(Operation::Compact { how }).await
+            }
+            Command::Retention { dry_run, place } => {
+                place.run(Operation::Retention { dry_run }).await
             }
             Command::Rebuild(place) => place.run(Operation::Rebuild).await,
             Command::Snapshot(place) => place.run(Operation::Snapshot).await,

@@ -21,11 +21,7 @@ pub struct Compacting {
     pub dry_run: bool,
 }
 
-pub async fn compact(
-    archive: &Archive,
-    how: Compacting,
-    output: &Output,
-) -> anyhow::Result<bool> {
+pub async fn compact(archive: &Archive, how: Compacting, output: &Output) -> anyhow::Result<bool> {
     let report = archive
         .compact(Compaction {
             after: hours(how.after_hours),

@@ -1,7 +1,7 @@
 //! Rulings of a person about exams and images.
 
 use yingku_core::correction::{CorrectionAction, CorrectionMade, ReuseRuling};
-use yingku_core::event::{Event, RULINGS_SINCE_RULES};
+use yingku_core::event::{CARE_SINCE_RULES, Event, RULINGS_SINCE_RULES};
 use yingku_core::ids::Position;
 use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
@@ -33,6 +33,11 @@ pub async fn correct(
         name_latest(archive, &mut made.action)?;
     }
     name_version(archive, &mut made.action)?;
+    anyhow::ensure!(
+        !matches!(made.action, CorrectionAction::LegalHold { .. })
+            || archive.registry().rules >= CARE_SINCE_RULES,
+        "须先启用规则版本 {CARE_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
+    );
     let action = made.action.clone();
     let submission = Submission {
         hospital: None,
@@ -62,6 +67,7 @@ pub async fn correct(
 /// Names the latest generation that has the exam's number; the rules say so if none has.
 fn name_latest(archive: &Archive, action: &mut CorrectionAction) -> anyhow::Result<()> {
     if let CorrectionAction::WithdrawExam { exam }
+    | CorrectionAction::LegalHold { exam }
     | CorrectionAction::MoveStudy { to: exam, .. }
     | CorrectionAction::ReleaseUid { exam, .. }
     | CorrectionAction::RuleConflict { exam, .. } = action

@@ -13,6 +13,7 @@ mod operator;
 mod purge;
 mod reconcile;
 mod registry;
+mod retention;
 mod rules;
 mod ruling;
 mod versions;
@@ -97,6 +98,9 @@ pub enum Operation {
     Compact {
         how: Compacting,
     },
+    Retention {
+        dry_run: bool,
+    },
     Rebuild,
     Digest,
     Snapshot,
@@ -160,6 +164,7 @@ impl Operation {
             | Self::Verify
             | Self::Rescan
             | Self::Compact { .. }
+            | Self::Retention { .. }
             | Self::Rebuild
             | Self::Digest
             | Self::Snapshot
@@ -216,6 +221,7 @@ pub async fn execute(
         Operation::Verify => health::verify(archive, output).await,
         Operation::Rescan => health::rescan(archive, output).await,
         Operation::Compact { how } => compact::compact(archive, how, output).await,
+        Operation::Retention { dry_run } => retention::apply(archive, dry_run, output).await,
         Operation::Rebuild => health::rebuild(archive, output).await,
         Operation::Digest => health::digest(archive, output).await,
         Operation::Snapshot => health::snapshot(archive, output).await,

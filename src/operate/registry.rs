@@ -55,10 +55,11 @@ pub async fn show(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
     let settings = &registry.settings;
     output
         .line(format!(
-            "时区 (time zone): {}   检查类型别名 (class aliases): {}   申请单占位 (placeholders): {}",
+            "时区 (time zone): {}   检查类型别名 (class aliases): {}   申请单占位 (placeholders): {}   保存规则 (retention rules): {}",
             settings.time_zone,
             settings.class_aliases.iter().count(),
             settings.placeholder_apply_nos.iter().count(),
+            settings.retention.len(),
         ))
         .await?;
     Ok(true)

@@ -8,10 +8,14 @@ use yingku_core::contract::fields::EXAM_PUSH;
 use yingku_core::dictionaries::EXAM_CLASS;
 use yingku_core::ids::{AeTitle, AppId, HospitalCode};
 use yingku_core::registry::{
-    App, EnvelopeShape, Hospital, HttpStatus, Peer, Registry, ResultShape, Right, Scope, Sealed,
-    Settings, StatusType, default_time_window_minutes,
+    App, EnvelopeShape, Hospital, HttpStatus, Peer, RULES_LIMIT, Registry, ResultShape,
+    RetentionRule, Right, SHORTEST_MONTHS, Scope, Sealed, Settings, StatusType,
+    default_time_window_minutes,
 };
 use yingku_core::time::Zone;
+
+/// Longest name of a retention rule, in characters.
+const RULE_NAME_LIMIT: usize = 64;
 
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -116,10 +120,47 @@ impl RegistryFile {
                 );
             }
         }
+        if let Some(settings) = &self.settings {
+            check_retention(&settings.retention)?;
+        }
         once("hospital", self.hospitals.iter().map(|it| it.code.as_str()))?;
         once("app", self.apps.iter().map(|it| it.id.as_str()))?;
         once("peer", self.peers.iter().map(|it| it.ae.as_str()))
     }
+}
+
+/// A rule that deletes too soon cannot be taken back.
+fn check_retention(rules: &[RetentionRule]) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        rules.len() <= RULES_LIMIT,
+        "settings.retention: 至多 {RULES_LIMIT} 条 (rules at most)"
+    );
+    for rule in rules {
+        let named = format!("settings.retention {:?}", rule.name);
+        anyhow::ensure!(
+            !rule.name.trim().is_empty() && rule.name.chars().count() <= RULE_NAME_LIMIT,
+            "{named}: name 须为 1 至 {RULE_NAME_LIMIT} 字 (must have 1 to {RULE_NAME_LIMIT} characters)"
+        );
+        check_scope(&rule.hospitals).with_context(|| named.clone())?;
+        if let Some(months) = rule.delete_after_months {
+            anyhow::ensure!(
+                months >= SHORTEST_MONTHS,
+                "{named}: delete_after_months 至少 {SHORTEST_MONTHS} 个月 (at least {SHORTEST_MONTHS})"
+            );
+        }
+        let cold = rule.cold_after_months.filter(|cold| {
+            let delete = rule.delete_after_months;
+            *cold == 0 || delete.is_some_and(|delete| *cold >= delete)
+        });
+        anyhow::ensure!(
+            cold.is_none(),
+            "{named}: cold_after_months 须大于 0 且早于删除 (must be more than 0, and before they are deleted)"
+        );
+    }
+    once(
+        "settings.retention",
+        rules.iter().map(|rule| rule.name.as_str()),
+    )
 }
 
 fn check_scope(scope: &Scope) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use yingku_core::event::{Event, RegistryChanged};
+use yingku_core::event::{CARE_SINCE_RULES, Event, RegistryChanged};
 use yingku_core::ids::{AeTitle, AppId, HospitalCode};
 use yingku_core::outcome::Outcome;
 use yingku_core::registry::{App, Registry, RegistryChange};
@@ -157,6 +157,10 @@ fn plan(
         changes.push(change);
     };
     if let Some(settings) = file.settings {
+        anyhow::ensure!(
+            settings.retention.is_empty() || registry.rules >= CARE_SINCE_RULES,
+            "settings.retention: 须先启用规则版本 {CARE_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
+        );
         put(
             Standing::of(Some(&registry.settings), &settings),
             "settings".to_owned(),

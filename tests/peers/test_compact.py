@@ -157,10 +157,7 @@ def test_packs_in_the_object_store_are_regrouped_there(
     sent.assert_all_there(archive, sink)
     assert archive.command("verify", "--data", archive.data).returncode == 0
     # And while the object store is away nothing is given up
-    for _ in range(2):
-        sent.send(archive, COUNTY, 8)
-    assert archive.stop() == 0
-    archive.start()
+    mixed(archive, sent, exams=6)
     all_evicted(archive)
     s3.freeze()
     try:

@@ -54,7 +54,7 @@ impl Rows<'_> {
             given.push((uid, self.counts(row, uid)?));
         }
         let all_given = given.iter().map(|(_, counts)| *counts).sum();
-        let (states, images) = images_of(&declared, all_given);
+        let (states, images) = images_of(row, &declared, all_given);
         let mut studies = Vec::with_capacity(declared.len() + given.len());
         for ((declared, counts), state) in declared.into_iter().zip(states) {
             studies.push(json!({
@@ -151,6 +151,7 @@ fn exam_state(state: ImageState) -> &'static str {
         ImageState::Missing => "missing",
         ImageState::NoneDeclared => "noneDeclared",
         ImageState::Linked => "linked",
+        ImageState::Deleted => "deleted",
     }
 }
 
@@ -204,7 +205,7 @@ pub fn row_schema() -> Value {
             true,
             text(
                 16,
-                "complete, partly, missing, noneDeclared 未声明, linked 链接",
+                "complete, partly, missing, noneDeclared 未声明, linked 链接, deleted 按保存规则删除",
             ),
         ),
         (

@@ -311,5 +311,6 @@ fn step_name(line: &ExamHistory) -> &'static str {
         ExamStep::Restored => "恢复",
         ExamStep::Corrected => "更正",
         ExamStep::Doubted => "患者信息核对",
+        ExamStep::ImagesDeleted => "影像按保存规则删除",
     }
 }

@@ -37,6 +37,7 @@ fn counts() -> Vec<(&'static str, bool, Value)> {
         ("missing", true, count("缺失")),
         ("noneDeclared", true, count("未声明")),
         ("linked", true, count("链接，未核实")),
+        ("deleted", true, count("按保存规则删除，不算缺失")),
         ("surplus", true, count("齐全中多于声明的")),
     ];
     let or_null = schema::or_null;

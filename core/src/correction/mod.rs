@@ -48,6 +48,8 @@ pub enum CorrectionAction {
         /// digits.
         digest: String,
     },
+    /// Nothing of an exam's images is deleted by a rule. Since rules version 4.
+    LegalHold { exam: ExamKey },
     /// Takes a correction back.
     Undo { correction: Position },
 }

@@ -7,6 +7,7 @@ mod aside;
 mod claims;
 mod compacted;
 mod correction;
+mod deleted;
 mod exam;
 mod given;
 mod held;
@@ -141,6 +142,8 @@ fn decide_read<S: State>(
         Event::PackLost(body) => lost::lost(&mut work, context, body)?,
         Event::InstancesMoved(body) => compacted::moved(&mut work, context, body)?,
         Event::PacksCompacted(body) => compacted::compacted(&mut work, context, body)?,
+        Event::ImagesDeleted(body) if lease::is_past(&work, DUTIES, body.epoch) => lease::ignored(),
+        Event::ImagesDeleted(body) => deleted::deleted(&mut work, context, body)?,
         Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
         Event::NodeJoined(body) => node::joined(&mut work, body),
         Event::NodeStarted(body) => node::started(&mut work, body),

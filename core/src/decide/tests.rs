@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 use super::{Context, decide};
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
-use crate::event::{
-    Event, PackLost, RULES_VERSION, RULINGS_SINCE_RULES, SignUsed, TestDataPurged,
-};
+use crate::event::{Event, PackLost, RULES_VERSION, RULINGS_SINCE_RULES, SignUsed, TestDataPurged};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
@@ -20,8 +18,8 @@ use crate::ids::{
 };
 use crate::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageFacts, InstanceKey,
-    InstancesStored, PackRow, PatientFacts, Place, SeriesFacts, SeriesGroup, StoredInstance, StudyClaims,
-    StudyFacts, StudyRow,
+    InstancesStored, PackRow, PatientFacts, Place, SeriesFacts, SeriesGroup, StoredInstance,
+    StudyClaims, StudyFacts, StudyRow,
 };
 use crate::outcome::{Outcome, PushStep};
 use crate::registry::{HospitalMode, Registry};
@@ -139,9 +137,13 @@ impl House {
     }
 
     fn take(&mut self, actor: &str, event: Event) -> Outcome {
+        self.take_at(1_000 + self.next as i64, actor, event)
+    }
+
+    fn take_at(&mut self, time_ms: i64, actor: &str, event: Event) -> Outcome {
         let context = Context {
             position: Position(self.next),
-            time_ms: 1_000 + self.next as i64,
+            time_ms,
             actor,
         };
         let (outcome, changes) = decide(self, context, &event).unwrap();
@@ -397,6 +399,7 @@ fn rule(outcome: &Outcome) -> &str {
 mod compacted;
 mod corrections;
 mod declarations;
+mod deleted;
 mod images;
 mod nodes;
 mod persons;

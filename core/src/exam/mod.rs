@@ -45,6 +45,8 @@ pub enum ExamFlag {
     IdentityDoubt,
     /// The push broke a rule that this hospital only warns of.
     Warned,
+    /// Images of it were deleted by a retention rule.
+    ImagesDeleted,
 }
 
 /// A study that a push declares, rows of `imageList` with the same UID added up (R9).
@@ -153,6 +155,8 @@ pub struct ExamRow {
     pub card_no: String,
     pub inpatient_no: String,
     pub outpatient_no: String,
+    /// 患者来源 as pushed; retention goes by it.
+    pub patient_source: String,
     pub studies: Vec<DeclaredStudy>,
     /// Studies that an operator gave to this exam and took to no other since; at most [`MOVED_LIMIT`].
     pub moved: Vec<StudyUid>,
@@ -243,6 +247,8 @@ pub enum ExamStep {
     Corrected,
     /// An identity doubt was found or cleared.
     Doubted,
+    /// A retention rule deleted its images.
+    ImagesDeleted,
 }
 
 /// One line of an exam's history: what the record at `position` did, and the row after it.

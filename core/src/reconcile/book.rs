@@ -150,6 +150,7 @@ impl Book {
             }
             ImageState::NoneDeclared => more(&mut tally.none_declared, 1),
             ImageState::Linked => more(&mut tally.linked, 1),
+            ImageState::Deleted => more(&mut tally.deleted, 1),
         }
         let differs = u32::from(!marks.differs.is_empty());
         more(&mut draft.counts.detail_differs, differs);
@@ -378,6 +379,7 @@ mod tests {
             card_no: String::new(),
             inpatient_no: String::new(),
             outpatient_no: String::new(),
+            patient_source: String::new(),
             studies: Vec::new(),
             moved: Vec::new(),
             flags: Vec::new(),

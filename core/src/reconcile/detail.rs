@@ -41,6 +41,9 @@ pub fn differences<'a>(
             continue;
         }
         if !came.reaches(told) && !came.and(given).reaches(told) {
+            if exam.has(ExamFlag::ImagesDeleted) {
+                continue;
+            }
             differs.insert(Why::ImagesFewer);
         } else if came.exceeds(told) {
             differs.insert(Why::ImagesMore);

@@ -1,6 +1,6 @@
 //! Whether the images that an exam declares are there (R9).
 
-use crate::exam::DeclaredStudy;
+use crate::exam::{DeclaredStudy, ExamFlag, ExamRow};
 use crate::instance::ImageCounts;
 
 /// One declared study held against what came of it.
@@ -20,18 +20,36 @@ pub enum StudyState {
 /// One exam's images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ImageState {
-    Complete { surplus: bool },
+    Complete {
+        surplus: bool,
+    },
     Partly,
     Missing,
     NoneDeclared,
     Linked,
+    /// They were, until a retention rule deleted them.
+    Deleted,
 }
 
 /// The states of an exam's declared studies, in their order, and of the exam.
 ///
 /// Images that an operator gave to the exam came under a UID that its push does not declare, instead of one that it
-/// does: they fill up what the declared studies lack, and what is left of them is a surplus.
+/// does: they fill up what the declared studies lack, and what is left of them is a surplus. Nothing is missing of what a
+/// rule deleted.
 pub fn images_of(
+    exam: &ExamRow,
+    declared: &[(&DeclaredStudy, ImageCounts)],
+    given: ImageCounts,
+) -> (Vec<StudyState>, ImageState) {
+    match state_of(declared, given) {
+        (states, ImageState::Missing | ImageState::Partly) if exam.has(ExamFlag::ImagesDeleted) => {
+            (states, ImageState::Deleted)
+        }
+        stands => stands,
+    }
+}
+
+fn state_of(
     declared: &[(&DeclaredStudy, ImageCounts)],
     given: ImageCounts,
 ) -> (Vec<StudyState>, ImageState) {
@@ -120,7 +138,7 @@ mod tests {
 
     /// The state of a study, nothing being given to its exam.
     fn alone(declared: &DeclaredStudy, counts: ImageCounts) -> StudyState {
-        let (states, _) = images_of(&[(declared, counts)], ImageCounts::default());
+        let (states, _) = state_of(&[(declared, counts)], ImageCounts::default());
         states[0]
     }
 
@@ -132,14 +150,14 @@ mod tests {
                 (&three, counts(of_three, of_three, of_three)),
                 (&five, counts(of_five, of_five, of_five)),
             ];
-            images_of(&own, counts(given, given, given)).1
+            state_of(&own, counts(given, given, given)).1
         };
         assert_eq!(exam(3, 0, 4), ImageState::Partly);
         assert_eq!(exam(3, 0, 5), ImageState::Complete { surplus: false });
         assert_eq!(exam(1, 2, 5), ImageState::Complete { surplus: false });
         assert_eq!(exam(3, 5, 1), ImageState::Complete { surplus: true });
         // Without a declared count nothing becomes complete
-        let (_, state) = images_of(&[], counts(5, 5, 5));
+        let (_, state) = state_of(&[], counts(5, 5, 5));
         assert_eq!(state, ImageState::NoneDeclared);
     }
 

@@ -130,6 +130,9 @@ pub struct ImageTally {
     pub none_declared: u32,
     /// Linked, not verified.
     pub linked: u32,
+    /// Deleted by a retention rule, not missing.
+    #[serde(default)]
+    pub deleted: u32,
     /// Of the complete ones those with more images than declared.
     pub surplus: u32,
 }
@@ -256,6 +259,7 @@ impl Counts {
         add(&mut self.images.missing, other.images.missing);
         add(&mut self.images.none_declared, other.images.none_declared);
         add(&mut self.images.linked, other.images.linked);
+        add(&mut self.images.deleted, other.images.deleted);
         add(&mut self.images.surplus, other.images.surplus);
         add(&mut self.refused, other.refused);
         add(&mut self.held, other.held);

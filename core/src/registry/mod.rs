@@ -2,6 +2,7 @@
 //! replay has the same one.
 
 mod node;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use crate::dictionaries::{ClassAliases, Placeholders};
 use crate::ids::{AeTitle, AppId, HospitalCode};
 
 pub use node::{Lease, Node};
+pub use retention::{RULES_LIMIT, RetentionRule, SHORTEST_MONTHS};
 
 /// Everything that is registered, as of one position of the log.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -267,6 +269,9 @@ pub struct Settings {
     pub class_aliases: ClassAliases,
     /// Apply-form numbers that stand for none (R10).
     pub placeholder_apply_nos: Placeholders,
+    /// How long images are kept, the first rule that fits. Since rules version 4.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retention: Vec<RetentionRule>,
 }
 
 impl Default for Settings {
@@ -275,6 +280,7 @@ impl Default for Settings {
             time_zone: "Asia/Shanghai".to_owned(),
             class_aliases: ClassAliases::default(),
             placeholder_apply_nos: Placeholders::default(),
+            retention: Vec::new(),
         }
     }
 }

@@ -156,7 +156,11 @@ fn images(archive: &Archive) -> BTreeMap<String, Option<Bytes>> {
     let mut places = Vec::new();
     frozen
         .visit_places(&mut |study, instances| {
-            places.extend(instances.iter().map(|it| (study.to_string(), it.pack, it.offset)));
+            places.extend(
+                instances
+                    .iter()
+                    .map(|it| (study.to_string(), it.pack, it.offset)),
+            );
         })
         .unwrap();
     frozen
@@ -168,7 +172,10 @@ fn images(archive: &Archive) -> BTreeMap<String, Option<Bytes>> {
     let read = places.iter().map(|(study, pack, offset)| {
         let record = archive.packs().read(*pack, *offset).ok();
         let number = record.as_ref().map_or(0, |record| record.data[10]);
-        (format!("{study} {number} {offset}"), record.map(|record| record.data))
+        (
+            format!("{study} {number} {offset}"),
+            record.map(|record| record.data),
+        )
     });
     let mut images = BTreeMap::new();
     for (name, data) in read {
@@ -203,7 +210,10 @@ async fn sealed(archive: &Archive) {
 fn files(dir: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(dir.join("packs")).unwrap();
     let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|it| it == "pack" || it == "whole"));
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|it| it == "pack" || it == "whole")
+    });
     files.sort();
     files
 }
@@ -266,7 +276,11 @@ fn packs_are_regrouped_by_hospital_and_no_image_changes() {
         assert_eq!(
             in_thread({
                 let archive = archive.clone();
-                move || archive.remove_compacted(Duration::from_secs(3_600)).unwrap()
+                move || {
+                    archive
+                        .remove_compacted(Duration::from_secs(3_600))
+                        .unwrap()
+                }
             })
             .await,
             (0, 0)
@@ -397,7 +411,11 @@ fn copies_that_a_crash_kept_from_the_log_go_and_are_not_taken_for_images() {
         let archive = open(dir.path()).await;
         // When the archive starts, then nothing of them comes into the log
         assert!(images(&archive) == before);
-        assert!(files(dir.path()).iter().all(|path| path.extension().unwrap() == "pack"));
+        assert!(
+            files(dir.path())
+                .iter()
+                .all(|path| path.extension().unwrap() == "pack")
+        );
         let packs = archive.packs().list().unwrap().len();
         // and the next run takes them away
         archive.compact(NOW).await.unwrap();

@@ -10,8 +10,8 @@ pub mod exams;
 #[cfg(test)]
 mod histories;
 pub mod keys;
-mod placed;
 pub mod lists;
+mod placed;
 pub mod reconcile;
 #[cfg(test)]
 mod recount;

@@ -96,7 +96,9 @@ impl Frozen<'_> {
         options.fill_cache(false);
         options.set_total_order_seek(true);
         let rows = self.views.family(view).and_then(|family| {
-            let rows = self.snapshot.iterator_cf_opt(family, options, IteratorMode::Start);
+            let rows = self
+                .snapshot
+                .iterator_cf_opt(family, options, IteratorMode::Start);
             for row in rows {
                 let (key, value) = row?;
                 visit(&key, &value)?;

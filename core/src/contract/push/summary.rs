@@ -20,6 +20,7 @@ pub struct ExamSummary<'a> {
     pub out_patient_no: Cow<'a, str>,
     pub name: Cow<'a, str>,
     pub sex: Cow<'a, str>,
+    pub patient_source: Cow<'a, str>,
     pub birth_date: Option<LocalDate>,
     pub apply_no: Cow<'a, str>,
     /// 检查号 (examInfo.patientID), DICOM's PatientID (R7)
@@ -76,6 +77,7 @@ impl<'a> ExamSummary<'a> {
             out_patient_no: patient.out_patient_no.0,
             name: patient.name.0,
             sex: patient.sex.0,
+            patient_source: patient.patient_source.0,
             birth_date: LocalDate::parse(&patient.birth_date.0).ok(),
             apply_no: exam.apply_no.0,
             patient_id: exam.patient_id.0,
@@ -112,6 +114,7 @@ impl ExamSummary<'_> {
             out_patient_no: own(self.out_patient_no),
             name: own(self.name),
             sex: own(self.sex),
+            patient_source: own(self.patient_source),
             birth_date: self.birth_date,
             apply_no: own(self.apply_no),
             patient_id: own(self.patient_id),
@@ -230,6 +233,8 @@ struct WirePatient<'a> {
     name: Text<'a>,
     #[serde(borrow)]
     sex: Text<'a>,
+    #[serde(borrow)]
+    patient_source: Text<'a>,
     #[serde(borrow)]
     birth_date: Text<'a>,
 }

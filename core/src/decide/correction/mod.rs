@@ -5,10 +5,11 @@ mod undo;
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Context, DecideError, claims, exam, instances, settle_finding, versions};
+use super::{Context, DecideError, claims, deleted, exam, instances, settle_finding, versions};
 use crate::correction::{Before, CorrectionAction, CorrectionMade, CorrectionRow};
 use crate::event::RULINGS_SINCE_RULES;
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, Withdrawals};
+use crate::finding::FindingRow;
 use crate::ids::{ExamKey, Position, SopInstanceUid, StudyKey};
 use crate::outcome::{ErrorKind, Outcome, Refusal};
 use crate::registry::HospitalMode;
@@ -41,6 +42,7 @@ pub fn made<S: State>(
             instance,
             digest,
         } => choose_version(work, context, study, instance, digest)?,
+        CorrectionAction::LegalHold { exam } => legal_hold(work, context, exam)?,
         CorrectionAction::Undo { correction } => undo::undo(work, context, *correction)?,
     };
     let before = match result {
@@ -226,6 +228,34 @@ fn choose_version<S: State>(
         digest: current,
         listed,
     }))
+}
+
+/// One hold at a time: a second reason is for the first one's end.
+fn legal_hold<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    key: &ExamKey,
+) -> Result<Ruled, StateError> {
+    let Some(row) = work.exam(key)? else {
+        return Ok(Err(no_exam()));
+    };
+    let line = deleted::hold_of(key);
+    if work.finding(&line)?.is_some() {
+        return Ok(Err(conflict(
+            "exam",
+            "此检查已在依法保留中 (this exam is under legal hold already)",
+        )));
+    }
+    let held = FindingRow {
+        position: context.position,
+        since: context.position,
+        time_ms: context.time_ms,
+        exams: vec![key.to_string()],
+        detail: Vec::new(),
+    };
+    work.put_finding(line, Some(held));
+    record(work, context, row.clone(), row, ExamStep::Corrected);
+    Ok(Ok(Before::Nothing))
 }
 
 fn no_version() -> Refusal {

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::super::{Context, DecideError, exam, instances, versions};
-use super::{Ruled, conflict, no_exam, not_found, ownership, record_for_owners, set_withdrawn};
+use super::super::{Context, DecideError, deleted, exam, instances, settle_finding, versions};
+use super::{
+    Ruled, conflict, no_exam, not_found, ownership, record, record_for_owners, set_withdrawn,
+};
 use crate::correction::{Before, CorrectionAction, CorrectionMade};
 use crate::event::RULINGS_SINCE_RULES;
 use crate::exam::ExamStep;
@@ -52,6 +54,13 @@ pub(super) fn undo<S: State>(
                 false => ExamStep::Corrected,
             };
             set_withdrawn(work, context, exam, left, step)?;
+            Ok(())
+        }
+        (CorrectionAction::LegalHold { exam }, _) => {
+            settle_finding(work, context, deleted::hold_of(exam))?;
+            if let Some(row) = work.exam(exam)? {
+                record(work, context, row.clone(), row, ExamStep::Corrected);
+            }
             Ok(())
         }
         (CorrectionAction::HideInstances { study, .. }, Before::Hidden(_)) => {

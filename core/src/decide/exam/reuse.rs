@@ -234,6 +234,7 @@ pub(crate) fn restore<S: State>(
     };
     row.set(ExamFlag::Test, now.has(ExamFlag::Test));
     row.set(ExamFlag::IdentityDoubt, now.has(ExamFlag::IdentityDoubt));
+    row.set(ExamFlag::ImagesDeleted, now.has(ExamFlag::ImagesDeleted));
     claims::take_claims(work, context, Some(&now), &mut row)?;
     work.changes.history.push(ExamHistory {
         position: context.position,

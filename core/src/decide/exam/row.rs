@@ -91,13 +91,13 @@ pub(super) fn row_of(
         card_no: summary.card_no.into_owned(),
         inpatient_no: summary.inpatient_no.into_owned(),
         outpatient_no: summary.out_patient_no.into_owned(),
+        patient_source: summary.patient_source.into_owned(),
         studies: studies_of(before, content.studies),
         moved: before.map(|row| row.moved.clone()).unwrap_or_default(),
-        // A doubt stays on its list until the comparison settles it.
-        flags: before
-            .filter(|row| row.has(ExamFlag::IdentityDoubt))
-            .map(|_| ExamFlag::IdentityDoubt)
+        // A doubt stays on its list until the comparison settles it, and no push brings back what was deleted.
+        flags: [ExamFlag::IdentityDoubt, ExamFlag::ImagesDeleted]
             .into_iter()
+            .filter(|flag| before.is_some_and(|row| row.has(*flag)))
             .collect(),
         // What the app took back, its next push brings back; an operator's ruling stays.
         withdrawn: Withdrawals {

@@ -99,7 +99,10 @@ fn moved_instances_lie_elsewhere_and_nothing_else_of_them_changes() {
     assert_eq!(house.places(), expected);
     // And what was held in two packs by then is shown with its push
     house.push(&Push::new("350006", "E5", "李五", 70, "1.2.5"));
-    assert_eq!((house.shown("350006", "1.2.5"), house.held("1.2.5")), (3, 0));
+    assert_eq!(
+        (house.shown("350006", "1.2.5"), house.held("1.2.5")),
+        (3, 0)
+    );
     assert_eq!(house.places(), expected);
 }
 
@@ -136,10 +139,7 @@ fn images_that_are_set_aside_move_too() {
     // When they are copied
     house.take("node:0", moved(&[("1.2.1", &[0, 1])]));
     // Then they lie in the new pack, the others' image where it was
-    assert_eq!(
-        house.places(),
-        [(PackId(5), 7), (NEW, 1_000), (NEW, 1_001)]
-    );
+    assert_eq!(house.places(), [(PackId(5), 7), (NEW, 1_000), (NEW, 1_001)]);
 }
 
 #[test]
@@ -149,7 +149,10 @@ fn a_pack_goes_only_if_nothing_came_into_it_since_it_was_looked_at() {
     let looked_at = house.next;
     house.store(&Images::new("1.2.1", "C-E1", 0..2));
     // Given that somebody looked at it before its last record
-    assert_eq!(rule(&house.take("node:0", compacted(looked_at))), "pack-in-use");
+    assert_eq!(
+        rule(&house.take("node:0", compacted(looked_at))),
+        "pack-in-use"
+    );
     assert_eq!(house.packs[&OLD].compacted, None);
     // When it is looked at after that
     house.take("node:0", moved(&[("1.2.1", &[0, 1])]));

@@ -45,7 +45,7 @@ impl Images {
     pub(super) fn state(&self, exam: &ExamRow) -> ImageState {
         let studies = exam.studies.iter();
         let declared: Vec<_> = studies.map(|study| (study, self.declared(study))).collect();
-        images_of(&declared, self.given(exam)).1
+        images_of(exam, &declared, self.given(exam)).1
     }
 
     /// In what an exam is not as lines of `uploadDetail` tell.

@@ -126,6 +126,7 @@ impl Recount {
                 assert_eq!(*ruling, ReuseRuling::Correction);
                 self.rule_reuse(position, time_ms, refused.0)
             }
+            CorrectionAction::LegalHold { .. } => return,
             CorrectionAction::Undo { correction } => {
                 self.undo(position, correction.0);
                 None
