@@ -12,7 +12,7 @@ use yingku_core::contract::policy::ValidationPolicy;
 use yingku_core::contract::push::{self, Flags, PushContext};
 use yingku_core::dictionaries::{ClassAliases, Placeholders};
 use yingku_core::event::{Event, EventError};
-use yingku_core::instance::InstancesStored;
+use yingku_core::instance::{InstancesMoved, InstancesStored};
 
 const WRITE: &str = "YINGKU_WRITE_GOLDEN";
 /// Numbers of kinds that are looked at: more than there are.
@@ -45,6 +45,7 @@ fn meaning(event: &Event, body: &[u8]) -> Value {
         Event::InstancesStored(stored) | Event::InstancesReplaced(stored) => {
             serde_json::to_value(stored).unwrap()
         }
+        Event::InstancesMoved(moved) => serde_json::to_value(moved).unwrap(),
         _ => serde_json::from_slice(body).unwrap(),
     }
 }
@@ -174,12 +175,18 @@ fn samples() -> Vec<Event> {
                 "reason": "节点 3 的盘已毁", "author": "王医生"
             }),
         ),
+        (18, json!({ "packs": [7, 8], "asOf": 42 })),
+        (
+            19,
+            json!({ "rule": "体检五年", "exams": [exam], "epoch": 2 }),
+        ),
     ];
     let mut events: Vec<Event> = bodies
         .iter()
         .map(|(kind, body)| Event::decode_body(*kind, 1, body.to_string().as_bytes()).unwrap())
         .collect();
     events.push(exam_pushed());
+    events.push(Event::InstancesMoved(instances_moved()));
     events.push(Event::InstancesStored(instances_stored()));
     events.push(Event::InstancesReplaced(instances_stored()));
     events
@@ -204,10 +211,23 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
         "action": "chooseVersion", "study": { "hospital": "350006", "study": "1.2.3" }, "instance": "1.2.3.4.5",
         "digest": "00112233445566778899aabbccddeeff", "reason": "设备重传的完整版", "author": "王"
     });
+    let hold = json!({
+        "action": "legalHold", "exam": { "hospital": "350006", "exam_no": "E1", "generation": 1 }, "reason": "诉讼",
+        "author": "王"
+    });
+    let retention = json!({ "changes": [{ "change": "putSettings", "value": {
+        "time_zone": "Asia/Shanghai", "class_aliases": {}, "placeholder_apply_nos": [],
+        "retention": [{
+            "name": "体检五年", "hospitals": ["350006"], "patients": ["PE"], "delete_after_months": 60,
+            "cold_after_months": 12
+        }]
+    } }] });
     let event = |kind, body: serde_json::Value| {
         Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap()
     };
     vec![
+        ("-hold", event(7, hold)),
+        ("-retention", event(1, retention)),
         ("-declarations", event(12, declared)),
         ("-ruled", event(12, ruled)),
         ("-node", event(10, started)),
@@ -278,6 +298,17 @@ fn instances_stored() -> InstancesStored {
             },
             "instances": [{ "image": image, "offset": 64, "length": 1024, "digest": (0..16).collect::<Vec<u8>>() }]
         }]
+    }))
+    .unwrap()
+}
+
+fn instances_moved() -> InstancesMoved {
+    serde_json::from_value(json!({
+        "pack": 9,
+        "studies": [
+            { "study": "1.2.3", "instances": [{ "from": 7, "from_offset": 64, "offset": 2_000_000 }] },
+            { "study": "1.2.4", "instances": [{ "from": 8, "from_offset": 1_064, "offset": 64 }] }
+        ]
     }))
     .unwrap()
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use yingku_core::envelope::{Cipher, Envelope};
-use yingku_core::event::{Event, RULES_VERSION};
-use yingku_core::ids::{HospitalCode, Position};
+use yingku_core::event::{CARE_SINCE_RULES, Event, RULES_VERSION};
+use yingku_core::ids::{HospitalCode, PackId, Position};
+use yingku_core::instance::{InstancesMoved, MovedInstance, MovedStudy};
 use yingku_core::registry::Registry;
 use yingku_core::time::LocalDate;
 
@@ -141,7 +143,11 @@ fn answers(views: &Views, registry: &Registry) -> Value {
 }
 
 fn write(rules: u32) {
-    let history = Generator::history_after(beginning(rules), SEED, LENGTH);
+    let mut history = Generator::history_after(beginning(rules), SEED, LENGTH);
+    if rules >= CARE_SINCE_RULES {
+        let events = care(&history);
+        history.extend(events.into_iter().map(|event| ("node:0".to_owned(), event)));
+    }
     let lines: Vec<Value> = history
         .iter()
         .zip(1..)
@@ -172,6 +178,83 @@ fn write(rules: u32) {
         .map(|line| line.to_string() + "\n")
         .collect();
     std::fs::write(path(rules), text).unwrap();
+}
+
+/// What becomes of a history's images when their packs are compacted and their time is over: some are under hold, some
+/// are not due, and some were said to be due by another rule.
+fn care(history: &[(String, Event)]) -> Vec<Event> {
+    let stored = history.iter().filter_map(|(_, event)| match event {
+        Event::InstancesStored(stored) => Some(stored),
+        _ => None,
+    });
+    let to = PackId::new(0, 900);
+    let mut offset = 0;
+    let mut events = Vec::new();
+    let mut old = BTreeSet::new();
+    for stored in stored {
+        old.insert(stored.pack);
+        let studies = stored.groups.iter().map(|group| MovedStudy {
+            study: group.study_uid.clone(),
+            instances: group
+                .instances
+                .iter()
+                .map(|instance| {
+                    offset += 1_000;
+                    MovedInstance {
+                        from: stored.pack,
+                        from_offset: instance.offset,
+                        offset,
+                    }
+                })
+                .collect(),
+        });
+        let studies = studies.collect();
+        events.push(Event::InstancesMoved(InstancesMoved { pack: to, studies }));
+    }
+    let event =
+        |kind, body: Value| Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap();
+    let mut exams: BTreeMap<String, Value> = BTreeMap::new();
+    for (_, pushed) in history {
+        if let Event::ExamPushed(pushed) = pushed {
+            let exam: Value = serde_json::from_slice(&pushed.json).unwrap();
+            let key = json!({ "hospital": exam["hospitalCode"], "exam_no": exam["examNo"], "generation": 0 });
+            exams.insert(key.to_string(), key);
+        }
+    }
+    let exams: Vec<Value> = exams.into_values().collect();
+    let held = exams.iter().step_by(3).map(|exam| {
+        let hold = json!({ "action": "legalHold", "exam": exam, "reason": "诉讼", "author": "王" });
+        event(7, hold)
+    });
+    let rules = json!([
+        { "name": "甲", "hospitals": ["350006"], "delete_after_months": 0 },
+        { "name": "乙", "hospitals": ["*"], "delete_after_months": 0 },
+    ]);
+    let settings = json!({ "time_zone": "Asia/Shanghai", "retention": rules });
+    let compacted = |as_of: u64| event(18, json!({ "packs": old, "asOf": as_of }));
+    events.extend(held);
+    events.push(event(
+        7,
+        json!({ "action": "legalHold", "exam": exams[0], "reason": "诉讼", "author": "王" }),
+    ));
+    events.push(event(
+        1,
+        json!({ "changes": [{ "change": "putSettings", "value": settings }] }),
+    ));
+    events.push(event(19, json!({ "rule": "甲", "exams": exams })));
+    events.push(event(
+        19,
+        json!({ "rule": "乙", "exams": exams, "epoch": 1 }),
+    ));
+    events.push(compacted(1));
+    events.push(compacted(u64::MAX));
+    // What is told of a pack that is gone is nothing new.
+    let again = history
+        .iter()
+        .rev()
+        .find(|(_, event)| matches!(event, Event::InstancesStored(_)));
+    events.extend(again.map(|(_, event)| event.clone()));
+    events
 }
 
 /// What an archive of these rules begins with.
