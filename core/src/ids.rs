@@ -291,9 +291,26 @@ impl fmt::Display for Position {
 #[serde(transparent)]
 pub struct PackId(pub u64);
 
+/// The highest bit of a pack's number.
+const COLD: u64 = 1 << 47;
+
 impl PackId {
     pub fn new(node: u16, number: u64) -> Self {
         Self((u64::from(node) << 48) | (number & 0xFFFF_FFFF_FFFF))
+    }
+
+    /// A pack of images that are wanted rarely: it lies in another folder of the object store, and its id says so.
+    pub fn cold(node: u16, serial: u64) -> Self {
+        Self::new(node, serial | COLD)
+    }
+
+    pub fn is_cold(self) -> bool {
+        self.0 & COLD != 0
+    }
+
+    /// Which of its node's packs it is: no two have one, cold or not.
+    pub fn serial(self) -> u64 {
+        self.number() & !COLD
     }
 
     pub fn node(self) -> u16 {
@@ -351,5 +368,9 @@ mod tests {
         assert_eq!(pack.to_string(), "0007-000000000009");
         assert_eq!(PackId::parse("0007-000000000009"), Some(pack));
         assert_eq!(PackId::parse("7-9"), None);
+        let cold = PackId::cold(7, 9);
+        assert!(cold.is_cold() && !pack.is_cold() && cold != pack);
+        assert_eq!((cold.node(), cold.serial(), pack.serial()), (7, 9, 9));
+        assert_eq!(PackId::parse(&cold.to_string()), Some(cold));
     }
 }

@@ -48,8 +48,8 @@ class S3:
         """What `--objects` takes for one who reaches the server through another port."""
         return f"s3://{BUCKET}/city?endpoint=http://127.0.0.1:{port}"
 
-    def packs(self) -> list[Path]:
-        return sorted((self.folder / "data" / BUCKET / "city" / "packs").glob("*.pack"))
+    def packs(self, folder: str = "packs") -> list[Path]:
+        return sorted((self.folder / "data" / BUCKET / "city" / folder).glob("*.pack"))
 
     def unfinished_uploads(self) -> list[Path]:
         return list((self.folder / "data" / BUCKET / ".sgwtmp" / "multipart").glob("*/*"))

@@ -6,6 +6,9 @@
 //! while, for readers that are at it and nodes that are behind. Whatever dies in between leaves copies that nothing leads
 //! to, never an instance without a place.
 //!
+//! Images that a retention rule calls cold go into packs of their own, which lie in a folder of their own in the object store:
+//! a rule of the bucket may keep that on slower storage.
+//!
 //! What cannot be read stays where it is, and its pack with it.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -17,6 +20,7 @@ use yingku_core::event::{CARE_SINCE_RULES, Event, PacksCompacted};
 use yingku_core::ids::{HospitalCode, PackId, Position, StudyKey, StudyUid};
 use yingku_core::instance::{InPack, InstancesMoved, MovedInstance, MovedStudy, StudyFacts};
 use yingku_core::outcome::Outcome;
+use yingku_core::registry::Registry;
 
 use super::intake::decode_facts;
 use super::{Archive, Submission, SubmitError};
@@ -238,6 +242,8 @@ impl Drop for Stop {
 /// Where instances belong together.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Shelf {
+    /// A retention rule says that they may lie on slower storage.
+    is_cold: bool,
     hospital: HospitalCode,
     /// `YYYYMM` of the study; empty where its images have no date.
     month: String,
@@ -245,8 +251,64 @@ struct Shelf {
 }
 
 impl Shelf {
+    /// Whether what is on them may share a pack whatever its size.
     fn is_same_month(&self, other: &Self) -> bool {
         self.hospital == other.hospital && self.month == other.month
+    }
+}
+
+/// Which studies are cold, asked study by study; nothing is where there is no other place for it.
+struct Warmth<'v> {
+    views: &'v Views,
+    registry: Arc<Registry>,
+    now_ms: i64,
+    asks: bool,
+    last: Option<(StudyKey, bool)>,
+}
+
+impl<'v> Warmth<'v> {
+    fn new(archive: &Archive, views: &'v Views) -> Self {
+        let registry = archive.registry();
+        let mut rules = registry.settings.retention.iter();
+        let asks = rules.any(|rule| rule.cold_after_months.is_some())
+            && archive.packs().objects_options().is_some();
+        Self {
+            views,
+            registry,
+            now_ms: unix_ms(),
+            asks,
+            last: None,
+        }
+    }
+
+    /// One scan of several forms is as warm as the warmest of them.
+    fn is_cold(&mut self, study: &StudyKey) -> Result<bool, ViewsError> {
+        if !self.asks {
+            return Ok(false);
+        }
+        if let Some((_, is_cold)) = self.last.as_ref().filter(|(last, _)| last == study) {
+            return Ok(*is_cold);
+        }
+        let is_cold = self.ask(study)?;
+        self.last = Some((study.clone(), is_cold));
+        Ok(is_cold)
+    }
+
+    fn ask(&self, study: &StudyKey) -> Result<bool, ViewsError> {
+        let claims = self.views.claims(&study.study)?.unwrap_or_default();
+        let row = self.views.study(study)?;
+        let taken_for = row.and_then(|row| row.taken_for).map(|it| it.exam);
+        let owning = claims.owning().map(|claim| claim.exam.clone());
+        let mut any = false;
+        for key in owning.chain(taken_for) {
+            if let Some(exam) = self.views.exam(&key)? {
+                any = true;
+                if !self.registry.settings.is_cold(&exam, self.now_ms) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(any)
     }
 }
 
@@ -271,6 +333,8 @@ struct Candidate {
     made_of_others: bool,
     told: u64,
     needed: u64,
+    /// Of those that are needed.
+    cold: u64,
 }
 
 impl Candidate {
@@ -280,6 +344,11 @@ impl Candidate {
 
     fn is_sparse(&self) -> bool {
         (self.told - self.needed.min(self.told)) * 100 >= self.told * DEAD_PERCENT
+    }
+
+    /// Most of it may lie on slower storage.
+    fn is_cooling(&self) -> bool {
+        self.cold * 2 >= self.needed && self.cold > 0
     }
 
     fn is_small(&self, seal_bytes: u64) -> bool {
@@ -352,36 +421,45 @@ impl Run {
                     made_of_others: row.made_of_others,
                     told: views.logged_offsets(info.pack)?.len() as u64,
                     needed: 0,
+                    cold: 0,
                 };
                 candidates.insert(info.pack, candidate);
             }
         }
-        for (pack, needed) in self.count_needed(frozen, |pack| candidates.contains_key(&pack))? {
-            if let Some(candidate) = candidates.get_mut(&pack) {
-                candidate.needed = needed;
+        let mut warmth = Warmth::new(&self.archive, views);
+        frozen.visit_places(&mut |study, places| {
+            for place in places {
+                if let Some(candidate) = candidates.get_mut(&place.pack) {
+                    candidate.needed += 1;
+                    if !place.pack.is_cold() {
+                        candidate.cold += u64::from(warmth.is_cold(study)?);
+                    }
+                }
             }
-        }
+            Ok(())
+        })?;
+        frozen.visit_held(&mut |held| {
+            if let Some(candidate) = candidates.get_mut(&held.pack) {
+                candidate.needed += u64::from(held.count());
+            }
+        })?;
+        self.go_on()?;
         Ok(candidates)
     }
 
-    /// How many instances of each pack the views lead to.
-    fn count_needed(
-        &self,
-        frozen: &Frozen<'_>,
-        is_asked: impl Fn(PackId) -> bool,
-    ) -> Result<HashMap<PackId, u64>, CompactError> {
-        let mut needed = HashMap::new();
-        let mut count = |pack: PackId, instances: u64| {
-            if is_asked(pack) {
-                *needed.entry(pack).or_default() += instances;
+    /// Of the packs that were chosen those to which the views lead.
+    fn needed(&self, frozen: &Frozen<'_>) -> Result<HashSet<PackId>, CompactError> {
+        let mut needed = HashSet::new();
+        let mut note = |pack: PackId| {
+            if self.chosen.contains_key(&pack) {
+                needed.insert(pack);
             }
         };
         frozen.visit_places(&mut |_, places| {
-            for place in places {
-                count(place.pack, 1);
-            }
+            places.iter().for_each(|place| note(place.pack));
+            Ok(())
         })?;
-        frozen.visit_held(&mut |held| count(held.pack, u64::from(held.count())))?;
+        frozen.visit_held(&mut |held| note(held.pack))?;
         self.go_on()?;
         Ok(needed)
     }
@@ -398,6 +476,7 @@ impl Run {
         for (pack, candidate) in candidates {
             let is_chosen = candidate.is_unneeded()
                 || candidate.is_sparse()
+                || candidate.is_cooling()
                 // One pack by itself has nothing to be grouped with.
                 || !candidate.made_of_others && mixed > 1
                 || candidate.is_small(seal_bytes) && small >= SMALL_PACKS;
@@ -430,10 +509,14 @@ impl Run {
                 Some((last, known)) if last == study => known.extend(places),
                 _ => studies.push((study.clone(), places)),
             }
+            Ok(())
         })?;
+        let views = self.archive.views();
+        let mut warmth = Warmth::new(&self.archive, &views);
         for (key, places) in studies {
             let month = frozen.study(&key)?.map(|row| month_of(&row.study));
             let shelf = Shelf {
+                is_cold: warmth.is_cold(&key)?,
                 hospital: key.hospital,
                 month: month.unwrap_or_default(),
                 study: key.study,
@@ -445,6 +528,7 @@ impl Run {
                 return;
             }
             let shelf = Shelf {
+                is_cold: false,
                 hospital: held.group.hospital,
                 month: month_of(&held.group.study),
                 study: held.group.study_uid,
@@ -466,17 +550,17 @@ impl Run {
 
     /// Writes the next pack; `None`: all is copied.
     fn write_pack(&mut self) -> Result<Option<Written>, CompactError> {
-        if self.waiting.is_empty() {
+        let Some((first, _)) = self.waiting.front() else {
             return Ok(None);
-        }
+        };
+        let mut last = first.clone();
         let seal_bytes = self.packs.seal_bytes();
-        let mut pack = self.packs.copied_pack()?;
+        let mut pack = self.packs.copied_pack(last.is_cold)?;
         self.begun = Instant::now();
         let mut written: Vec<MovedStudy> = Vec::new();
-        let mut last: Option<Shelf> = None;
         while let Some((shelf, mut places)) = self.waiting.pop_front() {
-            let begins = last.as_ref().is_some_and(|last| !shelf.is_same_month(last));
-            if begins && pack.bytes() >= seal_bytes / WORTH_A_PACK {
+            let is_worth_a_pack = pack.bytes() >= seal_bytes / WORTH_A_PACK;
+            if shelf.is_cold != last.is_cold || is_worth_a_pack && !shelf.is_same_month(&last) {
                 self.waiting.push_front((shelf, places));
                 break;
             }
@@ -496,7 +580,7 @@ impl Run {
                 self.waiting.push_front((shelf, places));
                 break;
             }
-            last = Some(shelf);
+            last = shelf;
         }
         match written.is_empty() {
             // Nothing of it could be read: the next pack, or the end.
@@ -541,9 +625,8 @@ impl Run {
         let views = self.archive.views();
         let frozen = views.freeze();
         let as_of = frozen.cursor()?.next;
-        let needed = self.count_needed(&frozen, |pack| self.chosen.contains_key(&pack))?;
+        let needed = self.needed(&frozen)?;
         let mut packs = Vec::new();
-        let needed: HashSet<PackId> = needed.into_keys().collect();
         for (&pack, &bytes) in &self.chosen {
             if needed.contains(&pack) {
                 continue;

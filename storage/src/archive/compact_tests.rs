@@ -238,6 +238,7 @@ fn hospitals_of_packs(archive: &Archive) -> BTreeMap<PackId, HashSet<String>> {
                 let hospitals = packs.entry(place.pack).or_default();
                 hospitals.insert(study.hospital.to_string());
             }
+            Ok(())
         })
         .unwrap();
     packs
@@ -391,12 +392,15 @@ fn copies_that_a_crash_kept_from_the_log_go_and_are_not_taken_for_images() {
             let mut place = None;
             views
                 .freeze()
-                .visit_places(&mut |_, places| place = Some((places[0].pack, places[0].offset)))
+                .visit_places(&mut |_, places| {
+                    place = Some((places[0].pack, places[0].offset));
+                    Ok(())
+                })
                 .unwrap();
             place.unwrap()
         };
         // Given a whole pack of copies, one that is not whole, and a log that tells of neither
-        let mut whole = archive.packs().copied_pack().unwrap();
+        let mut whole = archive.packs().copied_pack(false).unwrap();
         whole.copy(pack, offset).unwrap();
         let whole = whole.finish().unwrap();
         let packs = dir.path().join("packs");

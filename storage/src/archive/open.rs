@@ -192,8 +192,8 @@ impl Archive {
     /// in its place.
     fn continue_packs(&self) -> Result<(), ViewsError> {
         let packs = &self.inner.packs;
-        if let Some((newest, _)) = self.views().packs(self.node())?.last() {
-            packs.continue_after(*newest);
+        for (pack, _) in self.views().packs(self.node())? {
+            packs.continue_after(pack);
         }
         let named = self.views().logged_packs(self.node())?;
         let mut lost = named.iter().filter(|pack| !packs.has(**pack)).peekable();

@@ -5,6 +5,7 @@
 //! | `PREFIX/archive` | the archive that the place belongs to ([`claim`]) |
 //! | `PREFIX/nodes/NODE` | written by each start of a node: the place takes what it is given |
 //! | `PREFIX/packs/ID.pack` | a sealed pack, byte for byte the file that its node wrote |
+//! | `PREFIX/cold-packs/ID.pack` | the same, of images that are wanted rarely |
 //! | `PREFIX/snapshots/…`, `PREFIX/snapshot-files/…` | snapshots of the views (`archive/snapshot.rs`) |
 //!
 //! [`Bucket`] does single requests, each within a time limit and tried a few times; whoever uses it decides what comes

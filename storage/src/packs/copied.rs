@@ -33,9 +33,12 @@ pub struct CopiedPack {
 }
 
 impl CopiedPack {
-    pub(super) fn create(shared: &Arc<Shared>) -> Result<Self, PackError> {
+    pub(super) fn create(shared: &Arc<Shared>, is_cold: bool) -> Result<Self, PackError> {
         shared.refuse_if_latched()?;
-        let id = shared.next_id();
+        let id = match is_cold {
+            true => shared.next_cold_id(),
+            false => shared.next_id(),
+        };
         let file = OpenOptions::new()
             .read(true)
             .write(true)

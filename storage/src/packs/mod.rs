@@ -200,13 +200,13 @@ impl Packs {
             source,
         };
         let journal = Journal::open(dir).map_err(io)?;
-        let next_number = next_number(dir, &options, &journal).map_err(io)?;
+        let next_serial = next_serial(dir, &options, &journal).map_err(io)?;
         let (sealer_queue, to_seal) = mpsc::channel();
         let shared = Arc::new(Shared::new(
             dir,
             dir_file,
             options,
-            next_number,
+            next_serial,
             sealer_queue,
             journal,
         ));
@@ -339,9 +339,9 @@ impl Packs {
         self.inner.shared.journal.size(pack).is_some()
     }
 
-    /// Begins a pack of instances that lie in others.
-    pub fn copied_pack(&self) -> Result<CopiedPack, PackError> {
-        CopiedPack::create(&self.inner.shared)
+    /// Begins a pack of instances that lie in others; a cold one is for those that are wanted rarely.
+    pub fn copied_pack(&self, is_cold: bool) -> Result<CopiedPack, PackError> {
+        CopiedPack::create(&self.inner.shared, is_cold)
     }
 
     /// Whether a sealed pack was made of others. Blocks on the disk.
@@ -590,13 +590,13 @@ impl PacksDirectory {
     }
 }
 
-/// One more than this node's highest pack, here or in the object store.
-fn next_number(dir: &Path, options: &PackOptions, journal: &Journal) -> io::Result<u64> {
+/// Behind all of this node's packs, here or in the object store.
+fn next_serial(dir: &Path, options: &PackOptions, journal: &Journal) -> io::Result<u64> {
     let mut ids: Vec<PackId> = journal.packs().into_iter().map(|(pack, _)| pack).collect();
     for extension in [UNSEALED, SEALED] {
         ids.extend(shared::ids_in(dir, extension)?);
     }
     let own = ids.into_iter().filter(|id| id.node() == options.node);
-    let next = own.map(|id| id.number() + 1).max();
+    let next = own.map(|id| id.serial() + 1).max();
     Ok(next.unwrap_or_default())
 }

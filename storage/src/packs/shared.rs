@@ -37,7 +37,7 @@ pub struct Shared {
     pub dir_file: File,
     pub options: PackOptions,
     pub reserve: Reserve,
-    pub next_number: AtomicU64,
+    pub next_serial: AtomicU64,
     pub ledger: Mutex<HashMap<PackId, Unsealed>>,
     pub sealer: Mutex<Option<mpsc::Sender<PackId>>>,
     /// Packs sealed since start.
@@ -97,7 +97,7 @@ impl Shared {
         dir: &Path,
         dir_file: File,
         options: PackOptions,
-        next_number: u64,
+        next_serial: u64,
         sealer: mpsc::Sender<PackId>,
         journal: Journal,
     ) -> Self {
@@ -106,7 +106,7 @@ impl Shared {
             dir_file,
             reserve: Reserve::new(dir, options.reserve_bytes, Arc::clone(&options.free_space)),
             options,
-            next_number: AtomicU64::new(next_number),
+            next_serial: AtomicU64::new(next_serial),
             ledger: Mutex::default(),
             sealer: Mutex::new(Some(sealer)),
             sealed: watch::Sender::new(0),
@@ -123,14 +123,21 @@ impl Shared {
     }
 
     pub fn next_id(&self) -> PackId {
-        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        PackId::new(self.options.node, number)
+        PackId::new(self.options.node, self.next_serial())
+    }
+
+    pub fn next_cold_id(&self) -> PackId {
+        PackId::cold(self.options.node, self.next_serial())
+    }
+
+    fn next_serial(&self) -> u64 {
+        self.next_serial.fetch_add(1, Ordering::Relaxed)
     }
 
     /// New packs get higher numbers than this one.
     pub fn continue_after(&self, pack: PackId) {
-        self.next_number
-            .fetch_max(pack.number() + 1, Ordering::Relaxed);
+        self.next_serial
+            .fetch_max(pack.serial() + 1, Ordering::Relaxed);
     }
 
     /// Refuses when latched or when `bytes` more would eat into the reserve.

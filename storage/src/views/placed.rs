@@ -59,7 +59,7 @@ impl Frozen<'_> {
     /// [`Frozen::visit_held`].
     pub fn visit_places(
         &self,
-        visit: &mut dyn FnMut(&StudyKey, &[InPack]),
+        visit: &mut dyn FnMut(&StudyKey, &[InPack]) -> Result<(), ViewsError>,
     ) -> Result<(), ViewsError> {
         self.walk(View::Chunks, |key, value| {
             let study = keys::study_of_chunk(key);
@@ -69,8 +69,7 @@ impl Frozen<'_> {
                 source,
             };
             let study = study.ok_or_else(|| damaged("key".into()))?;
-            visit(&study, &places.map_err(|error| damaged(error.into()))?);
-            Ok(())
+            visit(&study, &places.map_err(|error| damaged(error.into()))?)
         })
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use yingku_core::ids::PackId;
 
 use super::journal::Journal;
-use super::{FOLDER, cache, key};
+use super::{cache, key, list};
 use crate::objects::{self, Bucket, ClaimError, ObjectsError, ObjectsErrorKind, ObjectsOptions};
 use crate::packs::shared::SEALED;
 use crate::packs::{PackOpenError, PacksDirectory};
@@ -47,12 +47,8 @@ pub async fn bring_home(
         return Err(unusable(source).into());
     }
     cache::clear(dir).map_err(io)?;
-    let found = bucket.list(FOLDER).await.map_err(unusable)?;
-    let wanted: Vec<(PackId, u64)> = found
-        .into_iter()
-        .filter_map(|(name, size)| Some((PackId::parse(name.strip_suffix(".pack")?)?, size)))
-        .filter(|(pack, _)| !dir.join(format!("{pack}.{SEALED}")).exists())
-        .collect();
+    let mut wanted = list(&bucket).await.map_err(unusable)?;
+    wanted.retain(|(pack, _)| !dir.join(format!("{pack}.{SEALED}")).exists());
     let mut brought = BroughtHome::default();
     for (index, (pack, size)) in wanted.iter().enumerate() {
         progress(*pack, wanted.len() - index);

@@ -60,8 +60,8 @@ impl Journal {
         self.state.lock().file.is_some()
     }
 
-    /// Makes the file, with packs that were found in the object store; the highest of them.
-    pub fn begin(&self, found: impl Iterator<Item = (PackId, u64)>) -> io::Result<Option<PackId>> {
+    /// Makes the file, with packs that were found in the object store.
+    pub fn begin(&self, found: impl Iterator<Item = (PackId, u64)>) -> io::Result<()> {
         let packs: BTreeMap<PackId, u64> = found.collect();
         let text: String = packs
             .iter()
@@ -75,12 +75,11 @@ impl Journal {
         if let Some(dir) = self.path.parent() {
             File::open(dir)?.sync_all()?;
         }
-        let highest = packs.last_key_value().map(|(pack, _)| *pack);
         *self.state.lock() = State {
             packs,
             file: Some(file),
         };
-        Ok(highest)
+        Ok(())
     }
 
     /// Enters an uploaded pack. Durable on return.

@@ -357,30 +357,40 @@ impl Claim {
             location: self.bucket.location().to_string(),
             source,
         };
-        let found = self.bucket.list(FOLDER).await.map_err(unusable)?;
-        let own = found.into_iter().filter_map(|(name, size)| {
-            let id = PackId::parse(name.strip_suffix(".pack")?)?;
-            (id.node() == node).then_some((id, size))
-        });
-        let highest = shared
-            .journal
-            .begin(own)
-            .map_err(|source| ClaimError::File {
-                file: shared.dir.clone(),
-                source,
-            })?;
-        if let Some(highest) = highest {
-            shared.continue_after(highest);
+        let mut own = list(&self.bucket).await.map_err(unusable)?;
+        own.retain(|(pack, _)| pack.node() == node);
+        for (pack, _) in &own {
+            shared.continue_after(*pack);
         }
-        Ok(())
+        let begun = shared.journal.begin(own.into_iter());
+        begun.map_err(|source| ClaimError::File {
+            file: shared.dir.clone(),
+            source,
+        })
     }
 }
 
-/// Folder of the packs in the bucket.
-const FOLDER: &str = "packs";
+/// Folders of the packs in the bucket: of those that are wanted now and then, and of cold ones, which a rule of the
+/// bucket may keep on slower storage.
+const FOLDERS: [&str; 2] = ["packs", "cold-packs"];
 
 fn key(pack: PackId) -> String {
-    format!("{FOLDER}/{pack}.{SEALED}")
+    let [usual, cold] = FOLDERS;
+    let folder = if pack.is_cold() { cold } else { usual };
+    format!("{folder}/{pack}.{SEALED}")
+}
+
+/// The packs in the bucket and their bytes, whosever they are.
+async fn list(bucket: &Bucket) -> Result<Vec<(PackId, u64)>, ObjectsError> {
+    let mut packs = Vec::new();
+    for folder in FOLDERS {
+        let found = bucket.list(folder).await?.into_iter();
+        packs.extend(found.filter_map(|(name, size)| {
+            let pack = PackId::parse(name.strip_suffix(".pack")?)?;
+            Some((pack, size))
+        }));
+    }
+    Ok(packs)
 }
 
 fn requests_thread() -> io::Result<(Handle, RemoteThread)> {

@@ -11,7 +11,7 @@ use yingku_core::ids::PackId;
 
 use super::cache::{EVICT_EVERY, Evictable, LocalPack, local_packs, short_bytes};
 use super::upload::{self, Upload, UploadError, known_uploads};
-use super::{Claim, FOLDER, ObjectsHealth, Remote, key};
+use super::{Claim, FOLDERS, ObjectsHealth, Remote, key};
 use crate::objects::{Bucket, ObjectsError, ObjectsErrorKind};
 use crate::packs::error::PackError;
 use crate::packs::shared::Shared;
@@ -148,8 +148,11 @@ impl Uploader {
     async fn sweep(&self) -> Result<(), UploadError> {
         let uploads = known_uploads(&self.shared)?;
         let known: HashSet<String> = uploads.iter().map(|(_, id)| id.clone()).collect();
-        let own = format!("{FOLDER}/{:04x}-", self.shared.options.node);
-        let there = self.bucket.sweep_uploads(&own, &known).await?;
+        let mut there = HashSet::new();
+        for folder in FOLDERS {
+            let own = format!("{folder}/{:04x}-", self.shared.options.node);
+            there.extend(self.bucket.sweep_uploads(&own, &known).await?);
+        }
         for (pack, _) in uploads.iter().filter(|(_, id)| !there.contains(id)) {
             upload::forget(&self.shared, *pack);
         }
