@@ -68,7 +68,12 @@ pub async fn compact(archive: &Archive, how: Compacting, output: &Output) -> any
             ))
             .await?;
     }
-    Ok(report.unreadable == 0)
+    if report.short {
+        output
+            .line("空间不足，未能全部整理；收回空间后再运行 (no room for more copies: run it again when there is space)")
+            .await?;
+    }
+    Ok(report.unreadable == 0 && !report.short)
 }
 
 fn hours(hours: u32) -> Duration {

@@ -25,7 +25,7 @@ use yingku_core::registry::Registry;
 use super::intake::decode_facts;
 use super::{Archive, Submission, SubmitError};
 use crate::log::unix_ms;
-use crate::packs::{CopiedPack, PackError, Packs, Placed};
+use crate::packs::{CopiedPack, PackError, Packs, Placed, WrittenPack};
 use crate::views::{Frozen, Views, ViewsError};
 
 /// Instances of one run at most: some 60 MB of memory. The next run takes the rest.
@@ -68,6 +68,8 @@ pub struct CompactReport {
     pub given_up_bytes: u64,
     /// Instances that could not be read: they stay where they are.
     pub unreadable: u64,
+    /// There was no room for more copies: what was left is for a later run.
+    pub short: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -111,13 +113,24 @@ impl Archive {
         }
         loop {
             let (written, next) = blocking(move || {
-                let written = run.write_pack()?;
+                let written = match run.write_pack() {
+                    // What is needed nowhere still gives its space back.
+                    Err(CompactError::Pack(PackError::Full(shortage))) => {
+                        tracing::warn!(%shortage, "no room to compact more packs");
+                        run.report.short = true;
+                        None
+                    }
+                    written => written?,
+                };
                 Ok((written, run))
             })
             .await?;
             run = next;
-            let Some((pack, moved)) = written else { break };
-            self.packs().upload_now(pack).await?;
+            let Some((written, moved)) = written else {
+                break;
+            };
+            let pack = written.id();
+            written.stored().await?;
             for body in records_of(pack, moved) {
                 self.record(Event::InstancesMoved(body)).await?;
             }
@@ -363,7 +376,7 @@ struct Unneeded {
 }
 
 /// A pack that was written, and what was copied into it.
-type Written = (PackId, Vec<MovedStudy>);
+type Written = (WrittenPack, Vec<MovedStudy>);
 
 impl Run {
     fn plan(

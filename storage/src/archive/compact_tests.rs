@@ -402,7 +402,7 @@ fn copies_that_a_crash_kept_from_the_log_go_and_are_not_taken_for_images() {
         // Given a whole pack of copies, one that is not whole, and a log that tells of neither
         let mut whole = archive.packs().copied_pack(false).unwrap();
         whole.copy(pack, offset).unwrap();
-        let whole = whole.finish().unwrap();
+        let whole = whole.finish().unwrap().id();
         let packs = dir.path().join("packs");
         let begun = packs.join(format!("{}.whole", PackId::new(0, 0xFF)));
         fs::copy(packs.join(format!("{whole}.pack")), begun).unwrap();

@@ -13,6 +13,7 @@ use yingku_core::ids::PackId;
 use super::disk::{is_full, write_all};
 use super::error::PackError;
 use super::format::{Header, IndexEntry, Origin, RecordHeader, Trailer};
+use super::groups::DirectUpload;
 use super::record::{PackFile, RecordReader};
 use super::sealer::index_of;
 use super::shared::{SEALED, Shared, WHOLE};
@@ -29,7 +30,30 @@ pub struct CopiedPack {
     entries: Vec<IndexEntry>,
     end: u64,
     synced: u64,
+    /// Nobody else uploads it, where there is an object store.
+    upload: Option<DirectUpload>,
     done: bool,
+}
+
+/// Such a pack, whole: durable here under its name. Dropped before [`WrittenPack::stored`], where there is an object store,
+/// it leaves nothing.
+pub struct WrittenPack {
+    id: PackId,
+    upload: Option<DirectUpload>,
+}
+
+impl WrittenPack {
+    pub fn id(&self) -> PackId {
+        self.id
+    }
+
+    /// Resolves to `Ok` when the object store has it, if there is one.
+    pub async fn stored(self) -> Result<(), PackError> {
+        match self.upload {
+            Some(upload) => upload.run().await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl CopiedPack {
@@ -38,6 +62,10 @@ impl CopiedPack {
         let id = match is_cold {
             true => shared.next_cold_id(),
             false => shared.next_id(),
+        };
+        let upload = match &shared.options.objects {
+            Some(_) => Some(DirectUpload::begin(shared, id)?),
+            None => None,
         };
         let file = OpenOptions::new()
             .read(true)
@@ -53,6 +81,7 @@ impl CopiedPack {
             entries: Vec::new(),
             end: 0,
             synced: 0,
+            upload,
             done: false,
         };
         let header = Header {
@@ -62,10 +91,6 @@ impl CopiedPack {
         };
         copied.write(&[&header.encode()])?;
         Ok(copied)
-    }
-
-    pub fn id(&self) -> PackId {
-        self.pack.id
     }
 
     /// Bytes so far.
@@ -163,7 +188,7 @@ impl CopiedPack {
     }
 
     /// Seals it under its name. Durable on return; the log does not tell of it yet.
-    pub fn finish(mut self) -> Result<PackId, PackError> {
+    pub fn finish(mut self) -> Result<WrittenPack, PackError> {
         let id = self.pack.id;
         let index = index_of(id, &self.entries, self.end);
         self.write(&[&index])?;
@@ -175,7 +200,8 @@ impl CopiedPack {
         let synced = self.shared.options.disk.sync_data(&self.shared.dir_file);
         self.failed(synced)?;
         self.shared.sealed.send_modify(|sealed| *sealed += 1);
-        Ok(id)
+        let upload = self.upload.take();
+        Ok(WrittenPack { id, upload })
     }
 }
 

@@ -46,14 +46,14 @@ use uuid::Uuid;
 use yingku_core::ids::PackId;
 
 use self::committer::{Committer, Waiting};
-use self::groups::{DirectUpload, Groups};
+use self::groups::Groups;
 use self::lease::Pool;
 use self::remote::{Journal, RemoteThread};
 use self::shared::{SEALED, Shared, UNSEALED};
 use crate::objects::ObjectsOptions;
 use crate::space::{FileSystem, FreeSpace, Shortage};
 
-pub use self::copied::CopiedPack;
+pub use self::copied::{CopiedPack, WrittenPack};
 pub use self::disk::{Disk, LocalDisk};
 pub use self::error::{PackError, PackOpenError};
 pub use self::lease::{LeasedWriter, MAX_LEASES};
@@ -347,14 +347,6 @@ impl Packs {
     /// Whether a sealed pack was made of others. Blocks on the disk.
     pub fn is_copied(&self, pack: PackId) -> Result<bool, PackError> {
         copied::is_copied(&self.inner.shared, pack)
-    }
-
-    /// Resolves to `Ok` when a sealed pack is in the object store, if there is one.
-    pub async fn upload_now(&self, pack: PackId) -> Result<(), PackError> {
-        match &self.inner.shared.options.objects {
-            Some(_) => DirectUpload::begin(&self.inner.shared, pack)?.run().await,
-            None => Ok(()),
-        }
     }
 
     /// Takes a sealed pack away, here and from the object store. Who reads it keeps its file. Blocks.
