@@ -284,7 +284,6 @@ impl Copy {
         self.manifest.audit = self.copy_records(&**archive.audit_log(), &self.audit, audit_end)?;
         self.manifest.made_ms = unix_ms();
         self.write_manifest()?;
-        self.remove_given_up()?;
         self.lag()
     }
 
@@ -309,27 +308,24 @@ impl Copy {
         let packs = self.archive.packs();
         let mut listed = packs.list().map_err(|source| self.files(source))?;
         listed.retain(|info| !packs.is_uploaded(info.pack));
-        let gone = self.given_up(end)?;
-        listed.retain(|info| !gone.contains(&info.pack));
-        Ok(listed)
-    }
-
-    /// Packs of this node to which nothing leads any more after the records before `end`.
-    fn given_up(&self, end: Position) -> Result<BTreeSet<PackId>, BackupError> {
-        let rows = self.archive.views().packs(self.archive.node())?;
-        let rows = rows.into_iter();
-        let gone = rows.filter(|(_, row)| row.compacted.is_some_and(|at| at.position < end));
-        Ok(gone.map(|(pack, _)| pack).collect())
+        let views = self.archive.views();
+        let mut needed = Vec::with_capacity(listed.len());
+        for info in listed {
+            if !is_given_up(&views, info.pack, end)? {
+                needed.push(info);
+            }
+        }
+        Ok(needed)
     }
 
     /// What was compacted since is in other packs of the copy.
     fn remove_given_up(&self) -> Result<(), BackupError> {
-        for pack in self.given_up(self.manifest.position)? {
-            match fs::remove_file(self.sealed_path(pack)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(self.files(error));
-                }
-                _ => {}
+        let views = self.archive.views();
+        let folder = self.place.join(PACKS);
+        for pack in crate::packs::sealed_in(&folder).map_err(|source| self.files(source))? {
+            if is_given_up(&views, pack, self.manifest.position)? {
+                let removed = fs::remove_file(self.sealed_path(pack));
+                removed.map_err(|source| self.files(source))?;
             }
         }
         Ok(())
@@ -459,7 +455,8 @@ impl Copy {
         if self.manifest.position >= position {
             self.manifest.proof = Some(Proof { position, digest });
         }
-        self.write_manifest()
+        self.write_manifest()?;
+        self.remove_given_up()
     }
 
     fn write_manifest(&self) -> Result<(), BackupError> {
@@ -473,6 +470,12 @@ impl Copy {
             source,
         }
     }
+}
+
+/// Whether nothing leads to a pack any more after the records before `end`.
+fn is_given_up(views: &Views, pack: PackId, end: Position) -> Result<bool, ViewsError> {
+    let compacted = views.pack(pack)?.and_then(|row| row.compacted);
+    Ok(compacted.is_some_and(|at| at.position < end))
 }
 
 /// Makes an archive in `dir`, which is not there yet, from a copy, and proves that it is what was copied. The cluster key

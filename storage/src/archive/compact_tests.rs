@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -20,6 +22,7 @@ use crate::archive::{Admission, Archive, ArchiveOptions, Incoming};
 use crate::keys::ClusterKey;
 use crate::log::EmbeddedLogOptions;
 use crate::packs::PackOptions;
+use crate::space::{FileSystem, FreeSpace};
 
 /// Of one image: a pack of the tests holds some ten.
 const IMAGE_BYTES: usize = 100_000;
@@ -33,6 +36,19 @@ const NOW: Compaction = Compaction {
 };
 
 async fn open(dir: &Path) -> Archive {
+    open_on(dir, Arc::new(FileSystem)).await
+}
+
+/// A disk with as many free bytes as somebody says.
+struct Disk(AtomicU64);
+
+impl FreeSpace for Disk {
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.0.load(Ordering::Relaxed))
+    }
+}
+
+async fn open_on(dir: &Path, free_space: Arc<dyn FreeSpace>) -> Archive {
     let reserve_bytes = 1 << 20;
     let options = ArchiveOptions {
         log: EmbeddedLogOptions {
@@ -43,6 +59,7 @@ async fn open(dir: &Path) -> Archive {
         packs: PackOptions {
             reserve_bytes,
             seal_bytes: PACK_BYTES,
+            free_space,
             ..Default::default()
         },
     };
@@ -161,6 +178,7 @@ fn images(archive: &Archive) -> BTreeMap<String, Option<Bytes>> {
                     .iter()
                     .map(|it| (study.to_string(), it.pack, it.offset)),
             );
+            Ok(())
         })
         .unwrap();
     frozen
@@ -225,6 +243,20 @@ async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 async fn remove_compacted(archive: &Archive) -> (u64, u64) {
     let archive = archive.clone();
     in_thread(move || archive.remove_compacted(Duration::ZERO).unwrap()).await
+}
+
+/// Purges the exam of the hospital that tries out.
+async fn purge(archive: &Archive) {
+    let exam = ExamKey {
+        hospital: HospitalCode::new("350007").unwrap(),
+        exam_no: ExamNo::new("E1").unwrap(),
+        generation: 0,
+    };
+    let purged = TestDataPurged {
+        exams: vec![exam],
+        ..TestDataPurged::default()
+    };
+    submit(archive, Event::TestDataPurged(purged)).await;
 }
 
 /// The hospitals of which each pack has instances.
@@ -327,16 +359,7 @@ fn what_nobody_needs_gives_its_space_back() {
         mixed(&archive).await;
         archive.compact(NOW).await.unwrap();
         remove_compacted(&archive).await;
-        let exam = ExamKey {
-            hospital: HospitalCode::new("350007").unwrap(),
-            exam_no: ExamNo::new("E1").unwrap(),
-            generation: 0,
-        };
-        let purged = TestDataPurged {
-            exams: vec![exam],
-            ..TestDataPurged::default()
-        };
-        submit(&archive, Event::TestDataPurged(purged)).await;
+        purge(&archive).await;
         let before = images(&archive);
         let bytes = archive.packs().usage().unwrap().bytes;
         // When they are compacted, then the purged images are in no pack any more
@@ -464,6 +487,41 @@ fn a_run_that_is_broken_off_loses_nothing_and_the_next_one_goes_on() {
         // Then all is there, once
         assert_eq!(report.unreadable, 0);
         remove_compacted(&archive).await;
+        assert!(images(&archive) == before);
+        archive.close().await;
+    });
+}
+
+#[test]
+fn where_there_is_no_room_what_nobody_needs_goes_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Disk(AtomicU64::new(u64::MAX)));
+    run(async {
+        // Given packs of one hospital each, one hospital's images purged, and a disk that is nearly full
+        let archive = open_on(dir.path(), disk.clone()).await;
+        mixed(&archive).await;
+        archive.compact(NOW).await.unwrap();
+        remove_compacted(&archive).await;
+        purge(&archive).await;
+        let before = images(&archive);
+        disk.0.store(2 << 20, Ordering::Relaxed);
+        // When they are compacted, then no pack is begun, and those that hold nothing else give their space back
+        let report = archive.compact(NOW).await.unwrap();
+        assert!(
+            report.short && report.made == 0 && report.given_up >= 1,
+            "{report:?}"
+        );
+        assert!(remove_compacted(&archive).await.0 >= 1);
+        assert!(
+            files(dir.path())
+                .iter()
+                .all(|path| path.extension().unwrap() == "pack")
+        );
+        assert!(images(&archive) == before);
+        // With room again the rest is done
+        disk.0.store(u64::MAX, Ordering::Relaxed);
+        let report = archive.compact(NOW).await.unwrap();
+        assert!(!report.short && report.made >= 1, "{report:?}");
         assert!(images(&archive) == before);
         archive.close().await;
     });

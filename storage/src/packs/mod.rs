@@ -582,6 +582,11 @@ impl PacksDirectory {
     }
 }
 
+/// Sealed packs whose files lie in a folder.
+pub fn sealed_in(dir: &Path) -> io::Result<Vec<PackId>> {
+    shared::ids_in(dir, SEALED)
+}
+
 /// Behind all of this node's packs, here or in the object store.
 fn next_serial(dir: &Path, options: &PackOptions, journal: &Journal) -> io::Result<u64> {
     let mut ids: Vec<PackId> = journal.packs().into_iter().map(|(pack, _)| pack).collect();
