@@ -281,6 +281,32 @@ mod tests {
     }
 
     #[test]
+    fn a_retention_rule_that_deletes_too_soon_or_says_two_things_is_refused() {
+        let rules = |bodies: &[&str]| {
+            let rules = bodies
+                .iter()
+                .map(|body| format!("[[settings.retention]]\n{body}\n"));
+            format!("[settings]\n{}", rules.collect::<String>())
+        };
+        let months = |delete, cold| {
+            format!("name = \"a\"\ndelete_after_months = {delete}\ncold_after_months = {cold}")
+        };
+        RegistryFile::parse(&rules(&[&months(12, 6), "name = \"b\""])).unwrap();
+        let too_soon = rules(&[&months(11, 6)]);
+        let cold_too_late = rules(&[&months(12, 12)]);
+        let twice = rules(&["name = \"a\"", "name = \"a\""]);
+        let unnamed = rules(&["name = \" \""]);
+        let unknown = rules(&["name = \"a\"\ndelete_after_years = 5"]);
+        refused_by_name(&[
+            (&too_soon, "delete_after_months"),
+            (&cold_too_late, "cold_after_months"),
+            (&twice, "twice"),
+            (&unnamed, "name"),
+            (&unknown, "delete_after_years"),
+        ]);
+    }
+
+    #[test]
     fn an_entry_that_could_never_work_is_named() {
         let app = |more: &str| {
             format!(

@@ -332,6 +332,25 @@ mod tests {
     }
 
     #[test]
+    fn retention_waits_for_the_rules_that_know_it() {
+        let retention = || {
+            let text = "[settings]\n[[settings.retention]]\nname = \"a\"\ndelete_after_months = 60";
+            RegistryFile::parse(text).unwrap()
+        };
+        let mut registry = Registry {
+            rules: CARE_SINCE_RULES - 1,
+            ..Registry::default()
+        };
+        let refused = plan(&registry, &key(), retention(), FIRST_EPOCH)
+            .err()
+            .unwrap();
+        assert!(format!("{refused:#}").contains("activate-rules"));
+        registry.rules = CARE_SINCE_RULES;
+        let (changed, _) = imported(&registry, retention());
+        assert_eq!(changed.settings.retention.len(), 1);
+    }
+
+    #[test]
     fn what_is_new_is_called_added() {
         let (first, report) = imported(&Registry::default(), file("license = \"x\"", true));
         assert_eq!(report.added, ["hospital 1", "app a"]);

@@ -18,7 +18,7 @@ from support.instances import RawInstance, ct_slices, raw_of
 from support.kafka import Kafka
 from support.listening import reach
 from support.netdicom import Destination, find, moved, query
-from support.objects import S3
+from support.objects import S3, all_evicted
 from support.registry import Registry
 
 # A dead node's duties are another's within this.
@@ -246,4 +246,40 @@ def test_a_new_node_starts_from_a_snapshot_and_reads_the_rest_of_the_log(make_cl
         path.write_bytes(content)
     three = cluster.add()
     assert "no snapshot can be used" in three.log_tail(100_000)
+    assert same_views([one, three])
+
+
+def test_all_nodes_read_what_one_of_them_has_compacted(make_cluster: Callable[..., Cluster], s3: S3, sink: int) -> None:
+    # Given two nodes that both took images, all of them in the object store
+    small = ("[objects]", "[storage]\npack_bytes = 1048576\n\n[objects]")
+    cluster = make_cluster(nodes=2, s3=s3, settings=(small, ("accept_node_loss", "cache_bytes = 0\naccept_node_loss")))
+    one, two = cluster.nodes
+    kept: list[tuple[dict, list[RawInstance]]] = []
+    for node in (one, two, one, two, one, two):
+        exam = client_of(node).pushed(new_exam(images=24))
+        sent = images_of(exam, 24)
+        netdicom.stored(node.dicom, sent)
+        kept.append((exam, sent))
+    for node in (one, two):
+        assert node.stop() == 0
+        node.start()
+    for node in (one, two):
+        all_evicted(node)
+    before = {path.name for path in s3.packs()}
+    # When one of them compacts its packs
+    command(one, "compact", "--after-hours", "0", "--keep-hours", "0")
+    # Then its old ones are gone, the other's are as they were, and both nodes give every image
+    gone = before - {path.name for path in s3.packs()}
+    assert len(gone) > 1 and {name.split("-")[0] for name in gone} == {"0000"}, (before, gone)
+    for exam, sent in kept:
+        for node in (one, two):
+            assert_same_bytes(moved(node.dicom, sink, study_of(exam)), sent)
+    assert same_views([one, two])
+    # and so does a node that joins, and one without its disk
+    three = cluster.add()
+    two.kill()
+    shutil.rmtree(two.data)
+    for exam, sent in kept:
+        for node in (one, three):
+            assert_same_bytes(moved(node.dicom, sink, study_of(exam)), sent)
     assert same_views([one, three])

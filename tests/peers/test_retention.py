@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -52,8 +55,8 @@ def images(archive: Archive, sink: int, exam: dict) -> int:
     return len(moved(archive.dicom, sink, study_of(exam)))
 
 
-def tally(archive: Archive, hospital: str) -> dict:
-    [row] = [row for row in archive.client("demo-reader").reconcile(DAY) if row["hospitalCode"] == hospital]
+def tally(archive: Archive, hospital: str, **more: str) -> dict:
+    [row] = [row for row in archive.client("demo-reader").reconcile(DAY, **more) if row["hospitalCode"] == hospital]
     return row["images"]
 
 
@@ -82,6 +85,8 @@ def test_images_whose_time_is_over_go_with_their_bytes(own: Archive, sink: int, 
     # When the rule is applied, first to see what is due
     said = delete(own, "--dry-run")
     assert "乡镇体检五年: 检查 (exams) 4" in said and images(own, sink, checked[0]) == 6, said
+    then = datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m-%d %H:%M:%S")
+    time.sleep(1.1)  # a moment of the past is told by the second
     delete(own)
 
     # Then those images are gone for readers, counted as deleted and not as missing, and it is in the exam's history
@@ -89,6 +94,7 @@ def test_images_whose_time_is_over_go_with_their_bytes(own: Archive, sink: int, 
         assert find(own.dicom, query("STUDY", StudyInstanceUID=study_of(exam))) == []
     after = tally(own, TOWN)
     assert (after["complete"], after["missing"], after["deleted"]) == (2, 0, 4), after
+    assert tally(own, TOWN, asOf=then) == before
     number = {"hospitalCode": TOWN, "examNo": checked[0]["examNo"]}
     [detail] = own.client("demo-reader").post("exam/detail", number).rows
     assert detail["imageState"] == "deleted" and "imagesDeleted" in detail["flags"], detail
