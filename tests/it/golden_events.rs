@@ -308,7 +308,8 @@ fn instances_moved() -> InstancesMoved {
         "studies": [
             { "study": "1.2.3", "instances": [{ "from": 7, "from_offset": 64, "offset": 2_000_000 }] },
             { "study": "1.2.4", "instances": [{ "from": 8, "from_offset": 1_064, "offset": 64 }] }
-        ]
+        ],
+        "is_last": true
     }))
     .unwrap()
 }

@@ -37,9 +37,11 @@ pub(super) fn moved<S: State>(
         position: context.position,
         offsets,
     });
+    let told = told_of(work, context, body.pack)?;
     let row = PackRow {
         made_of_others: true,
-        ..told_of(work, context, body.pack)?
+        is_whole: told.is_whole || body.is_last,
+        ..told
     };
     work.put_pack(body.pack, row);
     Ok(Outcome::Done)

@@ -160,6 +160,8 @@ pub struct InstancesMoved {
     /// Where the copies lie.
     pub pack: PackId,
     pub studies: Vec<MovedStudy>,
+    /// All that lies in that pack is told by now.
+    pub is_last: bool,
 }
 
 /// Instances of one study that were copied.

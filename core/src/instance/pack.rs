@@ -11,6 +11,8 @@ pub struct PackRow {
     pub last_time_ms: i64,
     /// Its instances were copied from other packs.
     pub made_of_others: bool,
+    /// The log tells of all of those.
+    pub is_whole: bool,
     /// Its instances lie elsewhere by now, or are nowhere needed: nothing leads to it any more.
     pub compacted: Option<CompactedAt>,
 }

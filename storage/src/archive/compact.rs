@@ -194,7 +194,7 @@ impl Archive {
         for info in packs.list().map_err(listed)? {
             let pack = info.pack;
             let is_told = pack.node() != self.node() || views.pack(pack)?.is_some();
-            if !info.sealed || is_told || !packs.is_copied(pack)? {
+            if !info.sealed || is_told || !is_copied(packs, pack)? {
                 continue;
             }
             if self.lies_elsewhere(&views, pack)? {
@@ -344,6 +344,8 @@ struct Run {
 struct Candidate {
     bytes: u64,
     made_of_others: bool,
+    /// It was made of others, and the log does not tell of all that it has: a crash.
+    is_partial: bool,
     told: u64,
     needed: u64,
     /// Of those that are needed.
@@ -432,6 +434,7 @@ impl Run {
                 let candidate = Candidate {
                     bytes: info.bytes,
                     made_of_others: row.made_of_others,
+                    is_partial: row.made_of_others && !row.is_whole,
                     told: views.logged_offsets(info.pack)?.len() as u64,
                     needed: 0,
                     cold: 0,
@@ -488,6 +491,7 @@ impl Run {
         let mut is_full = false;
         for (pack, candidate) in candidates {
             let is_chosen = candidate.is_unneeded()
+                || candidate.is_partial
                 || candidate.is_sparse()
                 || candidate.is_cooling()
                 // One pack by itself has nothing to be grouped with.
@@ -615,7 +619,11 @@ impl Run {
                 from_offset: place.offset,
                 offset,
             })),
-            Err(error @ (PackError::Damaged { .. } | PackError::TooLarge { .. })) => {
+            Err(
+                error @ (PackError::Damaged { .. }
+                | PackError::TooLarge { .. }
+                | PackError::Missing { .. }),
+            ) => {
                 tracing::error!(pack = %place.pack, offset = place.offset, %error, "an instance cannot be read and stays where it is; run `yingku verify`");
                 self.report.unreadable += 1;
                 Ok(None)
@@ -645,8 +653,13 @@ impl Run {
                 continue;
             }
             let told = views.logged_offsets(pack)?;
-            if self.packs.offsets(pack)?.is_subset(&told)
-                || self.packs.is_copied(pack)? && self.archive.lies_elsewhere(&views, pack)?
+            let there = match self.packs.offsets(pack) {
+                // Not to be found at this moment: nothing is given up that cannot be looked at.
+                Err(PackError::Missing { .. }) => continue,
+                there => there?,
+            };
+            if there.is_subset(&told)
+                || is_copied(&self.packs, pack)? && self.archive.lies_elsewhere(&views, pack)?
             {
                 packs.push((pack, bytes));
             } else {
@@ -655,6 +668,14 @@ impl Run {
         }
         packs.sort_unstable();
         Ok(Unneeded { as_of, packs })
+    }
+}
+
+/// Whether a pack was made of others; one whose header is damaged is not known to be.
+fn is_copied(packs: &Packs, pack: PackId) -> Result<bool, PackError> {
+    match packs.is_copied(pack) {
+        Err(PackError::Damaged { .. } | PackError::Missing { .. }) => Ok(false),
+        is_copied => is_copied,
     }
 }
 
@@ -672,8 +693,11 @@ fn records_of(pack: PackId, moved: Vec<MovedStudy>) -> Vec<InstancesMoved> {
         let mut rest = instances.as_slice();
         while !rest.is_empty() {
             if room == 0 {
-                let studies = Vec::new();
-                records.push(InstancesMoved { pack, studies });
+                records.push(InstancesMoved {
+                    pack,
+                    studies: Vec::new(),
+                    is_last: false,
+                });
                 room = RECORD_INSTANCES;
             }
             let (part, others) = rest.split_at(rest.len().min(room));
@@ -686,6 +710,9 @@ fn records_of(pack: PackId, moved: Vec<MovedStudy>) -> Vec<InstancesMoved> {
             room -= part.len();
             rest = others;
         }
+    }
+    if let Some(record) = records.last_mut() {
+        record.is_last = true;
     }
     records
 }

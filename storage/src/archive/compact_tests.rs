@@ -203,6 +203,21 @@ fn images(archive: &Archive) -> BTreeMap<String, Option<Bytes>> {
     images
 }
 
+/// Where the images of a hospital's study lie.
+fn places_of(archive: &Archive, hospital: &str) -> Vec<InPack> {
+    let views = archive.views();
+    let mut found = Vec::new();
+    let frozen = views.freeze();
+    let visited = frozen.visit_places(&mut |study, places| {
+        if study.hospital.as_str() == hospital {
+            found.extend_from_slice(places);
+        }
+        Ok(())
+    });
+    visited.unwrap();
+    found
+}
+
 /// Two hospitals' images by turns, so that each pack has some of both, and some that are held.
 async fn mixed(archive: &Archive) {
     furnish(archive, &[("350006", "live"), ("350007", "test")]).await;
@@ -410,18 +425,7 @@ fn copies_that_a_crash_kept_from_the_log_go_and_are_not_taken_for_images() {
     let before = run(async {
         let archive = open(dir.path()).await;
         mixed(&archive).await;
-        let (pack, offset) = {
-            let views = archive.views();
-            let mut place = None;
-            views
-                .freeze()
-                .visit_places(&mut |_, places| {
-                    place = Some((places[0].pack, places[0].offset));
-                    Ok(())
-                })
-                .unwrap();
-            place.unwrap()
-        };
+        let InPack { pack, offset, .. } = places_of(&archive, "350006")[0];
         // Given a whole pack of copies, one that is not whole, and a log that tells of neither
         let mut whole = archive.packs().copied_pack(false).unwrap();
         whole.copy(pack, offset).unwrap();
@@ -522,6 +526,45 @@ fn where_there_is_no_room_what_nobody_needs_goes_all_the_same() {
         disk.0.store(u64::MAX, Ordering::Relaxed);
         let report = archive.compact(NOW).await.unwrap();
         assert!(!report.short && report.made >= 1, "{report:?}");
+        assert!(images(&archive) == before);
+        archive.close().await;
+    });
+}
+
+#[test]
+fn copies_of_which_a_crash_let_the_log_tell_in_part_are_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let archive = open(dir.path()).await;
+        mixed(&archive).await;
+        archive.compact(NOW).await.unwrap();
+        remove_compacted(&archive).await;
+        let before = images(&archive);
+        // Given a pack of two copies, of one of which the log tells
+        let places = places_of(&archive, "350006");
+        let mut begun = archive.packs().copied_pack(false).unwrap();
+        let offsets = [0, 1].map(|at| begun.copy(places[at].pack, places[at].offset).unwrap());
+        let partial = begun.finish().unwrap().id();
+        let moved = MovedInstance {
+            from: places[0].pack,
+            from_offset: places[0].offset,
+            offset: offsets[0],
+        };
+        let told = InstancesMoved {
+            pack: partial,
+            studies: vec![MovedStudy {
+                study: study("350006"),
+                instances: vec![moved],
+            }],
+            is_last: false,
+        };
+        submit(&archive, Event::InstancesMoved(told)).await;
+        assert_eq!(places_of(&archive, "350006")[0].pack, partial);
+        assert!(images(&archive) == before);
+        // When packs are compacted, then it is given up, with the copy that nobody knows
+        archive.compact(NOW).await.unwrap();
+        remove_compacted(&archive).await;
+        assert!(!archive.packs().has(partial));
         assert!(images(&archive) == before);
         archive.close().await;
     });

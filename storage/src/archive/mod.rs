@@ -157,6 +157,7 @@ struct Inner {
     errors: ErrorDigest,
     /// One run at a time.
     compacting: tokio::sync::Mutex<()>,
+    snapshotting: tokio::sync::Mutex<()>,
 }
 
 /// What the projector shares with those who wait for it.

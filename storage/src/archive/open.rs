@@ -163,6 +163,7 @@ impl Archive {
                 facts,
                 errors,
                 compacting: tokio::sync::Mutex::default(),
+                snapshotting: tokio::sync::Mutex::default(),
             }),
         };
         match archive.take_up(&unlogged).await {

@@ -101,9 +101,11 @@ impl Manifest {
 }
 
 impl Archive {
-    /// Puts the views as they are now into the object store, and takes all but the last few snapshots away.
+    /// Puts the views as they are now into the object store, and takes all but the last few snapshots away. One at a time: an
+    /// operator's waits for the one that is made by itself.
     pub async fn snapshot(&self) -> Result<SnapshotReport, SnapshotError> {
         let since = Instant::now();
+        let _alone = self.inner.snapshotting.lock().await;
         let bucket = self.snapshot_bucket()?;
         let staged = Staged::new(&self.inner.dir)?;
         let (views, path) = (self.views(), staged.0.clone());

@@ -209,7 +209,12 @@ fn care(history: &[(String, Event)]) -> Vec<Event> {
                 .collect(),
         });
         let studies = studies.collect();
-        events.push(Event::InstancesMoved(InstancesMoved { pack: to, studies }));
+        let is_last = false;
+        events.push(Event::InstancesMoved(InstancesMoved {
+            pack: to,
+            studies,
+            is_last,
+        }));
     }
     let event =
         |kind, body: Value| Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap();

@@ -23,6 +23,7 @@ fn moved(studies: &[(&str, &[u64])]) -> Event {
     Event::InstancesMoved(InstancesMoved {
         pack: NEW,
         studies: studies.collect(),
+        is_last: true,
     })
 }
 
