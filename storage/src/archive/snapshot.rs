@@ -2,7 +2,7 @@
 //!
 //! | object | what |
 //! |---|---|
-//! | `PREFIX/snapshots/POSITION.json` | [`Manifest`]: what the snapshot is of, and its files; written last |
+//! | `PREFIX/snapshots/FOLDER.json` | [`Manifest`]: what the snapshot is of, and its files; written last |
 //! | `PREFIX/snapshot-files/FOLDER/NAME` | a file of the views' database, as a checkpoint gave it |
 //!
 //! A snapshot is believed as far as it agrees with the log: the record before its position must be the one that it names.
@@ -44,6 +44,7 @@ pub struct Manifest {
     pub rows_version: u32,
     /// Unix milliseconds.
     pub made_ms: i64,
+    /// Begins with the position, so that names are in the order of positions; no two snapshots share one.
     folder: String,
     files: Vec<SnapshotFile>,
 }
@@ -91,8 +92,7 @@ impl Manifest {
     }
 
     fn key(&self) -> String {
-        // In the order of positions also as text.
-        format!("{MANIFESTS}/{:020}.json", self.position.0)
+        format!("{MANIFESTS}/{}.json", self.folder)
     }
 
     fn key_of(&self, file: &SnapshotFile) -> String {
@@ -136,7 +136,8 @@ impl Archive {
     /// When the last snapshot was made, unix milliseconds.
     pub async fn last_snapshot_ms(&self) -> Result<Option<i64>, SnapshotError> {
         let bucket = self.snapshot_bucket()?;
-        Ok(manifests(&bucket).await?.last().map(|last| last.made_ms))
+        let found = manifests(&bucket).await?;
+        Ok(found.last().map(|(_, last)| last.made_ms))
     }
 
     fn snapshot_bucket(&self) -> Result<Bucket, SnapshotError> {
@@ -202,8 +203,8 @@ fn digest_of(path: &Path) -> io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// All of this release's rows and of others', the newest last. One that cannot be read is left out.
-async fn manifests(bucket: &Bucket) -> Result<Vec<Manifest>, SnapshotError> {
+/// All of this release's rows and of others', each with its key, the newest last. One that cannot be read is left out.
+async fn manifests(bucket: &Bucket) -> Result<Vec<(String, Manifest)>, SnapshotError> {
     let mut names: Vec<String> = bucket
         .list(MANIFESTS)
         .await?
@@ -213,11 +214,12 @@ async fn manifests(bucket: &Bucket) -> Result<Vec<Manifest>, SnapshotError> {
     names.sort_unstable();
     let mut found = Vec::new();
     for name in names {
-        let Some(bytes) = bucket.get(&format!("{MANIFESTS}/{name}")).await? else {
+        let key = format!("{MANIFESTS}/{name}");
+        let Some(bytes) = bucket.get(&key).await? else {
             continue;
         };
         match serde_json::from_slice(&bytes) {
-            Ok(manifest) => found.push(manifest),
+            Ok(manifest) => found.push((key, manifest)),
             Err(error) => {
                 tracing::warn!(%name, %error, "the manifest of a snapshot is not readable")
             }
@@ -230,8 +232,8 @@ async fn manifests(bucket: &Bucket) -> Result<Vec<Manifest>, SnapshotError> {
 async fn forget_old(bucket: &Bucket) -> Result<(), SnapshotError> {
     let mut old = manifests(bucket).await?;
     old.truncate(old.len().saturating_sub(KEPT));
-    for manifest in old {
-        bucket.delete(&manifest.key()).await?;
+    for (key, manifest) in old {
+        bucket.delete(&key).await?;
         for file in &manifest.files {
             bucket.delete(&manifest.key_of(file)).await?;
         }
@@ -255,7 +257,7 @@ pub(super) async fn restore(
         return Ok(None);
     }
     let found = manifests(&bucket).await?;
-    for manifest in found.iter().rev() {
+    for (_, manifest) in found.iter().rev() {
         if manifest.rows_version != ROWS_VERSION || !is_of_this_log(manifest, log)? {
             continue;
         }
