@@ -11,6 +11,16 @@ use crate::config::Care;
 /// How often is looked whether it is time.
 const EVERY: Duration = Duration::from_secs(900);
 
+/// What comes before any duty: copies that a crash left are given up while everything that they are of is there.
+pub async fn begin(archive: &Archive) {
+    match archive.give_up_unfinished().await {
+        Ok(()) | Err(CompactError::Running) => {}
+        Err(error) => {
+            tracing::warn!(%error, "packs that a broken-off compaction left stay; it is tried again in a quarter of an hour");
+        }
+    }
+}
+
 /// Looks until `stop`.
 pub async fn run(archive: Archive, care: Care, stop: CancellationToken) {
     tokio::select! {
@@ -24,6 +34,7 @@ async fn look(archive: &Archive, care: &Care) {
     let mut last_day = None;
     loop {
         times.tick().await;
+        begin(archive).await;
         let zone = Zone::named(&archive.registry().settings.time_zone).unwrap_or_default();
         let now = LocalDateTime::from_unix_ms(jiff::Timestamp::now().as_millisecond(), &zone);
         if let Some(now) = now

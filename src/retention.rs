@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use yingku_core::decide::{Look, hold_of, losers};
 use yingku_core::event::{CARE_SINCE_RULES, Event, ImagesDeleted};
 use yingku_core::exam::ExamRow;
-use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{ExamKey, StudyKey, StudyUid};
+use yingku_core::instance::{CHUNK_INSTANCES, StudyClaims, StudyRow};
 use yingku_core::registry::Settings;
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::views::{Views, ViewsError, Walk};
 
 /// Exams of one record: their keys take some 50 KB.
 const EXAMS_OF_RECORD: usize = 500;
+/// Images of one record, roughly (one exam's more may go over): every node has the rows that it changes in memory.
+const IMAGES_OF_RECORD: u64 = 20_000;
 /// Exams of one round, so that the list is bounded; the next round takes the rest.
 const EXAMS_OF_ROUND: usize = 10_000;
 
@@ -21,7 +24,8 @@ const ROUNDS: usize = 100;
 /// What is due, by the name of the rule.
 #[derive(Debug, Default)]
 pub struct Due {
-    pub exams: BTreeMap<String, Vec<ExamKey>>,
+    /// Each exam with the number of its images, roughly.
+    pub exams: BTreeMap<String, Vec<(ExamKey, u64)>>,
     pub bytes: u64,
 }
 
@@ -44,7 +48,7 @@ pub async fn apply(archive: &Archive, epoch: Option<u64>) -> anyhow::Result<usiz
         }
         let count = due.count();
         for (rule, exams) in due.exams {
-            for exams in exams.chunks(EXAMS_OF_RECORD) {
+            for exams in records(&exams) {
                 tracing::info!(
                     rule,
                     exams = exams.len(),
@@ -52,7 +56,7 @@ pub async fn apply(archive: &Archive, epoch: Option<u64>) -> anyhow::Result<usiz
                 );
                 let body = ImagesDeleted {
                     rule: rule.clone(),
-                    exams: exams.to_vec(),
+                    exams,
                     epoch,
                 };
                 let submission = Submission {
@@ -69,6 +73,27 @@ pub async fn apply(archive: &Archive, epoch: Option<u64>) -> anyhow::Result<usiz
         }
     }
     Ok(deleted)
+}
+
+/// The exams of each record.
+fn records(exams: &[(ExamKey, u64)]) -> Vec<Vec<ExamKey>> {
+    let mut records: Vec<Vec<ExamKey>> = Vec::new();
+    let mut images_of_record = 0u64;
+    for (exam, images) in exams {
+        images_of_record = images_of_record.saturating_add(*images);
+        let begins = images_of_record > IMAGES_OF_RECORD
+            || records
+                .last()
+                .is_none_or(|record| record.len() >= EXAMS_OF_RECORD);
+        if begins {
+            records.push(Vec::new());
+            images_of_record = *images;
+        }
+        if let Some(record) = records.last_mut() {
+            record.push(exam.clone());
+        }
+    }
+    records
 }
 
 /// What is due now.
@@ -91,78 +116,78 @@ fn due(views: &Views, settings: &Settings, now_ms: i64) -> Result<Due, ViewsErro
     {
         return Ok(due);
     }
+    let seen = Seen { views, settings };
     let mut failed = None;
     let mut count = 0;
     views.visit_all_exams(&mut |row| {
         let Some(rule) = settings.deletion_due(&row, now_ms) else {
             return Walk::On;
         };
-        match bytes_to_delete(views, settings, &row, now_ms) {
-            Ok(0) => Walk::On,
-            Ok(bytes) => {
+        match to_delete(&seen, &row, now_ms) {
+            Ok((0, _)) => return Walk::On,
+            Ok((images, bytes)) => {
                 due.bytes = due.bytes.saturating_add(bytes);
-                due.exams
-                    .entry(rule.name.clone())
-                    .or_default()
-                    .push(row.key);
+                let exams = due.exams.entry(rule.name.clone()).or_default();
+                exams.push((row.key, images));
                 count += 1;
-                match count < EXAMS_OF_ROUND {
-                    true => Walk::On,
-                    false => Walk::Stop,
-                }
             }
-            Err(error) => {
-                failed = Some(error);
-                Walk::Stop
-            }
+            Err(error) => failed = Some(error),
+        }
+        match count < EXAMS_OF_ROUND && failed.is_none() {
+            true => Walk::On,
+            false => Walk::Stop,
         }
     })?;
     failed.map_or(Ok(due), Err)
 }
 
-/// Bytes of an exam's images that no hold and no other exam keeps.
-fn bytes_to_delete(
-    views: &Views,
-    settings: &Settings,
-    exam: &ExamRow,
-    now_ms: i64,
-) -> Result<u64, ViewsError> {
-    let mut bytes = 0u64;
+/// An exam's images that nothing keeps: their number and bytes.
+fn to_delete(seen: &Seen<'_>, exam: &ExamRow, now_ms: i64) -> Result<(u64, u64), ViewsError> {
+    let (mut images, mut bytes) = (0u64, 0u64);
     for uid in exam.own_studies() {
-        let study = StudyKey::new(exam.key.hospital.clone(), uid.clone());
-        let there = views.study(&study)?.map_or(0, |row| row.bytes);
-        if there > 0 && may_lose(views, settings, exam, uid, now_ms)? {
-            bytes = bytes.saturating_add(there);
-        }
-    }
-    Ok(bytes)
-}
-
-fn may_lose(
-    views: &Views,
-    settings: &Settings,
-    exam: &ExamRow,
-    uid: &StudyUid,
-    now_ms: i64,
-) -> Result<bool, ViewsError> {
-    let claims = views.claims(uid)?.unwrap_or_default();
-    let others = claims.owning().map(|claim| claim.exam.clone());
-    for key in others.chain([exam.key.clone()]) {
-        let Some(row) = views.exam(&key)? else {
+        if losers(seen, exam, uid, now_ms)?.is_none() {
             continue;
-        };
-        let is_due = settings.deletion_due(&row, now_ms).is_some();
-        if !is_due || views.finding(&hold_of(&key))?.is_some() {
-            return Ok(false);
+        }
+        let study = StudyKey::new(exam.key.hospital.clone(), uid.clone());
+        if let Some(row) = seen.views.study(&study)? {
+            let chunks: u64 = row
+                .series
+                .iter()
+                .map(|series| u64::from(series.chunks))
+                .sum();
+            images = images.saturating_add(chunks.saturating_mul(CHUNK_INSTANCES as u64));
+            bytes = bytes.saturating_add(row.bytes);
         }
     }
-    Ok(true)
+    Ok((images, bytes))
 }
 
-fn hold_of(exam: &ExamKey) -> FindingKey {
-    FindingKey {
-        kind: FindingKind::LegalHold,
-        hospital: exam.hospital.clone(),
-        subject: exam.to_string(),
+/// The views as the rules ask them.
+struct Seen<'a> {
+    views: &'a Views,
+    settings: &'a Settings,
+}
+
+impl Look for Seen<'_> {
+    type Error = ViewsError;
+
+    fn settings(&self) -> &Settings {
+        self.settings
+    }
+
+    fn exam(&self, key: &ExamKey) -> Result<Option<ExamRow>, ViewsError> {
+        self.views.exam(key)
+    }
+
+    fn claims(&self, study: &StudyUid) -> Result<StudyClaims, ViewsError> {
+        Ok(self.views.claims(study)?.unwrap_or_default())
+    }
+
+    fn study(&self, key: &StudyKey) -> Result<Option<StudyRow>, ViewsError> {
+        self.views.study(key)
+    }
+
+    fn is_held(&self, key: &ExamKey) -> Result<bool, ViewsError> {
+        Ok(self.views.finding(&hold_of(key))?.is_some())
     }
 }

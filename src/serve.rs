@@ -139,6 +139,7 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
     )?;
     tasks.spawn(control.run(archive.clone(), signal.clone()));
     if config.node.work {
+        care::begin(archive).await;
         let snapshots = archive.packs().objects_options().is_some();
         let duties = Duties {
             shared: config.log.is_shared(),

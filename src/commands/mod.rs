@@ -98,7 +98,14 @@ enum Command {
     /// 逐字节复核；有损坏时退出码 1 (read every byte again; exit status 1 if damaged)
     Verify(Place),
     /// 重读本节点的全部影像包，把日志缺的补入 (read all packs again and bring what the log lacks into it)
-    Rescan(Place),
+    Rescan {
+        /// 连日志一无所知的抄写份也补入：日志丢失过记录时用；此间已删除的影像也会回来 (also copies of which nothing is known: for a log
+        /// that has lost records; what was deleted since comes back, too)
+        #[arg(long)]
+        copies: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// 整理本节点的影像包：按医院、月份、检查归拢，收回不再需要的空间 (regroup this node's packs; give space back)
     Compact {
         /// 多少小时没有新影像的包才整理 (leave packs alone into which something came within so many hours)
@@ -259,7 +266,7 @@ impl Yingku {
             }
             Command::Status(place) => place.run(Operation::Status).await,
             Command::Verify(place) => place.run(Operation::Verify).await,
-            Command::Rescan(place) => place.run(Operation::Rescan).await,
+            Command::Rescan { copies, place } => place.run(Operation::Rescan { copies }).await,
             Command::Compact {
                 after_hours,
                 keep_hours,

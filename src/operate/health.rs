@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use yingku_core::ids::{PackId, Position};
-use yingku_storage::archive::Archive;
+use yingku_storage::archive::{Archive, Copies};
 use yingku_storage::log::EventLog;
 use yingku_storage::packs::{ObjectsHealth, PackError, VerifyReport};
 use yingku_storage::views::ViewsError;
@@ -251,8 +251,13 @@ fn verify_log_against_packs(archive: &Archive, output: &Output) -> anyhow::Resul
 }
 
 /// Brings into the log what this node's packs hold and it lacks.
-pub async fn rescan(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
-    let brought = archive.rescan().await?;
+pub async fn rescan(archive: &Archive, copies: bool, output: &Output) -> anyhow::Result<bool> {
+    let copies = if copies {
+        Copies::Unknown
+    } else {
+        Copies::Known
+    };
+    let brought = archive.rescan(copies).await?;
     output
         .line(format!(
             "补入日志 (brought into the log): {brought} 份影像 (instances)"

@@ -94,7 +94,9 @@ pub enum Operation {
     },
     Status,
     Verify,
-    Rescan,
+    Rescan {
+        copies: bool,
+    },
     Compact {
         how: Compacting,
     },
@@ -162,7 +164,7 @@ impl Operation {
             | Self::PackLost { .. }
             | Self::Status
             | Self::Verify
-            | Self::Rescan
+            | Self::Rescan { .. }
             | Self::Compact { .. }
             | Self::Retention { .. }
             | Self::Rebuild
@@ -219,7 +221,7 @@ pub async fn execute(
         Operation::Reconcile { asked } => reconcile::reconcile(archive, asked, output).await,
         Operation::Status => health::status(archive, output).await,
         Operation::Verify => health::verify(archive, output).await,
-        Operation::Rescan => health::rescan(archive, output).await,
+        Operation::Rescan { copies } => health::rescan(archive, copies, output).await,
         Operation::Compact { how } => compact::compact(archive, how, output).await,
         Operation::Retention { dry_run } => retention::apply(archive, dry_run, output).await,
         Operation::Rebuild => health::rebuild(archive, output).await,

@@ -21,6 +21,8 @@ use crate::views::{BatchState, Cursor, Views, ViewsError};
 pub const BATCH_RECORDS: usize = 1_024;
 /// Bytes of one batch at most (one record more may go over).
 pub const BATCH_BYTES: usize = 4 << 20;
+/// Bytes of rows that one write takes in (one record's more may go over): a short record may change many.
+const BATCH_ROW_BYTES: usize = 64 << 20;
 
 /// A record, decoded, with what rules need of it read already.
 pub struct Decoded {
@@ -164,18 +166,33 @@ pub fn apply_batch(
     mut cursor: Cursor,
     batch: Batch,
 ) -> Result<Applied, ProjectError> {
-    let mut state = BatchState::new(views, Arc::clone(registry));
     let mut outcomes = Vec::with_capacity(batch.records.len());
-    let failure = decide_batch(&mut state, &mut cursor, batch, |id, decided| {
-        outcomes.push((id, decided));
-    })?;
-    let (registry, changed) = state.commit(&cursor)?;
-    Ok(Applied {
-        cursor,
-        registry: changed.then_some(registry),
-        outcomes,
-        failure,
-    })
+    let mut records = batch.records.into_iter();
+    let mut now = Arc::clone(registry);
+    let mut any_changed = false;
+    loop {
+        let mut state = BatchState::new(views, Arc::clone(&now));
+        let stopped = decide(
+            &mut state,
+            &mut cursor,
+            &mut records,
+            BATCH_ROW_BYTES,
+            |id, decided| {
+                outcomes.push((id, decided));
+            },
+        )?;
+        let (after, changed) = state.commit(&cursor)?;
+        now = after;
+        any_changed |= changed;
+        if stopped.is_some() || records.len() == 0 {
+            return Ok(Applied {
+                cursor,
+                registry: any_changed.then_some(now),
+                outcomes,
+                failure: stopped.or(batch.failure),
+            });
+        }
+    }
 }
 
 /// A rule that panics must not take the node down: it stops at its record and stays readable.
@@ -193,9 +210,23 @@ pub fn decide_batch(
     state: &mut BatchState<'_>,
     cursor: &mut Cursor,
     batch: Batch,
+) -> Result<Option<ProjectError>, ProjectError> {
+    let mut records = batch.records.into_iter();
+    let stopped = decide(state, cursor, &mut records, usize::MAX, |_, _| {})?;
+    Ok(stopped.or(batch.failure))
+}
+
+/// Decides records until their rows take so much memory, or none is left.
+fn decide(
+    state: &mut BatchState<'_>,
+    cursor: &mut Cursor,
+    records: &mut std::vec::IntoIter<Decoded>,
+    row_bytes: usize,
     mut outcome_of: impl FnMut([u8; 16], Decided),
 ) -> Result<Option<ProjectError>, ProjectError> {
-    for record in batch.records {
+    while state.bytes() < row_bytes
+        && let Some(record) = records.next()
+    {
         let position = record.position;
         // A broker's clock may step back; the time of what happened does not.
         let time_ms = record.time_ms.max(cursor.last_time_ms);
@@ -220,7 +251,7 @@ pub fn decide_batch(
         };
         outcome_of(record.id, decided);
     }
-    Ok(batch.failure)
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -274,22 +305,42 @@ mod tests {
     fn the_time_of_what_happened_does_not_step_back_with_a_brokers_clock() {
         let dir = tempfile::tempdir().unwrap();
         let views = Views::open(dir.path()).unwrap();
-        let mut state = BatchState::new(&views, Arc::default());
-        let records = [500, 300, 700].into_iter().zip(0..);
+        let applied = apply(&views, &[500, 300, 700]);
+        let outcomes = applied.outcomes.iter();
+        let times: Vec<i64> = outcomes.map(|(_, decided)| decided.time_ms).collect();
+        assert_eq!(times, [500, 500, 700]);
+        assert_eq!(applied.cursor.last_time_ms, 700);
+    }
+
+    fn apply(views: &Views, times_ms: &[i64]) -> Applied {
+        let records = times_ms.iter().zip(0..);
         let batch = Batch {
             records: records
-                .map(|(time_ms, position)| decode(&record(position, time_ms)).unwrap())
+                .map(|(time_ms, position)| decode(&record(position, *time_ms)).unwrap())
                 .collect(),
             failure: None,
         };
+        let applied = apply_batch(views, &Arc::default(), Cursor::default(), batch).unwrap();
+        assert!(applied.failure.is_none());
+        applied
+    }
 
-        let (mut cursor, mut times) = (Cursor::default(), Vec::new());
-        let failure = decide_batch(&mut state, &mut cursor, batch, |_, decided| {
-            times.push(decided.time_ms);
-        });
-
-        assert!(failure.unwrap().is_none());
-        assert_eq!(times, [500, 500, 700]);
-        assert_eq!(cursor.last_time_ms, 700);
+    #[test]
+    fn records_of_many_rows_are_written_in_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        let views = Views::open(dir.path()).unwrap();
+        let mut records = [1, 2, 3]
+            .map(|position| decode(&record(position, 0)).unwrap())
+            .into_iter()
+            .collect::<Vec<_>>()
+            .into_iter();
+        // No rows fit: each call takes none, and leaves all
+        let (mut state, mut cursor) = (BatchState::new(&views, Arc::default()), Cursor::default());
+        let stopped = decide(&mut state, &mut cursor, &mut records, 0, |_, _| {}).unwrap();
+        assert!(stopped.is_none());
+        assert_eq!((records.len(), cursor), (3, Cursor::default()));
+        let stopped = decide(&mut state, &mut cursor, &mut records, usize::MAX, |_, _| {}).unwrap();
+        assert!(stopped.is_none());
+        assert_eq!((records.len(), cursor.next), (0, Position(4)));
     }
 }

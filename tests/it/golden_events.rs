@@ -219,7 +219,7 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
         "time_zone": "Asia/Shanghai", "class_aliases": {}, "placeholder_apply_nos": [],
         "retention": [{
             "name": "体检五年", "hospitals": ["350006"], "patients": ["PE"], "delete_after_months": 60,
-            "cold_after_months": 12
+            "grace_days": 30, "cold_after_months": 12
         }]
     } }] });
     let event = |kind, body: serde_json::Value| {

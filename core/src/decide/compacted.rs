@@ -21,6 +21,10 @@ pub(super) fn moved<S: State>(
     context: Context<'_>,
     body: &InstancesMoved,
 ) -> Result<Outcome, StateError> {
+    if work.pack(body.pack)?.compacted.is_some() {
+        // It came so late that its copies were given up: the instances lie where they lay.
+        return Ok(Outcome::Done);
+    }
     let mut offsets = Vec::new();
     for study in &body.studies {
         let copies = copies(study);

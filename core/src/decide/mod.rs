@@ -22,6 +22,7 @@ mod replaced;
 mod statistics;
 mod versions;
 
+pub use deleted::{Look, hold_of, losers};
 pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
 
@@ -215,7 +216,7 @@ fn purged<S: State>(
 ) -> Result<Outcome, StateError> {
     for key in &body.exams {
         let Some(row) = work.exam(key)? else { continue };
-        if !row.has(ExamFlag::Test) {
+        if !row.has(ExamFlag::Test) || work.finding(&hold_of(key))?.is_some() {
             continue;
         }
         for declared in &row.studies {

@@ -17,6 +17,9 @@ pub(super) fn stored_anew<S: State>(
     context: Context<'_>,
     body: &InstancesStored,
 ) -> Result<Outcome, StateError> {
+    if work.pack(body.pack)?.compacted.is_some() {
+        return Ok(Outcome::Done);
+    }
     for group in &body.groups {
         for study in work.claims(&group.study_uid)?.homes(&group.study_uid) {
             shown(work, &study, body.pack, &group.instances)?;

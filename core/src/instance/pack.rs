@@ -13,6 +13,8 @@ pub struct PackRow {
     pub made_of_others: bool,
     /// The log tells of all of those.
     pub is_whole: bool,
+    /// Log time of the first record by which a retention rule deleted something that lies in it, unix milliseconds.
+    pub deleted_since_ms: Option<i64>,
     /// Its instances lie elsewhere by now, or are nowhere needed: nothing leads to it any more.
     pub compacted: Option<CompactedAt>,
 }

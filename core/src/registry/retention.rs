@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Scope, Settings};
 use crate::dictionaries::PATIENT_CLASS;
 use crate::exam::ExamRow;
+use crate::instance::StudyRow;
 use crate::time::{LocalDate, LocalDateTime, Zone};
 
 /// The shortest time after which images may be deleted: a guard against a slip of the pen, no legal term. (In China
@@ -16,6 +17,8 @@ pub const SHORTEST_MONTHS: u16 = 12;
 
 /// Rules that there may be: each exam is held against them one by one.
 pub const RULES_LIMIT: usize = 100;
+
+const DAY_MS: i64 = 24 * 3_600_000;
 
 /// One rule. Of several that an exam meets the first counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +34,17 @@ pub struct RetentionRule {
     /// Months after the exam; absent: its images are kept for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_after_months: Option<u16>,
+    /// Days for which nothing is deleted after its images came last, or its exam changed: so long a slip of the exam's
+    /// date can be mended.
+    #[serde(default = "usual_grace_days")]
+    pub grace_days: u16,
     /// Months after the exam; absent: its images stay where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cold_after_months: Option<u16>,
+}
+
+fn usual_grace_days() -> u16 {
+    30
 }
 
 impl RetentionRule {
@@ -64,6 +75,14 @@ impl Settings {
     pub fn deletion_due(&self, exam: &ExamRow, now_ms: i64) -> Option<&RetentionRule> {
         let rule = self.retention_of(exam)?;
         is_past(exam, rule.delete_after_months?, now_ms).then_some(rule)
+    }
+
+    /// Whether an exam may lose the images of a study by a moment.
+    pub fn may_lose(&self, exam: &ExamRow, study: &StudyRow, now_ms: i64) -> bool {
+        self.deletion_due(exam, now_ms).is_some_and(|rule| {
+            let last_ms = exam.time_ms.max(study.last_time_ms);
+            now_ms.saturating_sub(last_ms) >= i64::from(rule.grace_days) * DAY_MS
+        })
     }
 
     /// Whether an exam's images may lie on slower storage by a moment.

@@ -371,8 +371,14 @@ impl Copy {
     /// Appends what the copy of a pack lacks; a sealed one that is whole gets its name.
     fn copy_pack(&self, info: PackInfo) -> Result<(), BackupError> {
         let pack = info.pack;
-        if self.sealed_path(pack).exists() {
-            return Ok(());
+        match fs::metadata(self.sealed_path(pack)) {
+            Ok(copied) if !info.sealed || copied.len() == info.bytes => return Ok(()),
+            // Another pack than that of which the copy was made.
+            Ok(_) => {
+                let removed = fs::remove_file(self.sealed_path(pack));
+                removed.map_err(|source| self.files(source))?;
+            }
+            Err(_) => {}
         }
         let mut at = self.copied_bytes(pack);
         let path = self.open_path(pack);

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use yingku_core::event::{CARE_SINCE_RULES, Event, PacksCompacted};
+use yingku_core::exam::ExamFlag;
 use yingku_core::ids::{HospitalCode, PackId, Position, StudyKey, StudyUid};
 use yingku_core::instance::{InPack, InstancesMoved, MovedInstance, MovedStudy, StudyFacts};
 use yingku_core::outcome::Outcome;
@@ -36,6 +37,9 @@ const RECORD_INSTANCES: usize = 2_000;
 const RECORD_PACKS: usize = 1_000;
 /// Of a hundred instances of a pack so many must be needed nowhere before it is worth while to copy the others.
 const DEAD_PERCENT: u64 = 25;
+/// Bytes of images that a rule deleted stay so long where little else in their pack is needed nowhere: a hospital's month
+/// falls due day by day, and is not copied as often.
+const DELETED_STAYS_MS: i64 = 30 * 24 * 3_600_000;
 /// A hospital's month begins a pack of its own when the one at hand has this part of its size.
 const WORTH_A_PACK: u64 = 4;
 /// So many small packs are put together.
@@ -103,39 +107,35 @@ impl Archive {
         let stop = Stop(Arc::default());
         self.settle().await?;
         if !what.dry_run {
-            let archive = self.clone();
-            blocking(move || archive.remove_unfinished()).await?;
+            self.give_up_unfinished_alone().await?;
         }
         let (archive, stopped) = (self.clone(), Arc::clone(&stop.0));
         let mut run = blocking(move || Run::plan(archive, what, stopped)).await?;
         if what.dry_run {
             return Ok(run.report);
         }
-        loop {
+        let failed = loop {
             let (written, next) = blocking(move || {
-                let written = match run.write_pack() {
-                    // What is needed nowhere still gives its space back.
-                    Err(CompactError::Pack(PackError::Full(shortage))) => {
-                        tracing::warn!(%shortage, "no room to compact more packs");
-                        run.report.short = true;
-                        None
-                    }
-                    written => written?,
-                };
+                let written = run.write_pack();
                 Ok((written, run))
             })
             .await?;
             run = next;
-            let Some((written, moved)) = written else {
-                break;
-            };
-            let pack = written.id();
-            written.stored().await?;
-            for body in records_of(pack, moved) {
-                self.record(Event::InstancesMoved(body)).await?;
+            match written {
+                Ok(Some(written)) => match self.tell(written).await {
+                    Ok(()) => run.report.made += 1,
+                    Err(error) => break Some(error),
+                },
+                Ok(None) => break None,
+                Err(CompactError::Pack(PackError::Full(shortage))) => {
+                    tracing::warn!(%shortage, "no room to compact more packs");
+                    run.report.short = true;
+                    break None;
+                }
+                Err(error) => break Some(error),
             }
-            run.report.made += 1;
-        }
+        };
+        // Whatever ended it, what is needed nowhere by now gives its space back.
         let (unneeded, mut report) = blocking(move || {
             let unneeded = run.unneeded()?;
             Ok((unneeded, run.report))
@@ -151,7 +151,17 @@ impl Archive {
         report.given_up_bytes = unneeded.packs.iter().map(|(_, bytes)| bytes).sum();
         metrics::counter!("yingku_packs_compacted_total").increment(report.given_up);
         metrics::counter!("yingku_compaction_copied_bytes_total").increment(report.bytes);
-        Ok(report)
+        failed.map_or(Ok(report), Err)
+    }
+
+    /// Tells the log where copies lie, once they are where they are to be.
+    async fn tell(&self, (written, moved): Written) -> Result<(), CompactError> {
+        let pack = written.id();
+        written.stored().await?;
+        for body in records_of(pack, moved) {
+            self.record(Event::InstancesMoved(body)).await?;
+        }
+        Ok(())
     }
 
     async fn record(&self, event: Event) -> Result<(), CompactError> {
@@ -187,10 +197,44 @@ impl Archive {
         Ok((removed, bytes))
     }
 
-    /// Takes away the copies that a crash left: the log never told of them, and their instances lie elsewhere. Blocks.
-    fn remove_unfinished(&self) -> Result<(), CompactError> {
+    /// Gives up the copies of which the log never told, because a crash or whoever waited for a run kept it from that: their
+    /// instances lie elsewhere. By an event, since a record that tells of them may still be on its way.
+    pub async fn give_up_unfinished(&self) -> Result<(), CompactError> {
+        if self.registry().rules < CARE_SINCE_RULES {
+            return Ok(());
+        }
+        let running = self.inner.compacting.try_lock();
+        let _running = running.map_err(|_| CompactError::Running)?;
+        self.give_up_unfinished_alone().await
+    }
+
+    async fn give_up_unfinished_alone(&self) -> Result<(), CompactError> {
+        self.settle().await?;
+        let archive = self.clone();
+        let (packs, as_of) = blocking(move || archive.unfinished()).await?;
+        if packs.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(
+            packs = packs.len(),
+            "packs that were made of others, and of which the log does not tell, are given up"
+        );
+        match self
+            .record(Event::PacksCompacted(PacksCompacted { packs, as_of }))
+            .await
+        {
+            // The log told of one after all.
+            Err(CompactError::Refused(_)) => Ok(()),
+            recorded => recorded,
+        }
+    }
+
+    /// Packs of copies of which the log did not tell by a position, and whose instances lie elsewhere. Blocks.
+    fn unfinished(&self) -> Result<(Vec<PackId>, Position), CompactError> {
         let views = self.views();
+        let as_of = views.cursor()?.next;
         let packs = self.packs();
+        let mut unfinished = Vec::new();
         for info in packs.list().map_err(listed)? {
             let pack = info.pack;
             let is_told = pack.node() != self.node() || views.pack(pack)?.is_some();
@@ -198,13 +242,13 @@ impl Archive {
                 continue;
             }
             if self.lies_elsewhere(&views, pack)? {
-                tracing::info!(%pack, "a pack that was made of others and of which the log does not tell is removed");
-                packs.remove(pack)?;
+                unfinished.push(pack);
             } else {
-                tracing::error!(%pack, "a pack that was made of others has instances that nothing else has, and stays; run `yingku rescan`");
+                tracing::error!(%pack, "a pack that was made of others has instances that nothing else has, and stays; if the log has lost records, run `yingku rescan --copies`");
             }
         }
-        Ok(())
+        unfinished.truncate(RECORD_PACKS);
+        Ok((unfinished, as_of))
     }
 
     /// Whether the instances of a pack of which the log does not tell lie in other packs. Blocks.
@@ -226,8 +270,12 @@ impl Archive {
                 return Ok(false);
             };
             for instance in &stored.group.instances {
-                let found = views.place_of(&stored.group.study_uid, instance)?;
-                if !found.is_some_and(|other| other != pack && self.packs().has(other)) {
+                let study = &stored.group.study_uid;
+                let lies_elsewhere = match views.place_of(study, instance)? {
+                    Some(other) => other != pack && self.packs().has(other),
+                    None => is_deleted(views, study)?,
+                };
+                if !lies_elsewhere {
                     return Ok(false);
                 }
             }
@@ -350,6 +398,8 @@ struct Candidate {
     needed: u64,
     /// Of those that are needed.
     cold: u64,
+    /// Something in it was deleted by a rule so long ago that its bytes are to go.
+    is_overdue: bool,
 }
 
 impl Candidate {
@@ -421,7 +471,8 @@ impl Run {
         frozen: &Frozen<'_>,
     ) -> Result<BTreeMap<PackId, Candidate>, CompactError> {
         let after_ms = self.what.after.as_millis().try_into().unwrap_or(i64::MAX);
-        let until_ms = unix_ms().saturating_sub(after_ms);
+        let now_ms = unix_ms();
+        let until_ms = now_ms.saturating_sub(after_ms);
         let mut candidates = BTreeMap::new();
         for info in self.packs.list().map_err(listed)? {
             if !info.sealed || info.pack.node() != self.archive.node() {
@@ -438,6 +489,9 @@ impl Run {
                     told: views.logged_offsets(info.pack)?.len() as u64,
                     needed: 0,
                     cold: 0,
+                    is_overdue: row
+                        .deleted_since_ms
+                        .is_some_and(|since_ms| now_ms - since_ms >= DELETED_STAYS_MS),
                 };
                 candidates.insert(info.pack, candidate);
             }
@@ -492,6 +546,7 @@ impl Run {
         for (pack, candidate) in candidates {
             let is_chosen = candidate.is_unneeded()
                 || candidate.is_partial
+                || candidate.is_overdue
                 || candidate.is_sparse()
                 || candidate.is_cooling()
                 // One pack by itself has nothing to be grouped with.
@@ -654,9 +709,12 @@ impl Run {
             }
             let told = views.logged_offsets(pack)?;
             let there = match self.packs.offsets(pack) {
-                // Not to be found at this moment: nothing is given up that cannot be looked at.
-                Err(PackError::Missing { .. }) => continue,
-                there => there?,
+                // Nothing is given up that cannot be looked at.
+                Err(error) => {
+                    tracing::warn!(%pack, %error, "a pack that was compacted cannot be looked at, and stays");
+                    continue;
+                }
+                Ok(there) => there,
             };
             if there.is_subset(&told)
                 || is_copied(&self.packs, pack)? && self.archive.lies_elsewhere(&views, pack)?
@@ -669,6 +727,17 @@ impl Run {
         packs.sort_unstable();
         Ok(Unneeded { as_of, packs })
     }
+}
+
+/// Whether a retention rule deleted images of a study.
+fn is_deleted(views: &Views, study: &StudyUid) -> Result<bool, ViewsError> {
+    for claim in views.claims(study)?.unwrap_or_default().claims {
+        let exam = views.exam(&claim.exam)?;
+        if exam.is_some_and(|exam| exam.has(ExamFlag::ImagesDeleted)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a pack was made of others; one whose header is damaged is not known to be.

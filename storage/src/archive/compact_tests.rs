@@ -18,7 +18,7 @@ use yingku_core::instance::{ImageFacts, InstanceFacts, PatientFacts, SeriesFacts
 use yingku_core::registry::RegistryChange;
 
 use super::*;
-use crate::archive::{Admission, Archive, ArchiveOptions, Incoming};
+use crate::archive::{Admission, Archive, ArchiveOptions, Copies, Incoming};
 use crate::keys::ClusterKey;
 use crate::log::EmbeddedLogOptions;
 use crate::packs::PackOptions;
@@ -356,7 +356,7 @@ fn packs_are_regrouped_by_hospital_and_no_image_changes() {
         archive.settle().await.unwrap();
         let newest = archive.views().packs(0).unwrap().last().unwrap().0;
         assert!(newest > highest);
-        assert_eq!(archive.rescan().await.unwrap(), 0);
+        assert_eq!(archive.rescan(Copies::Known).await.unwrap(), 0);
         let mut after = images(&archive);
         assert!(after.remove("350006/1.2.350006 50").is_some());
         assert!(after == before);

@@ -56,7 +56,7 @@ pub use lease::Duty;
 pub use migrate::{MigrateError, MigrationReport, MigrationStep, migrate};
 pub use node::{NodeIdError, Reached};
 pub use nodes::{NODE_TOKEN, PACK_BYTES};
-pub use open::{ArchiveOptions, LogOptions, OpenError};
+pub use open::{ArchiveOptions, Copies, LogOptions, OpenError};
 pub use snapshot::{SnapshotError, SnapshotReport};
 
 /// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending.

@@ -66,6 +66,8 @@ impl From<KafkaLogOptions> for LogOptions {
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    #[error("影像包正在整理，请稍后再运行 (packs are being compacted: run it again later)")]
+    Compacting,
     #[error("the data directory {dir} cannot be made")]
     Directory {
         dir: PathBuf,
@@ -210,7 +212,8 @@ impl Archive {
         self.continue_packs()?;
         let mut unlogged = unlogged.to_vec();
         unlogged.extend(self.sealed_before_logged()?);
-        self.log_recovered(&unlogged).await.map(drop)
+        let copies = Copies::Known;
+        self.log_recovered(&unlogged, copies).await.map(drop)
     }
 
     /// Packs that are acknowledged by the object store are sealed before the log has them.
@@ -231,7 +234,7 @@ impl Archive {
     }
 
     /// Brings facts that a crash kept from the log out of the packs.
-    async fn log_recovered(&self, unlogged: &[PackId]) -> Result<u64, OpenError> {
+    async fn log_recovered(&self, unlogged: &[PackId], copies: Copies) -> Result<u64, OpenError> {
         let mut brought = 0u64;
         for &pack in unlogged {
             let mut missing = 0u64;
@@ -248,13 +251,13 @@ impl Archive {
                 }
             };
             let mut whole = true;
+            let is_copied = self.inner.packs.is_copied(pack).unwrap_or(false);
+            let logged = self.views().logged_offsets(pack)?;
+            // Asked last: the lines of a pack go when it is given up.
             let row = self.views().pack(pack)?;
             if row.is_some_and(|row| row.compacted.is_some()) {
                 continue;
             }
-            // What the log forgot of copies may be all that is left: they take the place of what they were made of.
-            let is_copied = self.inner.packs.is_copied(pack).unwrap_or(false);
-            let logged = self.views().logged_offsets(pack)?;
             for record in records {
                 let Ok(record) = record else {
                     tracing::error!(%pack, "a damaged record is kept aside; run `yingku verify`");
@@ -271,7 +274,11 @@ impl Archive {
                     whole = false;
                     continue;
                 };
-                if !logged.contains(&record.offset) {
+                if logged.contains(&record.offset) {
+                    continue;
+                }
+                if !is_copied || self.is_all_that_is_left(&stored, copies)? {
+                    // A copy takes the place of what it was made of.
                     let anew = stored.anew || is_copied;
                     self.inner.facts.stored(Stored { anew, ..stored }).await?;
                     missing += 1;
@@ -289,9 +296,26 @@ impl Archive {
         Ok(brought)
     }
 
+    /// Whether nothing else has the instances of a copy of which the log does not tell.
+    fn is_all_that_is_left(&self, copy: &Stored, copies: Copies) -> Result<bool, OpenError> {
+        let views = self.views();
+        for instance in &copy.group.instances {
+            let is_left = match views.place_of(&copy.group.study_uid, instance)? {
+                Some(other) => other != copy.pack && !self.inner.packs.has(other),
+                None => copies == Copies::Unknown,
+            };
+            if is_left {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Reads all packs of this node again and brings what the log lacks into it: after a log was repaired, say. How many
     /// instances that were.
-    pub async fn rescan(&self) -> Result<u64, OpenError> {
+    pub async fn rescan(&self, copies: Copies) -> Result<u64, OpenError> {
+        let compacting = self.inner.compacting.try_lock();
+        let _compacting = compacting.map_err(|_| OpenError::Compacting)?;
         self.settle().await?;
         let packs = self.inner.packs.clone();
         let listed = blocking(move || {
@@ -301,8 +325,17 @@ impl Archive {
         });
         let own = listed.await?.into_iter().map(|info| info.pack);
         let own: Vec<PackId> = own.filter(|pack| pack.node() == self.node()).collect();
-        self.log_recovered(&own).await
+        self.log_recovered(&own, copies).await
     }
+}
+
+/// Which copies of instances a rescan takes for instances, where the log does not tell of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// Those of instances that the views know, and whose other places are gone.
+    Known,
+    /// Also those of which nothing is known: the log has lost records, or the instances were dropped or deleted since.
+    Unknown,
 }
 
 /// As [`replayed`]; views that turn out to be damaged are made anew.

@@ -93,7 +93,7 @@ fn decide_all<'v>(
         if stop.load(Ordering::Acquire) {
             return Err(ProjectError::Log(LogError::Closed));
         }
-        if let Some(failure) = decide_batch(&mut state, &mut cursor, batch?, |_, _| {})? {
+        if let Some(failure) = decide_batch(&mut state, &mut cursor, batch?)? {
             return Err(failure);
         }
         state.written_but(handing.pending.load(Ordering::Acquire));

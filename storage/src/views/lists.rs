@@ -92,11 +92,11 @@ impl Views {
         Ok(rows)
     }
 
-    /// Every held group, those of one study one after the other.
     pub fn finding(&self, key: &FindingKey) -> Result<Option<FindingRow>, ViewsError> {
         self.get(View::Findings, &keys::finding(key))
     }
 
+    /// Every held group, those of one study one after the other.
     pub fn visit_held(&self, visit: &mut dyn FnMut(HeldGroup) -> Walk) -> Result<(), ViewsError> {
         self.scan(View::HeldGroups, &[], &[], |_, value| {
             Ok(visit(decode(View::HeldGroups, value)?))

@@ -232,8 +232,8 @@ fn care(history: &[(String, Event)]) -> Vec<Event> {
         event(7, hold)
     });
     let rules = json!([
-        { "name": "甲", "hospitals": ["350006"], "delete_after_months": 0 },
-        { "name": "乙", "hospitals": ["*"], "delete_after_months": 0 },
+        { "name": "甲", "hospitals": ["350006"], "delete_after_months": 0, "grace_days": 0 },
+        { "name": "乙", "hospitals": ["*"], "delete_after_months": 0, "grace_days": 0 },
     ]);
     let settings = json!({ "time_zone": "Asia/Shanghai", "retention": rules });
     let compacted = |as_of: u64| event(18, json!({ "packs": old, "asOf": as_of }));

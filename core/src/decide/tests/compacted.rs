@@ -169,3 +169,27 @@ fn a_pack_goes_only_if_nothing_came_into_it_since_it_was_looked_at() {
     assert_eq!(house.take("node:0", compacted(house.next)), Outcome::Done);
     assert_eq!(house.packs[&OLD].compacted, at);
 }
+
+#[test]
+fn nothing_goes_into_a_pack_that_was_given_up() {
+    // Given copies of which the log did not tell when their pack was given up
+    let mut house = House::new();
+    house.push(&Push::new("350006", "E1", "王一", 70, "1.2.1"));
+    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    let before = house.places();
+    let given_up = Event::PacksCompacted(PacksCompacted {
+        packs: vec![NEW],
+        as_of: Position(house.next),
+    });
+    assert_eq!(house.take("node:0", given_up), Outcome::Done);
+    // When records come late that lead there, as copies or as instances that were stored anew
+    house.take("node:0", moved(&[("1.2.1", &[0, 1])]));
+    let mut anew = Images::new("1.2.1", "C-E1", 0..2).event();
+    if let Event::InstancesStored(body) = &mut anew {
+        body.pack = NEW;
+        anew = Event::InstancesReplaced(body.clone());
+    }
+    house.take("ae:PACS", anew);
+    // Then the instances lie where they lay
+    assert_eq!(house.places(), before);
+}

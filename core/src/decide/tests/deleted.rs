@@ -14,7 +14,7 @@ fn rule_of(
     months: Option<u16>,
 ) -> RetentionRule {
     serde_json::from_value(json!({
-        "name": name, "hospitals": hospitals, "patients": patients, "delete_after_months": months
+        "name": name, "hospitals": hospitals, "patients": patients, "delete_after_months": months, "grace_days": 0
     }))
     .unwrap()
 }
@@ -151,4 +151,57 @@ fn one_scan_of_two_forms_stays_as_long_as_either_asks_for_it() {
             "{exam_no}"
         );
     }
+}
+
+#[test]
+fn whoever_claimed_a_study_can_have_it_held() {
+    let exam = || key("350006", "E3", 0);
+    let shared = || scanned("E3", "1.2.2", "门诊").with("/patientInfo/sickId", "S-E2");
+    let hold = |house: &mut House| house.correct(CorrectionAction::LegalHold { exam: exam() });
+    let kept = |house: &mut House| {
+        house.delete("体检一年", &["E2"], A_YEAR_LATER_MS);
+        assert_eq!(house.shown("350006", "1.2.2"), 3);
+    };
+    // Given another form of the scan, under hold, that was withdrawn
+    let mut withdrawn = house();
+    withdrawn.push(&shared());
+    hold(&mut withdrawn);
+    withdrawn.correct(CorrectionAction::WithdrawExam { exam: exam() });
+    kept(&mut withdrawn);
+    // or that names the study no longer
+    let mut renamed = house();
+    renamed.push(&shared());
+    hold(&mut renamed);
+    renamed.push(&scanned("E3", "1.2.3", "门诊").with("/patientInfo/sickId", "S-E2"));
+    kept(&mut renamed);
+    // or another patient's, who claims the study too
+    let mut contested = house();
+    contested.push(&scanned("E3", "1.2.2", "门诊"));
+    hold(&mut contested);
+    kept(&mut contested);
+    // Nobody's hold, but nobody has ruled on it either
+    let mut contested = house();
+    contested.push(&scanned("E3", "1.2.2", "体检"));
+    kept(&mut contested);
+}
+
+#[test]
+fn a_slip_of_the_date_can_be_mended_before_images_go() {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let mut house = house();
+    let mut rule = rule_of("体检一年", &["*"], &["PE"], Some(12));
+    rule.grace_days = 30;
+    house.keep(vec![rule]);
+    // Given an exam that is pushed again with a day long past
+    let pushed_ms = A_YEAR_LATER_MS - 100 * DAY_MS;
+    let slipped = scanned("E2", "1.2.2", "体检").with("/examInfo/examTime", "1926-07-04 08:00:00");
+    house.take_at(pushed_ms, "app:demo-pacs", slipped.event());
+    // Then nothing of it goes for a month
+    house.delete("体检一年", &["E2"], pushed_ms + 30 * DAY_MS - 1);
+    assert_eq!(house.shown("350006", "1.2.2"), 3);
+    house.delete("体检一年", &["E2"], pushed_ms + 30 * DAY_MS);
+    assert_eq!(house.shown("350006", "1.2.2"), 0);
+    // and its pack is known to have something deleted in it
+    let pack = house.packs[&PackId::new(0, 1)];
+    assert_eq!(pack.deleted_since_ms, Some(pushed_ms + 30 * DAY_MS));
 }
