@@ -27,6 +27,7 @@ name = "乡镇体检五年"
 hospitals = ["350007"]
 patients = ["PE"]
 delete_after_months = 60
+grace_days = 0
 """
 
 
@@ -129,6 +130,38 @@ def test_images_whose_time_is_over_go_with_their_bytes(own: Archive, sink: int, 
     assert tally(own, TOWN)["deleted"] == 5
 
 
+def test_nothing_that_came_a_moment_ago_is_deleted_as_a_rule(own: Archive, sink: int, tmp_path: Path) -> None:
+    exam = sent(own, TOWN, "体检")
+    apply_rules(own, RULES.replace("grace_days = 0\n", ""), tmp_path)
+    assert "(exams) 0" in delete(own)
+    assert images(own, sink, exam) == 6
+
+
+def test_what_was_deleted_does_not_come_back_with_a_rescan(own: Archive, sink: int, tmp_path: Path) -> None:
+    # Given a health check in packs that were compacted, whose files are back as from a copy of the disk
+    exam, kept = sent(own, TOWN, "体检"), sent(own, COUNTY, "门诊")
+    for _ in range(3):
+        sent(own, COUNTY, "门诊", count=30)
+    assert own.stop() == 0
+    own.start()
+    before = {path: path.read_bytes() for path in (own.data / "packs").glob("*.pack")}
+    compact(own)
+    copies = {path: path.read_bytes() for path in (own.data / "packs").glob("*.pack") if path not in before}
+    assert copies
+    own.kill()
+    for path, content in before.items():
+        path.write_bytes(content)
+    own.start()
+    apply_rules(own, RULES, tmp_path)
+    delete(own)
+    assert find(own.dicom, query("STUDY", StudyInstanceUID=study_of(exam))) == []
+    # When everything is looked at again
+    for more in ((), ("--copies",)):
+        own.command("rescan", *more, "--data", own.data)
+        assert find(own.dicom, query("STUDY", StudyInstanceUID=study_of(exam))) == []
+    assert images(own, sink, kept) == 6
+
+
 def test_a_server_deletes_by_itself_what_is_due_at_its_start(own: Archive, sink: int, tmp_path: Path) -> None:
     exam = sent(own, TOWN, "PE")
     kept = Sent()
@@ -173,7 +206,7 @@ def test_rarely_wanted_images_lie_in_a_folder_of_their_own_in_the_object_store(
     other_form["patientInfo"]["sickId"] = shared["patientInfo"]["sickId"]
     archive.client().pushed(other_form)
     warm.append(shared)
-    apply_rules(archive, RULES.replace("delete_after_months = 60", "cold_after_months = 12"), tmp_path)
+    apply_rules(archive, RULES.replace("delete_after_months = 60\ngrace_days = 0", "cold_after_months = 12"), tmp_path)
     # When the packs are compacted
     compacted()
     # Then those lie apart, and the others, of which another form is new, do not
