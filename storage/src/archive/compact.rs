@@ -497,7 +497,7 @@ impl Run {
             }
         }
         let mut warmth = Warmth::new(&self.archive, views);
-        frozen.visit_places(&mut |study, places| {
+        frozen.visit_places(|study, places| {
             for place in places {
                 if let Some(candidate) = candidates.get_mut(&place.pack) {
                     candidate.needed += 1;
@@ -525,7 +525,7 @@ impl Run {
                 needed.insert(pack);
             }
         };
-        frozen.visit_places(&mut |_, places| {
+        frozen.visit_places(|_, places| {
             places.iter().for_each(|place| note(place.pack));
             Ok(())
         })?;
@@ -573,7 +573,7 @@ impl Run {
         let chosen = &self.chosen;
         let mut shelves: BTreeMap<Shelf, VecDeque<InPack>> = BTreeMap::new();
         let mut studies: Vec<(StudyKey, Vec<InPack>)> = Vec::new();
-        frozen.visit_places(&mut |study, places| {
+        frozen.visit_places(|study, places| {
             let places = places.iter().filter(|it| chosen.contains_key(&it.pack));
             let places: Vec<InPack> = places.copied().collect();
             match studies.last_mut() {

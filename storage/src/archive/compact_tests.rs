@@ -172,7 +172,7 @@ fn images(archive: &Archive) -> BTreeMap<String, Option<Bytes>> {
     let frozen = views.freeze();
     let mut places = Vec::new();
     frozen
-        .visit_places(&mut |study, instances| {
+        .visit_places(|study, instances| {
             places.extend(
                 instances
                     .iter()
@@ -208,7 +208,7 @@ fn places_of(archive: &Archive, hospital: &str) -> Vec<InPack> {
     let views = archive.views();
     let mut found = Vec::new();
     let frozen = views.freeze();
-    let visited = frozen.visit_places(&mut |study, places| {
+    let visited = frozen.visit_places(|study, places| {
         if study.hospital.as_str() == hospital {
             found.extend_from_slice(places);
         }
@@ -280,7 +280,7 @@ fn hospitals_of_packs(archive: &Archive) -> BTreeMap<PackId, HashSet<String>> {
     let views = archive.views();
     let frozen = views.freeze();
     frozen
-        .visit_places(&mut |study, places| {
+        .visit_places(|study, places| {
             for place in places {
                 let hospitals = packs.entry(place.pack).or_default();
                 hospitals.insert(study.hospital.to_string());

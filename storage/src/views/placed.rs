@@ -59,7 +59,7 @@ impl Frozen<'_> {
     /// [`Frozen::visit_held`].
     pub fn visit_places(
         &self,
-        visit: &mut dyn FnMut(&StudyKey, &[InPack]) -> Result<(), ViewsError>,
+        mut visit: impl FnMut(&StudyKey, &[InPack]) -> Result<(), ViewsError>,
     ) -> Result<(), ViewsError> {
         self.walk(View::Chunks, |key, value| {
             let study = keys::study_of_chunk(key);
