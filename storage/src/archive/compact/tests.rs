@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,8 +13,12 @@ use bytes::Bytes;
 use serde_json::json;
 use yingku_core::contract::push::{ExamPushedBody, Flags};
 use yingku_core::event::TestDataPurged;
-use yingku_core::ids::{AeTitle, ExamKey, ExamNo, SeriesUid, SopInstanceUid, Uid};
-use yingku_core::instance::{ImageFacts, InstanceFacts, PatientFacts, SeriesFacts};
+use yingku_core::ids::{
+    AeTitle, ExamKey, ExamNo, HospitalCode, SeriesUid, SopInstanceUid, StudyUid, Uid,
+};
+use yingku_core::instance::{
+    ImageFacts, InPack, InstanceFacts, MovedInstance, PatientFacts, SeriesFacts, StudyFacts,
+};
 use yingku_core::registry::RegistryChange;
 
 use super::*;
