@@ -46,6 +46,12 @@ impl Reserve {
         }
     }
 
+    /// Bytes that may still be written.
+    pub fn room(&self) -> u64 {
+        let free_bytes = self.source.free_bytes(&self.dir).unwrap_or(0);
+        free_bytes.saturating_sub(self.reserve_bytes)
+    }
+
     /// Whether `bytes` more may be written. A disk that cannot be asked counts as full.
     pub fn admit(&self, bytes: u64) -> Result<(), Shortage> {
         let free_bytes = self.source.free_bytes(&self.dir).unwrap_or_else(|error| {

@@ -354,6 +354,11 @@ impl Packs {
         self.inner.shared.remove(pack)
     }
 
+    /// Bytes that may still be written beside the reserve.
+    pub fn room(&self) -> u64 {
+        self.inner.shared.reserve.room()
+    }
+
     /// A pack that has this size gets no further instances.
     pub fn seal_bytes(&self) -> u64 {
         self.inner.shared.options.seal_bytes

@@ -25,6 +25,8 @@ const DEAD_PERCENT: u64 = 25;
 const DELETED_STAYS_MS: i64 = 30 * 24 * 3_600_000;
 /// A hospital's month begins a pack of its own when the one at hand has this part of its size.
 const WORTH_A_PACK: u64 = 4;
+/// A run takes this part of the room that there is: what is given up stays a while, and instances go on coming.
+const ROOM_PART: u64 = 4;
 /// So many small packs are put together.
 const SMALL_PACKS: usize = 8;
 
@@ -196,6 +198,7 @@ impl Run {
         let worth = || candidates.values().filter(is_worth);
         let mixed = worth().filter(|it| !it.made_of_others).count();
         let small = worth().filter(|it| it.is_small(seal_bytes)).count();
+        let room = self.packs.room() / ROOM_PART;
         let (mut bytes, mut instances) = (0u64, 0u64);
         let mut is_full = false;
         for (pack, candidate) in candidates {
@@ -213,7 +216,8 @@ impl Run {
             if !candidate.is_unneeded() {
                 bytes = bytes.saturating_add(candidate.bytes);
                 instances = instances.saturating_add(candidate.needed);
-                is_full |= bytes > self.what.max_bytes || instances > RUN_INSTANCES;
+                is_full |= bytes > self.what.max_bytes.min(room) || instances > RUN_INSTANCES;
+                self.report.short |= bytes > room;
                 if is_full {
                     continue;
                 }
