@@ -60,6 +60,17 @@ def digest(archive: Archive) -> str:
     return archive.command("digest", "--data", archive.data).stdout
 
 
+def evicting(fresh_archive: Callable[..., Archive], s3: S3, sink: int) -> Archive:
+    """An archive whose sealed packs lie in the object store only."""
+    settings = (
+        ("[objects]", "[storage]\npack_bytes = 1048576\n\n[objects]"),
+        ("accept_node_loss", "cache_bytes = 0\naccept_node_loss"),
+    )
+    return fresh_archive(
+        registry=Registry(peers={"SINK": sink}), settings=settings, arguments=("--objects", s3.location), environment=ACCOUNT
+    )
+
+
 @pytest.fixture
 def own(fresh_archive: Callable[..., Archive], sink: int) -> Archive:
     return fresh_archive(registry=Registry(peers={"SINK": sink}), settings=(PACKS,))
@@ -129,16 +140,7 @@ def test_a_server_killed_while_it_compacts_loses_nothing(own: Archive, sink: int
 def test_packs_in_the_object_store_are_regrouped_there(
     fresh_archive: Callable[..., Archive], s3: S3, sink: int
 ) -> None:
-    settings = (
-        ("[objects]", "[storage]\npack_bytes = 1048576\n\n[objects]"),
-        ("accept_node_loss", "cache_bytes = 0\naccept_node_loss"),
-    )
-    archive = fresh_archive(
-        registry=Registry(peers={"SINK": sink}),
-        settings=settings,
-        arguments=("--objects", s3.location),
-        environment=ACCOUNT,
-    )
+    archive = evicting(fresh_archive, s3, sink)
     # Given mixed packs, all of them in the object store only
     sent = Sent()
     mixed(archive, sent)
@@ -171,16 +173,7 @@ def test_packs_in_the_object_store_are_regrouped_there(
 
 
 def test_an_object_that_is_gone_keeps_no_other_pack(fresh_archive: Callable[..., Archive], s3: S3, sink: int) -> None:
-    settings = (
-        ("[objects]", "[storage]\npack_bytes = 1048576\n\n[objects]"),
-        ("accept_node_loss", "cache_bytes = 0\naccept_node_loss"),
-    )
-    archive = fresh_archive(
-        registry=Registry(peers={"SINK": sink}),
-        settings=settings,
-        arguments=("--objects", s3.location),
-        environment=ACCOUNT,
-    )
+    archive = evicting(fresh_archive, s3, sink)
     # Given packs in the object store, one of which somebody has removed there
     mixed(archive, Sent(), exams=12)
     all_evicted(archive)
@@ -205,6 +198,12 @@ def test_a_copy_follows_what_is_compacted(own: Archive, sink: int, tmp_path: Pat
     back_up(own, place)
     copied = {path.stem for path in (place / "packs").glob("*.pack")}
     assert copied == pack_files(own)
+    # (a copy that is not as long as its pack is kept aside, and made anew)
+    cut = min((place / "packs").glob("*.pack"))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    back_up(own, place)
+    assert cut.read_bytes() == (own.data / "packs" / cut.name).read_bytes()
+    assert len(list((place / "packs").glob("*.aside"))) == 1
     # When packs are compacted and the copy is brought up to date
     compact(own, keep_hours=24)
     assert copied < pack_files(own)

@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from peers.test_compact import PACKS, Sent, compact
+from peers.test_compact import PACKS, Sent, compact, evicting
 from support import netdicom
 from support.archive import Archive
 from support.exams import new_exam, study_of
 from support.instances import ct_slices, raw_of
 from support.listening import reach
 from support.netdicom import find, moved, query
-from support.objects import ACCOUNT, S3, all_evicted
+from support.objects import S3, all_evicted
 from support.registry import COUNTY, TOWN, Registry
 
 DAY = "2014-03-04"
@@ -177,16 +177,7 @@ def test_a_server_deletes_by_itself_what_is_due_at_its_start(own: Archive, sink:
 def test_rarely_wanted_images_lie_in_a_folder_of_their_own_in_the_object_store(
     fresh_archive: Callable[..., Archive], s3: S3, sink: int, tmp_path: Path
 ) -> None:
-    settings = (
-        ("[objects]", "[storage]\npack_bytes = 1048576\n\n[objects]"),
-        ("accept_node_loss", "cache_bytes = 0\naccept_node_loss"),
-    )
-    archive = fresh_archive(
-        registry=Registry(peers={"SINK": sink}),
-        settings=settings,
-        arguments=("--objects", s3.location),
-        environment=ACCOUNT,
-    )
+    archive = evicting(fresh_archive, s3, sink)
 
     def objects(folder: str) -> bytes:
         return b"".join(path.read_bytes() for path in s3.packs(folder))

@@ -373,10 +373,14 @@ impl Copy {
         let pack = info.pack;
         match fs::metadata(self.sealed_path(pack)) {
             Ok(copied) if !info.sealed || copied.len() == info.bytes => return Ok(()),
-            // Another pack than that of which the copy was made.
+            // Another pack than that of which the copy was made, or the original has lost its end: the copy may be the good one.
             Ok(_) => {
-                let removed = fs::remove_file(self.sealed_path(pack));
-                removed.map_err(|source| self.files(source))?;
+                let aside = self
+                    .sealed_path(pack)
+                    .with_extension(format!("{}.aside", unix_ms()));
+                tracing::warn!(%pack, aside = %aside.display(), "the copy of a pack is not as long as the pack is; it is kept aside and copied anew");
+                let kept = fs::rename(self.sealed_path(pack), aside);
+                kept.map_err(|source| self.files(source))?;
             }
             Err(_) => {}
         }

@@ -20,7 +20,7 @@ use yingku_core::instance::{InstancesStored, SeriesGroup};
 use super::intake::decode_facts;
 use super::{Submission, SubmitError, encode};
 use crate::log::{EventLog, LogError};
-use crate::packs::{Packs, Placed};
+use crate::packs::Packs;
 
 /// Instances whose facts may wait in memory, some 16 MB.
 const QUEUE_INSTANCES: usize = 8_192;
@@ -314,14 +314,9 @@ impl Writer {
 fn read_facts(packs: &Packs, pack: PackId, offsets: &[u64]) -> Vec<Stored> {
     let mut facts = Vec::with_capacity(offsets.len());
     for &offset in offsets {
-        let stored = packs.record(pack, offset).map(|record| {
-            let place = Placed {
-                pack,
-                offset,
-                length: record.data_len,
-            };
-            decode_facts(&record.facts, place)
-        });
+        let stored = packs
+            .record(pack, offset)
+            .map(|record| decode_facts(pack, &record));
         match stored {
             Ok(Some(stored)) => facts.push(stored),
             Ok(None) => tracing::error!(%pack, offset, "facts cannot be read; run `yingku verify`"),

@@ -14,7 +14,7 @@ use yingku_core::registry::Scope;
 use super::facts::Stored;
 use super::{Archive, SubmitError};
 use crate::log::LogError;
-use crate::packs::{Ack, LeasedWriter, NewInstance, PackError, Placed};
+use crate::packs::{Ack, LeasedWriter, NewInstance, PackError, Placed, RecordInfo};
 use crate::views::ViewsError;
 
 /// Instances of one study that may be held; more are refused until an exam is pushed.
@@ -468,18 +468,18 @@ pub(super) fn encode_facts(group: &SeriesGroup, anew: bool) -> Result<Vec<u8>, I
 }
 
 /// The facts of a record that recovery found in a pack; `None` if this release does not know their version.
-pub(super) fn decode_facts(bytes: &[u8], place: Placed) -> Option<Stored> {
+pub(super) fn decode_facts(pack: PackId, record: &RecordInfo) -> Option<Stored> {
     let ((version, mut group), rest): ((u16, SeriesGroup), _) =
-        postcard::take_from_bytes(bytes).ok()?;
+        postcard::take_from_bytes(&record.facts).ok()?;
     if version != FACTS_VERSION {
         return None;
     }
     for instance in &mut group.instances {
-        instance.offset = place.offset;
-        instance.length = place.length;
+        instance.offset = record.offset;
+        instance.length = record.data_len;
     }
     Some(Stored {
-        pack: place.pack,
+        pack,
         anew: rest == ANEW,
         group,
     })

@@ -24,7 +24,7 @@ use crate::log::{
     LogOpenError,
 };
 use crate::objects::ObjectsOptions;
-use crate::packs::{PackOpenError, PackOptions, Packs, PacksDirectory, Placed};
+use crate::packs::{PackOpenError, PackOptions, Packs, PacksDirectory};
 use crate::views::{Views, ViewsError};
 
 /// The audit log's part of the event log's reserve.
@@ -264,12 +264,7 @@ impl Archive {
                     whole = false;
                     continue;
                 };
-                let place = Placed {
-                    pack,
-                    offset: record.offset,
-                    length: record.data_len,
-                };
-                let Some(stored) = decode_facts(&record.facts, place) else {
+                let Some(stored) = decode_facts(pack, &record) else {
                     tracing::error!(%pack, offset = record.offset, "facts of another release: start the release that wrote them once, so that they come into the log");
                     whole = false;
                     continue;

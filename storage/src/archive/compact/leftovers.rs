@@ -7,7 +7,7 @@ use yingku_core::ids::{PackId, Position, StudyUid};
 use super::{CompactError, RECORD_PACKS, blocking, listed};
 use crate::archive::Archive;
 use crate::archive::intake::decode_facts;
-use crate::packs::{PackError, Packs, Placed};
+use crate::packs::{PackError, Packs};
 use crate::views::{Views, ViewsError};
 
 impl Archive {
@@ -75,12 +75,7 @@ impl Archive {
             if told.contains(&record.offset) {
                 continue;
             }
-            let place = Placed {
-                pack,
-                offset: record.offset,
-                length: record.data_len,
-            };
-            let Some(stored) = decode_facts(&record.facts, place) else {
+            let Some(stored) = decode_facts(pack, &record) else {
                 return Ok(false);
             };
             for instance in &stored.group.instances {
