@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `log/`, `audit/` | embedded logs with the same records, at the same positions, with the same times |
 //! | `packs/ID.pack`, `packs/ID.open` | the packs of this node that are in no object store; open ones as far as they are durable |
+//! | `packs/ID.TIME.aside` | a copy that was not as long as its pack, kept for an operator to look at |
 //! | `node`, `packs/archive` | which node and which archive it is |
 //! | `backup.json` | [`Manifest`]: how far the copy goes, and the digest of the views at a position |
 //!
