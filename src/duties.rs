@@ -1,5 +1,5 @@
-//! What time brings about: instances that waited too long for their push are dropped (R8), and images whose time is over
-//! by a retention rule are deleted, both by events.
+//! What is done once for an archive. What time brings about: instances that waited too long for their push are dropped
+//! (R8), and images whose time is over by a retention rule are deleted, both by events. And status notices are sent.
 //!
 //! It is done by one node of an archive, the one that has the lease; where the log is this node's own it is always that one.
 
@@ -14,7 +14,7 @@ use yingku_core::registry::Registry;
 use yingku_storage::archive::{Archive, SnapshotError, Submission};
 use yingku_storage::views::{ViewsError, Walk};
 
-use crate::retention;
+use crate::{notices, retention};
 
 /// `hold_days` counts days: an hour more or less is nothing.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -37,15 +37,22 @@ pub async fn run(archive: Archive, duties: Duties, stop: CancellationToken) {
     if !duties.shared {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = look_every_hour(&archive, duties, None) => {}
+            () = work(&archive, duties, None) => {}
         }
         return;
     }
     let duty = archive.duty(DUTIES);
     tokio::select! {
         () = stop.cancelled() => duty.give_back().await,
-        () = duty.work(|epoch| look_every_hour(&archive, duties, Some(epoch))) => {}
+        () = duty.work(|epoch| work(&archive, duties, Some(epoch))) => {}
     }
+}
+
+async fn work(archive: &Archive, duties: Duties, epoch: Option<u64>) {
+    tokio::join!(
+        look_every_hour(archive, duties, epoch),
+        notices::run(archive, epoch)
+    );
 }
 
 async fn look_every_hour(archive: &Archive, duties: Duties, epoch: Option<u64>) {

@@ -9,6 +9,7 @@ mod control;
 mod duties;
 mod edges;
 mod meters;
+mod notices;
 mod open_files;
 mod operate;
 mod reconciliation;

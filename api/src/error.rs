@@ -5,7 +5,7 @@ use serde_json::Value;
 use yingku_core::contract::{Fault, Refused, Rule};
 use yingku_core::outcome::{ErrorKind, Refusal};
 use yingku_core::registry::HttpStatus;
-use yingku_storage::archive::{AuditError, SubmitError};
+use yingku_storage::archive::{AuditError, ContentError, SubmitError};
 use yingku_storage::keys::KeyError;
 use yingku_storage::log::LogError;
 use yingku_storage::views::ViewsError;
@@ -280,6 +280,15 @@ impl From<AuditError> for Failure {
             "audit",
             "调阅记录暂不可写，请稍后重试 (the reading cannot be recorded: try again later)",
         )
+    }
+}
+
+impl From<ContentError> for Failure {
+    fn from(error: ContentError) -> Self {
+        match error {
+            ContentError::Log(error) => error.into(),
+            other => Self::internal(&other),
+        }
     }
 }
 

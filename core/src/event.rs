@@ -7,12 +7,15 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::apply_form::FormSource;
+use crate::contract::apply_form::ApplyFormBody;
 use crate::contract::push::ExamPushedBody;
 use crate::correction::CorrectionMade;
 use crate::envelope::Envelope;
 use crate::finding::FindingKey;
-use crate::ids::{ExamKey, ExamNo, HospitalCode, PackId, Position, StudyKey, StudyUid};
+use crate::ids::{ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, StudyKey, StudyUid};
 use crate::instance::{InstancesMoved, InstancesStored};
+use crate::notice::{NoticeId, TriedNotice};
 use crate::refusal::RefusedInstances;
 use crate::registry::RegistryChange;
 use crate::statistics::DayKey;
@@ -27,13 +30,17 @@ use crate::statistics::DayKey;
 /// - 4: instances move from pack to pack, and packs go ([`InstancesMoved`], [`PacksCompacted`]); images are deleted by
 ///   rules ([`ImagesDeleted`]) unless they are under legal hold
 ///   ([`LegalHold`](crate::correction::CorrectionAction::LegalHold)).
-pub const RULES_VERSION: u32 = 4;
+/// - 5: apply forms come in ([`ApplyFormReceived`]) and status notices go out ([`NoticesTried`], [`NoticesAgain`]).
+pub const RULES_VERSION: u32 = 5;
 
 /// Rules version from which rulings are as it says there.
 pub const RULINGS_SINCE_RULES: u32 = 3;
 
 /// Rules version since which packs are compacted: nodes of an earlier release would stop at these events.
 pub const CARE_SINCE_RULES: u32 = 4;
+
+/// Rules version since which apply forms are taken and notices are due.
+pub const FORMS_SINCE_RULES: u32 = 5;
 
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +65,9 @@ pub enum Event {
     InstancesMoved(InstancesMoved),
     PacksCompacted(PacksCompacted),
     ImagesDeleted(ImagesDeleted),
+    ApplyFormReceived(ApplyFormReceived),
+    NoticesTried(NoticesTried),
+    NoticesAgain(NoticesAgain),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -192,6 +202,9 @@ pub struct TestDataPurged {
     /// Lines about these exams and their images; of suspected reuse the refused push goes too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<FindingKey>,
+    /// Forms that came while the hospital was tried out. Since rules version 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forms: Vec<FormKey>,
     /// Why, and who ruled it; empty in records of releases that did not ask.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -238,6 +251,34 @@ pub struct ImagesDeleted {
     /// The lease under which it was found out; absent where one node is all there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
+}
+
+/// 申请单: what a HIS says of one of its apply forms (contract §3.1), or 基卫 of a patient's (§1). Since rules version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyFormReceived {
+    pub hospital: HospitalCode,
+    pub source: FormSource,
+    pub body: ApplyFormBody,
+}
+
+/// What came of status notices that were sent (contract §3.2, R17). Since rules version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NoticesTried {
+    pub his: HisId,
+    pub tried: Vec<TriedNotice>,
+    /// The lease under which they were sent; absent where one node is all there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+}
+
+/// An operator has notices sent again that were given up, or sent already. Since rules version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NoticesAgain {
+    pub his: HisId,
+    /// Named one by one so that `decide` needs no scan.
+    pub notices: Vec<NoticeId>,
 }
 
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.
@@ -310,6 +351,9 @@ kinds! {
     17, InstancesMoved, binary, "instances-moved";
     18, PacksCompacted, json, "packs-compacted";
     19, ImagesDeleted, json, "images-deleted";
+    20, ApplyFormReceived, binary, "apply-form-received";
+    21, NoticesTried, json, "notices-tried";
+    22, NoticesAgain, json, "notices-again";
 }
 
 impl Event {

@@ -141,6 +141,11 @@ text_id!(
     "只能有字母、数字和 - _ . (letters, digits, - _ . only)"
 );
 text_id!(
+    /// The name that the platform gives a HIS, which sends apply forms and takes notices (contract §3).
+    HisId, "HIS", 64, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'),
+    "只能有字母、数字和 - _ . (letters, digits, - _ . only)"
+);
+text_id!(
     /// Study Instance UID (0020,000D). The contract allows 128 characters where PS3.5 §9 allows 64.
     StudyUid, "StudyInstanceUID", 128, uid_character, DIGITS_AND_DOTS
 );
@@ -182,13 +187,23 @@ impl fmt::Display for ExamKey {
 }
 
 /// 申请单号: an apply form by its hospital's own number.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FormKey {
     pub hospital: HospitalCode,
     /// As pushed.
     pub apply_no: String,
     /// Of numbers, as [`ExamKey::generation`].
     pub generation: u16,
+}
+
+impl fmt::Display for FormKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.hospital, self.apply_no)?;
+        if self.generation > 0 {
+            write!(f, "#{}", self.generation)?;
+        }
+        Ok(())
+    }
 }
 
 /// A study as one hospital holds it: the same UID at two hospitals is two studies (R7), and so it is of two patients of

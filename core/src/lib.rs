@@ -1,6 +1,7 @@
 //! What Yingku knows without touching a disk or a socket: identifiers, events, the rules that accept or refuse
 //! them, and the rows that follow from them.
 
+pub mod apply_form;
 pub mod contract;
 pub mod correction;
 pub mod decide;
@@ -11,6 +12,7 @@ pub mod exam;
 pub mod finding;
 pub mod ids;
 pub mod instance;
+pub mod notice;
 pub mod outcome;
 pub mod query;
 pub mod reconcile;

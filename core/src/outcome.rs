@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::exam::{ExamFlag, WithdrawnBy};
-use crate::ids::{ExamKey, Position};
+use crate::ids::{ExamKey, FormKey, Position};
 
 /// The one list of ways to fail; every edge turns a kind into its own statuses in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,12 +68,31 @@ pub struct PushOutcome {
     pub adopted: u32,
 }
 
+/// How a message changed its apply form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FormStep {
+    /// There was none, or it was deleted.
+    Inserted,
+    Updated,
+    /// Same content as it has: nothing new (R14).
+    Repeated,
+    Deleted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormOutcome {
+    pub form: FormKey,
+    pub step: FormStep,
+}
+
 /// What a record came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Done,
     Push(PushOutcome),
     Refused(Refusal),
+    Form(FormOutcome),
 }
 
 /// An outcome with the position of its record.

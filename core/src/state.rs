@@ -6,14 +6,16 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::apply_form::ApplyFormRow;
 use crate::correction::CorrectionRow;
 use crate::exam::{ExamHistory, ExamRow, FormRow};
 use crate::finding::{FindingKey, FindingRow, SettledFinding};
-use crate::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
+use crate::ids::{ExamKey, FormKey, HisId, PackId, Position, StudyKey, StudyUid};
 use crate::instance::{
     Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
     PackRow, Place, StudyClaims, StudyRow,
 };
+use crate::notice::{NoticeId, NoticeRow, Told};
 use crate::refusal::RefusalRow;
 use crate::registry::{Lease, Node, Registry, RegistryChange};
 use crate::statistics::{DayKey, DeclarationRow};
@@ -45,6 +47,9 @@ pub trait State {
     /// Body of a push that was refused as suspected reuse, for as long as it is listed.
     fn refused_push(&self, position: Position) -> Read<Vec<u8>>;
     fn sign(&self, digest: &[u8; 16]) -> Read<i64>;
+    fn apply_form(&self, key: &FormKey) -> Read<ApplyFormRow>;
+    fn notice(&self, his: &HisId, id: NoticeId) -> Read<NoticeRow>;
+    fn told(&self, exam: &ExamKey) -> Read<Told>;
 }
 
 /// A chunk row: study, index of the series in the study row, index of the chunk in the series.
@@ -115,6 +120,11 @@ pub struct Changes {
     pub refused_pushes: BTreeMap<Position, Option<Vec<u8>>>,
     /// Expiry of each mark; `None` removes it.
     pub signs: BTreeMap<[u8; 16], Option<i64>>,
+    /// Forms as their HIS sent them.
+    pub apply_forms: BTreeMap<FormKey, Box<Replaced<ApplyFormRow>>>,
+    pub notices: BTreeMap<(HisId, NoticeId), Replaced<NoticeRow>>,
+    /// What the receivers of an exam's notices were told.
+    pub told: BTreeMap<ExamKey, Told>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub node: Option<Node>,
@@ -191,6 +201,65 @@ impl<'a, S: State> Work<'a, S> {
 
     pub fn put_form(&mut self, key: FormKey, row: FormRow) {
         self.changes.forms.insert(key, row);
+    }
+
+    pub fn apply_form(&self, key: &FormKey) -> Read<ApplyFormRow> {
+        match self.changes.apply_forms.get(key) {
+            Some(replaced) => Ok(replaced.after.clone()),
+            None => self.state.apply_form(key),
+        }
+    }
+
+    /// `None` removes the row.
+    pub fn put_apply_form(&mut self, before: Option<ApplyFormRow>, after: Option<ApplyFormRow>) {
+        let row = after.as_ref().or(before.as_ref());
+        let Some(key) = row.map(|row| row.key.clone()) else {
+            return;
+        };
+        match self.changes.apply_forms.entry(key) {
+            Entry::Occupied(mut known) => known.get_mut().after = after,
+            Entry::Vacant(place) => {
+                place.insert(Box::new(Replaced { before, after }));
+            }
+        }
+    }
+
+    pub fn notice(&self, his: &HisId, id: NoticeId) -> Read<NoticeRow> {
+        match self.changes.notices.get(&(his.clone(), id)) {
+            Some(replaced) => Ok(replaced.after.clone()),
+            None => self.state.notice(his, id),
+        }
+    }
+
+    pub fn put_notice(&mut self, before: Option<NoticeRow>, after: NoticeRow) {
+        match self.changes.notices.entry((after.his.clone(), after.id)) {
+            Entry::Occupied(mut known) => known.get_mut().after = Some(after),
+            Entry::Vacant(place) => {
+                let after = Some(after);
+                place.insert(Replaced { before, after });
+            }
+        }
+    }
+
+    pub fn remove_notice(&mut self, before: NoticeRow) {
+        let at = (before.his.clone(), before.id);
+        let before = Some(before);
+        let removed = Replaced {
+            before,
+            after: None,
+        };
+        self.changes.notices.insert(at, removed);
+    }
+
+    pub fn told(&self, exam: &ExamKey) -> Result<Told, StateError> {
+        match self.changes.told.get(exam) {
+            Some(told) => Ok(*told),
+            None => Ok(self.state.told(exam)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn put_told(&mut self, exam: ExamKey, told: Told) {
+        self.changes.told.insert(exam, told);
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {

@@ -32,10 +32,10 @@ pub enum RegistryCommand {
     Show(Place),
     /// 移除一项 (take one out)
     Remove {
-        /// 种类：医院、应用、DICOM 节点 (what it is)
+        /// 种类：医院、应用、DICOM 节点、HIS (what it is)
         #[arg(value_enum, value_name = "种类")]
         kind: Entry,
-        /// 医院代码、appId 或 AE (its code, id or title)
+        /// 医院代码、appId、AE 或 HIS 名 (its code, id or title)
         #[arg(value_name = "名称")]
         name: String,
         #[command(flatten)]
@@ -48,6 +48,7 @@ pub enum Entry {
     Hospital,
     App,
     Peer,
+    His,
 }
 
 impl RegistryCommand {
@@ -67,6 +68,7 @@ impl RegistryCommand {
                     Entry::Hospital => "hospital",
                     Entry::App => "app",
                     Entry::Peer => "peer",
+                    Entry::His => "his",
                 };
                 let kind = kind.to_owned();
                 place.run(Operation::RegistryRemove { kind, name }).await

@@ -52,6 +52,9 @@ pub async fn show(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
     output.line(hospitals(&registry).render()).await?;
     output.line(app_table(&registry).render()).await?;
     output.line(peers(&registry).render()).await?;
+    if !registry.his.is_empty() {
+        output.line(his_table(&registry).render()).await?;
+    }
     let settings = &registry.settings;
     output
         .line(format!(
@@ -145,6 +148,23 @@ fn peers(registry: &Registry) -> Table {
             services.join(" "),
             scope(&it.hospitals),
         ]);
+    }
+    table
+}
+
+fn his_table(registry: &Registry) -> Table {
+    let mut table = Table::new(["HIS", "医院", "启用", "状态回传", "通知"]);
+    let yes = |is: bool| if is { "是" } else { "否" }.to_owned();
+    for it in registry.his.values() {
+        let (url, statuses) = match &it.receiver {
+            Some(receiver) if receiver.enabled => {
+                let codes = receiver.statuses.iter().map(|status| status.code());
+                (receiver.url.clone(), codes.collect::<Vec<_>>().join(" "))
+            }
+            Some(_) => ("停用".to_owned(), String::new()),
+            None => Default::default(),
+        };
+        table.row([it.id.to_string(), scope(&it.hospitals), yes(it.enabled), url, statuses]);
     }
     table
 }

@@ -41,6 +41,11 @@ pub(super) fn check_against(registry: &Registry, file: &RegistryFile) -> anyhow:
         let who = format!("peer {}", peer.ae);
         all_known(&who, &peer.hospitals, registered.map(|it| &it.hospitals))?;
     }
+    for his in &file.his {
+        let registered = registry.his.get(&his.id);
+        let who = format!("his {}", his.id);
+        all_known(&who, &his.hospitals, registered.map(|it| &it.hospitals))?;
+    }
     Ok(())
 }
 

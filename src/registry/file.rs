@@ -6,13 +6,17 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use yingku_core::contract::fields::EXAM_PUSH;
 use yingku_core::dictionaries::EXAM_CLASS;
-use yingku_core::ids::{AeTitle, AppId, HospitalCode};
+use url::Url;
+use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::registry::{
-    App, EnvelopeShape, Hospital, HttpStatus, Peer, RULES_LIMIT, Registry, ResultShape,
+    App, EnvelopeShape, His, Hospital, HttpStatus, Peer, RULES_LIMIT, Receiver, Registry, ResultShape,
     RetentionRule, Right, SHORTEST_MONTHS, Scope, Sealed, Settings, StatusType,
     default_time_window_minutes,
 };
 use yingku_core::time::Zone;
+
+/// `Header/License` may have so many characters (R13).
+const LICENSE_LIMIT: usize = 64;
 
 /// Longest name of a retention rule, in characters.
 const RULE_NAME_LIMIT: usize = 64;
@@ -28,6 +32,24 @@ pub struct RegistryFile {
     pub apps: Vec<AppEntry>,
     #[serde(rename = "peer")]
     pub peers: Vec<Peer>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub his: Vec<HisEntry>,
+}
+
+/// A HIS; its license in clear, or sealed as another node with the same cluster key exported it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HisEntry {
+    pub id: HisId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    pub hospitals: Scope,
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_license: Option<Sealed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<Receiver>,
 }
 
 /// An app; its license in clear, or its secrets as another node with the same cluster key exported them.
@@ -120,13 +142,70 @@ impl RegistryFile {
                 );
             }
         }
+        for his in &mut self.his {
+            let named = format!("his {:?}", his.id.as_str());
+            his.id = HisId::new(&his.id).with_context(|| named.clone())?;
+            check_his(his).with_context(|| named)?;
+        }
         if let Some(settings) = &self.settings {
             check_retention(&settings.retention)?;
+            check_image_url(settings)?;
         }
         once("hospital", self.hospitals.iter().map(|it| it.code.as_str()))?;
         once("app", self.apps.iter().map(|it| it.id.as_str()))?;
-        once("peer", self.peers.iter().map(|it| it.ae.as_str()))
+        once("peer", self.peers.iter().map(|it| it.ae.as_str()))?;
+        once("his", self.his.iter().map(|it| it.id.as_str()))
     }
+}
+
+fn check_his(his: &HisEntry) -> anyhow::Result<()> {
+    check_scope(&his.hospitals)?;
+    if let Some(license) = &his.license {
+        let count = license.chars().count();
+        anyhow::ensure!(
+            license.trim() == license && (1..=LICENSE_LIMIT).contains(&count),
+            "license 须为 1 至 {LICENSE_LIMIT} 字，首尾无空格 (must have 1 to {LICENSE_LIMIT} characters, and no blanks at its ends)"
+        );
+    }
+    let Some(receiver) = &his.receiver else {
+        return Ok(());
+    };
+    let url = Url::parse(&receiver.url).context("receiver.url")?;
+    anyhow::ensure!(
+        matches!(url.scheme(), "http" | "https") && url.has_host(),
+        "receiver.url 须为 http:// 或 https:// 地址 (must be an http or https address)"
+    );
+    for (key, name) in [
+        ("operation", &receiver.operation),
+        ("parameter", &receiver.parameter),
+    ] {
+        let mut characters = name.chars();
+        let begins = characters.next().is_some_and(|c| c.is_alphabetic() || c == '_');
+        let is_name = characters.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        anyhow::ensure!(
+            begins && is_name,
+            "receiver.{key} {name:?} 不是 XML 元素名 (is no name of an XML element)"
+        );
+    }
+    Ok(())
+}
+
+fn check_image_url(settings: &Settings) -> anyhow::Result<()> {
+    let Some(image_url) = &settings.image_url else {
+        return Ok(());
+    };
+    let pattern = &image_url.pattern;
+    let unknown = yingku_core::registry::unknown_place_of(pattern);
+    anyhow::ensure!(
+        unknown.is_none(),
+        "settings.image_url.pattern: 不认识的占位 {{{}}} (is no place that is known)",
+        unknown.unwrap_or_default()
+    );
+    anyhow::ensure!(
+        pattern.starts_with("http://") || pattern.starts_with("https://"),
+        "settings.image_url.pattern 须为 http:// 或 https:// 地址 (must be an http or https address)"
+    );
+    Ok(())
 }
 
 /// A rule that deletes too soon cannot be taken back.
@@ -240,8 +319,20 @@ pub fn export(registry: &Registry, sealed: bool) -> anyhow::Result<String> {
         hospitals: registry.hospitals.values().cloned().collect(),
         apps: registry.apps.values().map(entry).collect(),
         peers: registry.peers.values().cloned().collect(),
+        his: registry.his.values().map(|his| his_entry(his, sealed)).collect(),
     };
     Ok(toml::to_string(&file)?)
+}
+
+fn his_entry(his: &His, sealed: bool) -> HisEntry {
+    HisEntry {
+        id: his.id.clone(),
+        license: None,
+        hospitals: his.hospitals.clone(),
+        enabled: his.enabled,
+        sealed_license: sealed.then(|| his.license.clone()),
+        receiver: his.receiver.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -3,16 +3,16 @@
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use yingku_core::event::{CARE_SINCE_RULES, Event, RegistryChanged};
-use yingku_core::ids::{AeTitle, AppId, HospitalCode};
+use yingku_core::event::{CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, RegistryChanged};
+use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::outcome::Outcome;
-use yingku_core::registry::{App, Registry, RegistryChange};
+use yingku_core::registry::{App, His, Registry, RegistryChange, Sealed};
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::keys::{ClusterKey, Purpose, generate_app_keys};
 use yingku_storage::views::Walk;
 
 use super::consistent::{check_against, names};
-use super::file::{AppEntry, RegistryFile, SealedSecrets};
+use super::file::{AppEntry, HisEntry, RegistryFile, SealedSecrets};
 
 /// Changes of one record: an app with its sealed keys takes some 6 KB of the log's 1 MiB.
 const CHANGES_OF_RECORD: usize = 50;
@@ -90,22 +90,32 @@ pub async fn remove(archive: &Archive, kind: &str, name: &str, actor: &str) -> a
                 RegistryChange::RemovePeer(ae),
             )
         }
-        _ => bail!("{kind}: 只有 hospital、app、peer (one of hospital, app, peer)"),
+        "his" => {
+            let id = HisId::new(name)?;
+            (
+                registry.his.contains_key(&id),
+                RegistryChange::RemoveHis(id),
+            )
+        }
+        _ => bail!("{kind}: 只有 hospital、app、peer、his (one of hospital, app, peer, his)"),
     };
     anyhow::ensure!(known, "没有登记 {kind} {name} (is not registered)");
     submit(archive, vec![change], actor).await
 }
 
-/// Refuses if an app or a peer names the hospital: what is exported could not be imported any more.
+/// Refuses if an app, a peer or a HIS names the hospital: what is exported could not be imported any more.
 fn named_by_none(registry: &Registry, code: &HospitalCode) -> anyhow::Result<()> {
     let names = |scope| names(scope, code.as_str());
     let apps = registry.apps.values();
     let apps = apps.filter(|app| app.org == *code || names(&app.hospitals));
     let peers = registry.peers.values();
     let peers = peers.filter(|peer| names(&peer.hospitals));
+    let his = registry.his.values();
+    let his = his.filter(|his| names(&his.hospitals));
     let named_by: Vec<String> = apps
         .map(|app| format!("app {}", app.id))
         .chain(peers.map(|peer| format!("peer {}", peer.ae)))
+        .chain(his.map(|his| format!("his {}", his.id)))
         .collect();
     anyhow::ensure!(
         named_by.is_empty(),
@@ -161,6 +171,10 @@ fn plan(
             settings.retention.is_empty() || registry.rules >= CARE_SINCE_RULES,
             "settings.retention: 须先启用规则版本 {CARE_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
         );
+        let needs_forms = settings.project_prefix.is_some() || settings.image_url.is_some();
+        if needs_forms {
+            forms_are_active(registry, "settings.project_prefix, settings.image_url")?;
+        }
         put(
             Standing::of(Some(&registry.settings), &settings),
             "settings".to_owned(),
@@ -188,7 +202,46 @@ fn plan(
         let name = format!("peer {}", peer.ae);
         put(standing, name, RegistryChange::PutPeer(peer));
     }
+    for entry in file.his {
+        let known = registry.his.get(&entry.id);
+        let name = format!("his {}", entry.id);
+        forms_are_active(registry, &name)?;
+        let his = his_of(entry, known, key).with_context(|| name.clone())?;
+        put(Standing::of(known, &his), name, RegistryChange::PutHis(his));
+    }
     Ok((changes, report))
+}
+
+/// Nodes of an earlier release would stop at what they do not know.
+fn forms_are_active(registry: &Registry, what: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        registry.rules >= FORMS_SINCE_RULES,
+        "{what}: 须先启用规则版本 {FORMS_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
+    );
+    Ok(())
+}
+
+/// The HIS as it will be: without a new license it keeps its own.
+fn his_of(entry: HisEntry, known: Option<&His>, key: &ClusterKey) -> anyhow::Result<His> {
+    let license = match (entry.sealed_license, entry.license, known) {
+        (Some(sealed), ..) => {
+            key.open(Purpose::License, &sealed)?;
+            sealed
+        }
+        (None, None, Some(known)) => known.license.clone(),
+        (None, None, None) => bail!("新 HIS 须给出 license (a new HIS needs a license)"),
+        (None, Some(license), Some(known)) if opens_to(key, &known.license, &license)? => {
+            known.license.clone()
+        }
+        (None, Some(license), _) => key.seal(Purpose::License, license.as_bytes())?,
+    };
+    Ok(His {
+        id: entry.id,
+        hospitals: entry.hospitals,
+        enabled: entry.enabled,
+        license,
+        receiver: entry.receiver,
+    })
 }
 
 /// How an entry of the file stands to the registry in force.
@@ -256,7 +309,7 @@ fn secrets_of(
         (None, None) => bail!("新应用须给出 license (a new app needs a license)"),
         (Some(license), known) => match known {
             // Sealing differs each time: the same license must not look like a new one.
-            Some(known) if opens_to(key, known, license)? => known.license.clone(),
+            Some(known) if opens_to(key, &known.license, license)? => known.license.clone(),
             _ => key.seal(Purpose::License, license.as_bytes())?,
         },
     };
@@ -277,8 +330,8 @@ fn secrets_of(
     })
 }
 
-fn opens_to(key: &ClusterKey, known: &App, license: &str) -> anyhow::Result<bool> {
-    let opened = key.open(Purpose::License, &known.license)?;
+fn opens_to(key: &ClusterKey, known: &Sealed, license: &str) -> anyhow::Result<bool> {
+    let opened = key.open(Purpose::License, known)?;
     Ok(opened.as_slice() == license.as_bytes())
 }
 

@@ -71,7 +71,11 @@ impl Purpose {
 #[derive(Clone)]
 pub struct ClusterKey {
     cipher: Aes256Gcm,
+    /// For signatures of addresses: derived, so that no use of one tells of the other.
+    signing: Zeroizing<[u8; 32]>,
 }
+
+const SIGNING_CONTEXT: &str = "yingku 2026 signed addresses";
 
 impl std::fmt::Debug for ClusterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -125,7 +129,14 @@ impl ClusterKey {
             *byte = u8::from_str_radix(text, 16).map_err(|_| KeyError::Malformed)?;
         }
         let cipher = Aes256Gcm::new_from_slice(bytes.as_ref()).map_err(|_| KeyError::Malformed)?;
-        Ok(Self { cipher })
+        let signing = Zeroizing::new(blake3::derive_key(SIGNING_CONTEXT, bytes.as_ref()));
+        Ok(Self { cipher, signing })
+    }
+
+    /// Signs what an address says, in hex: BLAKE3 keyed, the same on every node.
+    pub fn sign_address(&self, said: &str) -> String {
+        let mac = blake3::keyed_hash(&self.signing, said.as_bytes());
+        mac.to_hex().to_string()
     }
 
     pub fn seal_bytes(&self, purpose: Purpose, secret: &[u8]) -> Result<Vec<u8>, KeyError> {

@@ -9,7 +9,7 @@ use yingku_storage::archive::AuditEntry;
 use yingku_storage::views::exams::ExamSelector;
 
 use super::params::{NO_PAST, Params, incomplete, text};
-use super::{content, exam_row, schema};
+use super::{exam_row, schema};
 use crate::call::{Call, allow, blocking};
 use crate::envelope::Answer;
 use crate::error::Failure;
@@ -206,7 +206,7 @@ fn describe(
         as_of: None,
     };
     let mut out = rows.whole(row)?;
-    let body = content::at(call.archive(), row.position)?;
+    let body = call.archive().pushed_content(row.position)?;
     let mut pushed: Value =
         serde_json::from_slice(&body.json).map_err(|error| Failure::internal(&error))?;
     // R6: a report that was taken back is never shown, not even as a draft.

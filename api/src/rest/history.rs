@@ -11,7 +11,7 @@ use yingku_storage::views::Views;
 use super::detail::no_exam;
 use super::exam_row::{Rows, generation, names, report_name, row_schema};
 use super::params::{Params, incomplete, text};
-use super::{content, schema};
+use super::{schema};
 use crate::call::{Call, blocking, local_time};
 use crate::envelope::{Answer, Page};
 use crate::error::Failure;
@@ -267,8 +267,8 @@ fn describe(
             .find_map(|earlier| earlier.content);
         if let Some(before) = before {
             let (old, new) = (
-                content::at(archive, before)?,
-                content::at(archive, position)?,
+                archive.pushed_content(before)?,
+                archive.pushed_content(position)?,
             );
             let changes =
                 compare_json(&old.json, &new.json).map_err(|error| Failure::internal(&error))?;
@@ -276,7 +276,7 @@ fn describe(
         }
         if line.step == ExamStep::Late {
             // The row is that of the current content; what came late had a status of its own.
-            let late: Value = serde_json::from_slice(&content::at(archive, position)?.json)
+            let late: Value = serde_json::from_slice(&archive.pushed_content(position)?.json)
                 .map_err(|error| Failure::internal(&error))?;
             if let Some(status) = late.pointer("/examInfo/examStatus") {
                 fields.insert("lateStatus".to_owned(), status.clone());

@@ -1,6 +1,5 @@
 //! The archive contract and the reading interfaces: one file an operation, each parse, call, encode.
 
-mod content;
 pub mod detail;
 mod exam_row;
 pub mod get_token;

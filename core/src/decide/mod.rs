@@ -3,6 +3,7 @@
 //! A rule reads only state and record. Every setting that it depends on is in the registry, which events change; what
 //! time brings about is an event too.
 
+mod apply_form;
 mod aside;
 mod claims;
 mod compacted;
@@ -17,6 +18,7 @@ mod lease;
 mod lost;
 mod moving;
 mod node;
+mod notice;
 mod past;
 mod replaced;
 mod statistics;
@@ -26,7 +28,7 @@ pub use deleted::{Look, hold_of, losers};
 pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
 
-use crate::event::{Event, RULES_VERSION, SignUsed, TestDataPurged};
+use crate::event::{Event, FORMS_SINCE_RULES, RULES_VERSION, SignUsed, TestDataPurged};
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
 use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
@@ -145,12 +147,20 @@ fn decide_read<S: State>(
         Event::PacksCompacted(body) => compacted::compacted(&mut work, context, body)?,
         Event::ImagesDeleted(body) if lease::is_past(&work, DUTIES, body.epoch) => lease::ignored(),
         Event::ImagesDeleted(body) => deleted::deleted(&mut work, context, body)?,
+        Event::ApplyFormReceived(body) => apply_form::received(&mut work, context, body)?,
+        Event::NoticesTried(body) if lease::is_past(&work, DUTIES, body.epoch) => lease::ignored(),
+        Event::NoticesTried(body) => notice::tried(&mut work, context, body)?,
+        Event::NoticesAgain(body) => notice::again(&mut work, context, body)?,
         Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
         Event::NodeJoined(body) => node::joined(&mut work, body),
         Event::NodeStarted(body) => node::started(&mut work, body),
     };
     past::close(&mut work, context)?;
     given::keep_in_step(&mut work)?;
+    if work.registry().rules >= FORMS_SINCE_RULES {
+        apply_form::meet(&mut work)?;
+        notice::follow(&mut work, context)?;
+    }
     // What is refused leaves no trace but the lists that say so.
     Ok((outcome, work.changes))
 }
@@ -258,6 +268,9 @@ fn purged<S: State>(
     }
     for key in &body.findings {
         purge_finding(work, key)?;
+    }
+    for key in &body.forms {
+        apply_form::purged(work, key)?;
     }
     Ok(Outcome::Done)
 }

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{Context, decide};
+use crate::apply_form::ApplyFormRow;
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
 use crate::event::{Event, PackLost, RULES_VERSION, RULINGS_SINCE_RULES, SignUsed, TestDataPurged};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
-    AeTitle, ExamKey, ExamNo, FormKey, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid,
+    AeTitle, ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid,
     StudyKey, StudyUid, Uid,
 };
 use crate::instance::{
@@ -21,6 +22,7 @@ use crate::instance::{
     InstancesStored, PackRow, PatientFacts, Place, SeriesFacts, SeriesGroup, StoredInstance,
     StudyClaims, StudyFacts, StudyRow,
 };
+use crate::notice::{NoticeId, NoticeRow, Told};
 use crate::outcome::{Outcome, PushStep};
 use crate::registry::{HospitalMode, Registry};
 use crate::state::{ChunkKey, State, StateError};
@@ -50,6 +52,9 @@ struct House {
     corrections: HashMap<Position, CorrectionRow>,
     refused_pushes: HashMap<Position, Vec<u8>>,
     signs: HashMap<[u8; 16], i64>,
+    apply_forms: HashMap<FormKey, ApplyFormRow>,
+    notices: HashMap<(HisId, NoticeId), NoticeRow>,
+    told: HashMap<ExamKey, Told>,
     next: u64,
 }
 
@@ -103,6 +108,15 @@ impl State for House {
     }
     fn sign(&self, digest: &[u8; 16]) -> Read<i64> {
         Ok(self.signs.get(digest).copied())
+    }
+    fn apply_form(&self, key: &FormKey) -> Read<ApplyFormRow> {
+        Ok(self.apply_forms.get(key).cloned())
+    }
+    fn notice(&self, his: &HisId, id: NoticeId) -> Read<NoticeRow> {
+        Ok(self.notices.get(&(his.clone(), id)).cloned())
+    }
+    fn told(&self, exam: &ExamKey) -> Read<Told> {
+        Ok(self.told.get(exam).copied())
     }
 }
 
@@ -179,6 +193,14 @@ impl House {
         );
         merge(&mut self.refused_pushes, changes.refused_pushes);
         merge(&mut self.signs, changes.signs);
+        let apply_forms = changes.apply_forms.into_iter();
+        merge(
+            &mut self.apply_forms,
+            apply_forms.map(|(k, r)| (k, r.after)),
+        );
+        let notices = changes.notices.into_iter();
+        merge(&mut self.notices, notices.map(|(k, r)| (k, r.after)));
+        self.told.extend(changes.told);
         for change in changes.registry {
             self.registry.apply(change);
         }
@@ -400,8 +422,10 @@ mod compacted;
 mod corrections;
 mod declarations;
 mod deleted;
+mod forms;
 mod images;
 mod nodes;
+mod notices;
 mod persons;
 mod pushes;
 mod rulings;

@@ -1,6 +1,7 @@
 //! The registry: hospitals, apps, peers and the settings that rules read. Changed by events, so every node and every
 //! replay has the same one.
 
+mod his;
 mod node;
 mod retention;
 
@@ -12,8 +13,11 @@ use uuid::Uuid;
 
 use crate::contract::policy::ValidationPolicy;
 use crate::dictionaries::{ClassAliases, Placeholders};
-use crate::ids::{AeTitle, AppId, HospitalCode};
+use crate::ids::{AeTitle, AppId, HisId, HospitalCode};
 
+pub use his::{
+    Escaping, His, IMAGE_URL_PLACES, NoticeCharset, Receiver, SoapVersion, unknown_place_of,
+};
 pub use node::{Lease, Node};
 pub use retention::{RULES_LIMIT, RetentionRule, SHORTEST_MONTHS};
 
@@ -23,6 +27,9 @@ pub struct Registry {
     pub hospitals: BTreeMap<HospitalCode, Hospital>,
     pub apps: BTreeMap<AppId, App>,
     pub peers: BTreeMap<AeTitle, Peer>,
+    /// Since rules version 5.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub his: BTreeMap<HisId, His>,
     pub settings: Settings,
     /// By number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -272,6 +279,27 @@ pub struct Settings {
     /// How long images are kept, the first rule that fits. Since rules version 4.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retention: Vec<RetentionRule>,
+    /// The project's unified code: a prefix of numbers beside the hospitals' own (R15). Since rules version 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project_prefix: Option<String>,
+    /// Address that opens an exam's images, with `{studyUID}`, `{examNo}`, `{hospitalCode}`, `{expires}` and `{signature}`
+    /// in it; absent: notices carry none. Since rules version 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<ImageUrl>,
+}
+
+/// How an address of images is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageUrl {
+    pub pattern: String,
+    /// For how long a signed address opens.
+    #[serde(default = "usual_valid_days")]
+    pub valid_days: u16,
+}
+
+fn usual_valid_days() -> u16 {
+    30
 }
 
 impl Default for Settings {
@@ -281,6 +309,8 @@ impl Default for Settings {
             class_aliases: ClassAliases::default(),
             placeholder_apply_nos: Placeholders::default(),
             retention: Vec::new(),
+            project_prefix: None,
+            image_url: None,
         }
     }
 }
@@ -296,6 +326,8 @@ pub enum RegistryChange {
     PutPeer(Peer),
     RemovePeer(AeTitle),
     PutSettings(Settings),
+    PutHis(His),
+    RemoveHis(HisId),
 }
 
 /// Why nothing is taken of a hospital.
@@ -357,6 +389,12 @@ impl Registry {
                 self.peers.remove(&ae);
             }
             RegistryChange::PutSettings(settings) => self.settings = settings,
+            RegistryChange::PutHis(his) => {
+                self.his.insert(his.id.clone(), his);
+            }
+            RegistryChange::RemoveHis(id) => {
+                self.his.remove(&id);
+            }
         }
     }
 }

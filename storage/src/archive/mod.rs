@@ -6,6 +6,7 @@
 mod audit;
 mod backup;
 mod compact;
+mod content;
 mod error_digest;
 mod facts;
 mod follower;
@@ -49,6 +50,7 @@ use crate::views::Views;
 pub use audit::{AuditEntry, AuditError};
 pub use backup::{BackupError, BackupLag, RestoreReport, restore};
 pub use compact::{CompactError, CompactReport, Compaction};
+pub use content::ContentError;
 pub use error_digest::{ErrorDigest, ErrorDigestError, RefusedRequest, RefusedRequestKey};
 pub use follower::{RebuildReport, views_position};
 pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
@@ -224,6 +226,11 @@ impl Archive {
     pub async fn catch_up(&self) -> Result<(), SubmitError> {
         let end = self.inner.log.latest_end().await?;
         self.wait_for(end).await
+    }
+
+    /// How far the views have followed the log, as it changes.
+    pub fn watch_projected(&self) -> watch::Receiver<Position> {
+        self.inner.follower.shared.projected.subscribe()
     }
 
     /// Resolves once the views have every record before `position`.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use rocksdb::WriteBatch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use yingku_core::apply_form::ApplyFormRow;
 use yingku_core::correction::CorrectionRow;
 use yingku_core::exam::{ExamRow, FormRow};
 use yingku_core::finding::{FindingKey, FindingRow};
-use yingku_core::ids::{ExamKey, FormKey, PackId, Position, StudyKey, StudyUid};
+use yingku_core::ids::{ExamKey, FormKey, HisId, PackId, Position, StudyKey, StudyUid};
 use yingku_core::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, PackRow, Place,
     StudyClaims, StudyRow,
 };
+use yingku_core::notice::{NoticeId, NoticeRow, NoticeState, Told};
 use yingku_core::registry::Registry;
 use yingku_core::state::{Changes, ChunkKey, Logged, Replaced, State, StateError};
 use yingku_core::statistics::{DayKey, DeclarationRow};
@@ -135,6 +137,7 @@ impl<'a> BatchState<'a> {
         }
         for exam in &changes.purged {
             self.delete_below(View::History, &keys::exam(exam))?;
+            self.delete(View::Told, keys::exam(exam));
         }
         for line in changes.history {
             self.put(
@@ -247,6 +250,20 @@ impl<'a> BatchState<'a> {
                 None => self.delete(View::Signs, digest.to_vec()),
             }
         }
+        for (_, form) in changes.apply_forms {
+            self.put_apply_form(*form)?;
+        }
+        for ((his, id), Replaced { before, after }) in changes.notices {
+            if let Some(row) = before.filter(|row| after.as_ref().is_none_or(|it| it.state != row.state)) {
+                self.delete(View::Notices, keys::notice(&his, row.state, id));
+            }
+            if let Some(row) = after {
+                self.put(View::Notices, keys::notice(&his, row.state, id), &row)?;
+            }
+        }
+        for (exam, told) in changes.told {
+            self.put(View::Told, keys::exam(&exam), &told)?;
+        }
         for (index, row) in changes.refusals.into_iter().enumerate() {
             let hospital = row
                 .refused
@@ -335,6 +352,24 @@ impl<'a> BatchState<'a> {
         Ok(())
     }
 
+    fn put_apply_form(&mut self, form: Replaced<ApplyFormRow>) -> Result<(), ViewsError> {
+        let (before, after) = (form.before.as_ref(), form.after.as_ref());
+        let known = before.map(keys::form_index).unwrap_or_default();
+        let lines = after.map(keys::form_index).unwrap_or_default();
+        for line in known.iter().filter(|line| !lines.contains(line)) {
+            self.delete(View::FormIndex, line.clone());
+        }
+        for line in lines.into_iter().filter(|line| !known.contains(line)) {
+            self.put_empty(View::FormIndex, line);
+        }
+        match (before, after) {
+            (_, Some(row)) => self.put(View::ApplyForms, keys::form(&row.key), row)?,
+            (Some(row), None) => self.delete(View::ApplyForms, keys::form(&row.key)),
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
     fn put_study(&mut self, study: Replaced<StudyRow>) -> Result<(), ViewsError> {
         match (&study.before, &study.after) {
             (None, Some(row)) => {
@@ -401,6 +436,24 @@ impl State for BatchState<'_> {
 
     fn form(&self, key: &FormKey) -> Result<Option<FormRow>, StateError> {
         self.read(View::Forms, keys::form(key))
+    }
+
+    fn apply_form(&self, key: &FormKey) -> Result<Option<ApplyFormRow>, StateError> {
+        self.read(View::ApplyForms, keys::form(key))
+    }
+
+    fn notice(&self, his: &HisId, id: NoticeId) -> Result<Option<NoticeRow>, StateError> {
+        for state in [NoticeState::Open, NoticeState::Stopped, NoticeState::Sent] {
+            let row = self.read(View::Notices, keys::notice(his, state, id))?;
+            if row.is_some() {
+                return Ok(row);
+            }
+        }
+        Ok(None)
+    }
+
+    fn told(&self, exam: &ExamKey) -> Result<Option<Told>, StateError> {
+        self.read(View::Told, keys::exam(exam))
     }
 
     fn claims(&self, study: &StudyUid) -> Result<Option<StudyClaims>, StateError> {

@@ -3,12 +3,14 @@
 //! Texts in a key end with a zero byte, so that a prefix never runs into the next part; numbers are big endian, so
 //! that byte order is their order. Identifiers hold no control characters; a zero byte in free text becomes a 1.
 
+use yingku_core::apply_form::ApplyFormRow;
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{
-    ExamKey, ExamNo, FormKey, HospitalCode, PackId, Position, StudyKey, StudyUid,
+    ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, StudyKey, StudyUid,
 };
 use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
+use yingku_core::notice::{NoticeId, NoticeState};
 use yingku_core::query::{DATE_DIGITS, digits, joined_name};
 use yingku_core::state::ChunkKey;
 use yingku_core::statistics::DayKey;
@@ -65,12 +67,20 @@ pub enum View {
     Logged,
     /// pack → what the log tells of it
     Packs,
+    /// hospital, apply-form number, generation → form as its HIS sent it
+    ApplyForms,
+    /// what it is, hospital, value, apply-form number, generation → nothing; of forms that are not deleted
+    FormIndex,
+    /// HIS, state, position, index → status notice
+    Notices,
+    /// exam key → what its notices' receivers were told
+    Told,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 25] = [
+    pub const ALL: [View; 29] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -95,6 +105,10 @@ impl View {
         View::Refusals,
         View::Logged,
         View::Packs,
+        View::ApplyForms,
+        View::FormIndex,
+        View::Notices,
+        View::Told,
         View::Meta,
     ];
 
@@ -124,6 +138,10 @@ impl View {
             View::Refusals => "refusals",
             View::Logged => "logged",
             View::Packs => "packs",
+            View::ApplyForms => "apply_forms",
+            View::FormIndex => "form_index",
+            View::Notices => "notices",
+            View::Told => "told",
             View::Meta => "meta",
         }
     }
@@ -228,6 +246,82 @@ pub fn form(key: &FormKey) -> Vec<u8> {
         .text(&key.apply_no)
         .u16(key.generation)
         .done()
+}
+
+/// By what a form is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FormIndexKind {
+    SickId = 1,
+    CardNo = 2,
+    InpatientNo = 3,
+    OutpatientNo = 4,
+    StudyUid = 5,
+    /// The day for which it is planned; of open forms only.
+    OpenDay = 6,
+}
+
+/// What a form is found by: nothing once it is deleted.
+pub fn form_index(row: &ApplyFormRow) -> Vec<Vec<u8>> {
+    if row.is_deleted() {
+        return Vec::new();
+    }
+    let content = &row.content;
+    let open_day = if row.taken { "" } else { row.planned_date() };
+    let found_by = [
+        (FormIndexKind::SickId, content.sick_id.as_str()),
+        (FormIndexKind::CardNo, &content.card_no),
+        (FormIndexKind::InpatientNo, &content.inpatient_no),
+        (FormIndexKind::OutpatientNo, &content.outpatient_no),
+        (FormIndexKind::StudyUid, row.study_uid.as_str()),
+        (FormIndexKind::OpenDay, open_day),
+    ];
+    let found_by = found_by.into_iter().filter(|(_, value)| !value.is_empty());
+    found_by
+        .map(|(kind, value)| {
+            let key = Key::default().byte(kind as u8).text(row.key.hospital.as_str());
+            key.text(value).text(&row.key.apply_no).u16(row.key.generation).done()
+        })
+        .collect()
+}
+
+/// Beginning of the lines of a hospital's forms that have a value.
+pub fn forms_with(kind: FormIndexKind, hospital: &HospitalCode, value: &str) -> Vec<u8> {
+    Key::default().byte(kind as u8).text(hospital.as_str()).text(value).done()
+}
+
+/// Beginning of a hospital's lines of a kind.
+pub fn forms_by(kind: FormIndexKind, hospital: &HospitalCode) -> Vec<u8> {
+    Key::default().byte(kind as u8).text(hospital.as_str()).done()
+}
+
+/// The value and the form of a line of [`View::FormIndex`].
+pub fn form_of_line(key: &[u8]) -> Option<(&str, FormKey)> {
+    let mut parts = Parts(key.split_first()?.1);
+    let hospital = HospitalCode::new(parts.text()?).ok()?;
+    let value = parts.text()?;
+    Some((
+        value,
+        FormKey {
+            hospital,
+            apply_no: parts.text()?.to_owned(),
+            generation: parts.u16()?,
+        },
+    ))
+}
+
+pub fn notice(his: &HisId, state: NoticeState, id: NoticeId) -> Vec<u8> {
+    Key::default()
+        .text(his.as_str())
+        .byte(state as u8)
+        .u64(id.position.0)
+        .u32(id.index)
+        .done()
+}
+
+/// Beginning of the lines of a HIS's notices in a state, eldest first.
+pub fn notices(his: &HisId, state: NoticeState) -> Vec<u8> {
+    Key::default().text(his.as_str()).byte(state as u8).done()
 }
 
 pub fn history(key: &ExamKey, position: Position) -> Vec<u8> {

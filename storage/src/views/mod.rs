@@ -7,10 +7,12 @@
 mod batch;
 mod bulk;
 pub mod exams;
+mod forms;
 #[cfg(test)]
 mod histories;
 pub mod keys;
 pub mod lists;
+mod notices;
 mod placed;
 pub mod reconcile;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::registry::{Closed, Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
 
 pub(super) use content::Content;
+pub(super) use form::key as form_key;
 use reuse::{Reused, reuses_number, suspect};
 pub(super) use reuse::{is_free, restore, ruled};
 use row::{row_of, status_number};

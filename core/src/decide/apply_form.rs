@@ -1,0 +1,274 @@
+//! An apply form's message, in log order (contract §3.1, R14): inserted, updated, deleted, a repeat, or refused because its
+//! exam is registered. A form that is deleted can be inserted again.
+
+use std::collections::BTreeSet;
+
+use super::exam::{closed, form_key};
+use super::{Context, DecideError};
+use crate::apply_form::{ApplyFormRow, FormContent, VERSIONS_LIMIT, study_uid};
+use crate::contract::apply_form::{Action, ApplyForm};
+use crate::event::ApplyFormReceived;
+use crate::ids::{ExamKey, FormKey};
+use crate::outcome::{ErrorKind, FormOutcome, FormStep, Outcome, Refusal};
+use crate::registry::{Closed, HospitalMode};
+use crate::state::{State, StateError, Work};
+
+/// Rule of a refusal because an exam has the form: code -88.
+pub const FORM_TAKEN: &str = "form-taken";
+/// Rule of a refusal because there is no such form: code -99.
+pub const FORM_UNKNOWN: &str = "form-unknown";
+
+pub(super) fn received<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &ApplyFormReceived,
+) -> Result<Outcome, DecideError> {
+    let path = "Exam/ReqHospital";
+    let Some(hospital) = work.registry().hospitals.get(&body.hospital) else {
+        return Ok(Outcome::Refused(closed(path, Closed::Unknown)));
+    };
+    if hospital.mode == HospitalMode::Suspended {
+        return Ok(Outcome::Refused(closed(path, Closed::Suspended)));
+    }
+    let is_trial = hospital.mode == HospitalMode::Test;
+    let known = find(work, body, hospital.generation)?;
+    let live = known.as_ref().filter(|row| !row.is_deleted());
+    if is_trial && live.is_some_and(|row| !row.test) {
+        return Ok(Outcome::Refused(is_live()));
+    }
+    // What was tried out keeps no number from who is live.
+    let live = live.filter(|row| row.test == is_trial);
+    let form = FormReceived {
+        body,
+        key: form_key(&body.hospital, &body.body.apply_no, hospital.generation),
+        is_trial,
+    };
+    match (body.body.action, &body.body.form, live) {
+        (Action::Delete, _, None) | (Action::Update, _, None) => Ok(Outcome::Refused(unknown())),
+        (Action::Delete, _, Some(row)) => delete(work, context, row.clone()),
+        (_, None, _) => Err(DecideError::Content("apply form without content".to_owned())),
+        (Action::Insert, Some(content), None) => insert(work, context, &form, known, content),
+        (Action::Insert | Action::Update, Some(content), Some(row)) => {
+            update(work, context, &form, row.clone(), content)
+        }
+    }
+}
+
+struct FormReceived<'a> {
+    body: &'a ApplyFormReceived,
+    key: FormKey,
+    is_trial: bool,
+}
+
+/// The form that a message is about: of the hospital's generation of numbers, or for a change of an earlier one.
+fn find<S: State>(
+    work: &Work<'_, S>,
+    body: &ApplyFormReceived,
+    generation: u16,
+) -> Result<Option<ApplyFormRow>, StateError> {
+    let row = |generation| work.apply_form(&form_key(&body.hospital, &body.body.apply_no, generation));
+    let current = row(generation)?;
+    if current.is_some() || body.body.action == Action::Insert {
+        return Ok(current);
+    }
+    for generation in (0..generation).rev() {
+        let earlier = row(generation)?.filter(|row| !row.is_deleted());
+        if earlier.is_some() {
+            return Ok(earlier);
+        }
+    }
+    Ok(None)
+}
+
+fn insert<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    form: &FormReceived<'_>,
+    before: Option<ApplyFormRow>,
+    content: &ApplyForm,
+) -> Result<Outcome, DecideError> {
+    let uid = study_uid(&form.key, context.position)
+        .map_err(|error| DecideError::Content(error.to_string()))?;
+    let row = ApplyFormRow {
+        key: form.key.clone(),
+        position: context.position,
+        time_ms: context.time_ms,
+        first_position: context.position,
+        first_time_ms: context.time_ms,
+        versions: vec![context.position],
+        digest: form.body.body.digest,
+        source: form.body.source,
+        spelling: form.body.body.spelling.clone(),
+        deleted: None,
+        taken: is_taken(work, &form.key)?,
+        test: form.is_trial,
+        study_uid: uid,
+        content: FormContent::of(content),
+    };
+    work.put_apply_form(before, Some(row));
+    Ok(done(&form.key, FormStep::Inserted))
+}
+
+fn update<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    form: &FormReceived<'_>,
+    before: ApplyFormRow,
+    content: &ApplyForm,
+) -> Result<Outcome, DecideError> {
+    let key = before.key.clone();
+    let is_insert = form.body.body.action == Action::Insert;
+    if before.digest == form.body.body.digest && (is_insert || !before.taken) {
+        return Ok(done(&key, FormStep::Repeated));
+    }
+    if before.taken {
+        return Ok(Outcome::Refused(taken()));
+    }
+    let new = FormContent::of(content);
+    // R6 for forms: an update may correct a person, another's form under the number is no insert of this one.
+    let is_other_person =
+        before.content.sick_id != new.sick_id && before.content.name != new.name;
+    if is_insert && is_other_person {
+        return Ok(Outcome::Refused(reused()));
+    }
+    let mut row = ApplyFormRow {
+        position: context.position,
+        time_ms: context.time_ms,
+        digest: form.body.body.digest,
+        source: form.body.source,
+        spelling: form.body.body.spelling.clone(),
+        content: new,
+        ..before.clone()
+    };
+    if row.versions.len() >= VERSIONS_LIMIT {
+        row.versions.remove(0);
+    }
+    row.versions.push(context.position);
+    work.put_apply_form(Some(before), Some(row));
+    Ok(done(&key, FormStep::Updated))
+}
+
+fn delete<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    before: ApplyFormRow,
+) -> Result<Outcome, DecideError> {
+    if before.taken {
+        return Ok(Outcome::Refused(taken()));
+    }
+    let key = before.key.clone();
+    let row = ApplyFormRow {
+        position: context.position,
+        time_ms: context.time_ms,
+        deleted: Some((context.position, context.time_ms)),
+        ..before.clone()
+    };
+    work.put_apply_form(Some(before), Some(row));
+    Ok(done(&key, FormStep::Deleted))
+}
+
+/// Takes a form of a trial out of the views.
+pub(super) fn purged<S: State>(work: &mut Work<'_, S>, key: &FormKey) -> Result<(), StateError> {
+    if let Some(row) = work.apply_form(key)?.filter(|row| row.test) {
+        work.put_apply_form(Some(row), None);
+    }
+    Ok(())
+}
+
+/// Keeps forms in step with the exams that this record changed: a form that an exam has is open no more (R14).
+pub(super) fn meet<S: State>(work: &mut Work<'_, S>) -> Result<(), StateError> {
+    let mut touched = BTreeSet::new();
+    for exam in work.changes.exams.values() {
+        let stands = |row: &crate::exam::ExamRow| (row.apply_no.clone(), row.withdrawn.is_none());
+        let (before, after) = (exam.before.as_ref(), exam.after.as_ref());
+        if before.map(stands) == after.map(stands) {
+            continue;
+        }
+        for row in before.into_iter().chain(after) {
+            for generation in row.key.generation..=generation_of(work, &row.key) {
+                touched.insert(form_key(&row.key.hospital, &row.apply_no, generation));
+            }
+        }
+    }
+    for key in touched {
+        let Some(before) = work.apply_form(&key)? else {
+            continue;
+        };
+        let taken = is_taken(work, &key)?;
+        if before.taken != taken {
+            let row = ApplyFormRow {
+                taken,
+                ..before.clone()
+            };
+            work.put_apply_form(Some(before), Some(row));
+        }
+    }
+    Ok(())
+}
+
+fn generation_of<S: State>(work: &Work<'_, S>, exam: &ExamKey) -> u16 {
+    let hospital = work.registry().hospitals.get(&exam.hospital);
+    hospital.map_or(exam.generation, |hospital| hospital.generation)
+}
+
+/// Whether an exam that is not withdrawn names the form.
+fn is_taken<S: State>(work: &Work<'_, S>, key: &FormKey) -> Result<bool, StateError> {
+    for exam in work.form(key)?.exams {
+        let exam = work.exam(&exam)?;
+        let has_it =
+            exam.is_some_and(|exam| exam.apply_no == key.apply_no && exam.withdrawn.is_none());
+        if has_it {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn done(key: &FormKey, step: FormStep) -> Outcome {
+    Outcome::Form(FormOutcome {
+        form: key.clone(),
+        step,
+    })
+}
+
+const PATH: &str = "Exam/ApplyNo";
+
+fn taken() -> Refusal {
+    Refusal::new(
+        ErrorKind::Conflict,
+        FORM_TAKEN,
+        PATH,
+        "该申请单的检查已登记、已检查或已出报告，未作改动；确需修改请先在影像科取消该检查 \
+         (an exam of this form is registered: nothing was changed; have the exam cancelled first)",
+    )
+}
+
+fn unknown() -> Refusal {
+    Refusal::new(
+        ErrorKind::NotFound,
+        FORM_UNKNOWN,
+        PATH,
+        "没有此申请单，或已删除：请核对申请单号与医院，或以 INSERT 重新发送 \
+         (no such form, or it is deleted: check number and hospital, or send it as INSERT)",
+    )
+}
+
+fn reused() -> Refusal {
+    Refusal::new(
+        ErrorKind::Conflict,
+        "number-reuse",
+        PATH,
+        "此申请单号已属于另一患者（SickNo、PatientName 均不同），疑似重复使用，未作改动：更正患者请发 UPDATE，换患者请先 DELETE \
+         (the number belongs to another patient's form: send UPDATE to correct the patient, or DELETE the form first)",
+    )
+}
+
+fn is_live() -> Refusal {
+    Refusal::new(
+        ErrorKind::Conflict,
+        "form-live",
+        PATH,
+        "该医院现处于测试（test），而此申请单号是正式申请单，未作改动：测试请另用申请单号 \
+         (a live form, and its hospital is in mode test: nothing was changed; test with another number)",
+    )
+}

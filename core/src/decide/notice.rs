@@ -1,0 +1,239 @@
+//! Which status notices a record makes due (contract §3.2, R17), and what came of those that were sent.
+//!
+//! | told | when |
+//! |---|---|
+//! | 20 | an exam is registered, or shown again after it was withdrawn |
+//! | 50 | its first image, or a push at 50; never after 70 |
+//! | 70 | its report is confirmed; again after it was taken back (65) |
+//! | 00 | its form is deleted, or it is withdrawn |
+//!
+//! An exam that names no real form has none to tell of. What was told is kept for each exam whose hospital has a receiver.
+
+use std::collections::BTreeSet;
+
+use super::Context;
+use crate::event::{NoticesAgain, NoticesTried};
+use crate::exam::{ExamFlag, ExamRow};
+use crate::ids::{ExamKey, FormKey, HospitalCode, StudyKey};
+use crate::notice::{
+    ANSWER_LIMIT, Answered, NoticeId, NoticeRow, NoticeState, NoticeStatus, Told,
+};
+use crate::outcome::Outcome;
+use crate::state::{State, StateError, Work};
+
+use super::exam::form_key;
+
+/// Lists what the record made due.
+pub(super) fn follow<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+) -> Result<(), StateError> {
+    let registry = work.registry();
+    if registry.his.values().all(|his| his.receiver.is_none()) {
+        return Ok(());
+    }
+    let mut due = Due::new(context);
+    for form in deleted_forms(work) {
+        due.tell(work, NoticeStatus::Cancelled, &form, None);
+    }
+    for key in touched(work)? {
+        let Some(row) = work.exam(&key)? else {
+            continue;
+        };
+        let is_told = NoticeStatus::ALL
+            .iter()
+            .any(|status| registry.told_of(&key.hospital, *status).next().is_some());
+        if !is_told || row.has(ExamFlag::PlaceholderApplyNo) {
+            continue;
+        }
+        let told = work.told(&key)?;
+        let (told_now, statuses) = told_after(work, &row, told)?;
+        let form = form_of(work, &row)?;
+        for status in statuses {
+            due.tell(work, status, &form, Some(&row));
+        }
+        if told_now != told {
+            work.put_told(key, told_now);
+        }
+    }
+    Ok(())
+}
+
+/// Numbers the notices of one record.
+struct Due<'a> {
+    context: Context<'a>,
+    index: u32,
+}
+
+impl<'a> Due<'a> {
+    fn new(context: Context<'a>) -> Self {
+        Self { context, index: 0 }
+    }
+
+    fn tell<S: State>(
+        &mut self,
+        work: &mut Work<'_, S>,
+        status: NoticeStatus,
+        form: &FormKey,
+        exam: Option<&ExamRow>,
+    ) {
+        for his in work.registry().told_of(&form.hospital, status) {
+            let row = NoticeRow {
+                his: his.id.clone(),
+                id: NoticeId {
+                    position: self.context.position,
+                    index: self.index,
+                },
+                state: NoticeState::Open,
+                status,
+                time_ms: self.context.time_ms,
+                form: form.clone(),
+                exam: exam.map(|row| row.key.clone()),
+                content: exam.map(|row| row.position),
+                tries: 0,
+                last: None,
+            };
+            self.index = self.index.saturating_add(1);
+            work.put_notice(None, row);
+        }
+    }
+}
+
+/// What there is to tell of an exam, in order.
+fn told_after<S: State>(
+    work: &Work<'_, S>,
+    row: &ExamRow,
+    mut told: Told,
+) -> Result<(Told, Vec<NoticeStatus>), StateError> {
+    let mut statuses = Vec::new();
+    if row.withdrawn.is_some() {
+        if told.registered {
+            statuses.push(NoticeStatus::Cancelled);
+        }
+        return Ok((Told::default(), statuses));
+    }
+    if !told.registered {
+        told.registered = true;
+        statuses.push(NoticeStatus::Registered);
+    }
+    let is_confirmed = row.report.is_final();
+    if is_confirmed && !told.confirmed {
+        told.images = true;
+        statuses.push(NoticeStatus::Confirmed);
+    } else if !told.images && (row.status == IMAGES_RECEIVED || has_images(work, row)?) {
+        told.images = true;
+        statuses.push(NoticeStatus::ImagesReceived);
+    }
+    // A report that was taken back is told again when it is confirmed again.
+    told.confirmed = is_confirmed;
+    Ok((told, statuses))
+}
+
+/// `examStatus` 收到影像.
+const IMAGES_RECEIVED: u8 = 50;
+
+fn has_images<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, StateError> {
+    for uid in row.own_studies() {
+        let study = StudyKey::new(row.key.hospital.clone(), uid.clone());
+        if work.study(&study)?.is_some_and(|study| study.bytes > 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Exams that this record changed, or brought the first image of.
+fn touched<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<ExamKey>, StateError> {
+    let mut touched: BTreeSet<ExamKey> = work.changes.exams.keys().cloned().collect();
+    for (key, study) in &work.changes.studies {
+        let bytes = |row: &Option<_>| row.as_ref().map_or(0, |row: &crate::instance::StudyRow| row.bytes);
+        if key.lot != 0 || bytes(&study.before) > 0 || bytes(&study.after) == 0 {
+            continue;
+        }
+        let claims = work.claims(&key.study)?;
+        let owning = claims.owning().map(|claim| &claim.exam);
+        touched.extend(owning.filter(|exam| exam.hospital == key.hospital).cloned());
+    }
+    Ok(touched)
+}
+
+fn deleted_forms<S: State>(work: &Work<'_, S>) -> Vec<FormKey> {
+    let forms = work.changes.apply_forms.iter();
+    let is_deleted = |row: &Option<crate::apply_form::ApplyFormRow>| {
+        row.as_ref().is_some_and(|row| row.is_deleted())
+    };
+    forms
+        .filter(|(_, form)| !is_deleted(&form.before) && is_deleted(&form.after))
+        .map(|(key, _)| key.clone())
+        .collect()
+}
+
+/// The form that an exam names: the one that is here, else as its number says.
+fn form_of<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<FormKey, StateError> {
+    let hospital: &HospitalCode = &row.key.hospital;
+    let newest = work.registry().hospitals.get(hospital);
+    let newest = newest.map_or(row.key.generation, |hospital| hospital.generation);
+    for generation in (row.key.generation..=newest).rev() {
+        let key = form_key(hospital, &row.apply_no, generation);
+        if work.apply_form(&key)?.is_some() {
+            return Ok(key);
+        }
+    }
+    Ok(form_key(hospital, &row.apply_no, row.key.generation))
+}
+
+/// Notes what came of notices that were sent.
+pub(super) fn tried<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &NoticesTried,
+) -> Result<Outcome, StateError> {
+    for tried in &body.tried {
+        let Some(before) = work.notice(&body.his, tried.id)? else {
+            continue;
+        };
+        if before.state == NoticeState::Sent {
+            continue;
+        }
+        let row = NoticeRow {
+            state: tried.state,
+            tries: tried.tries,
+            last: Some(Answered {
+                time_ms: context.time_ms,
+                code: tried.code.clone(),
+                answer: tried.answer.chars().take(ANSWER_LIMIT).collect(),
+            }),
+            ..before.clone()
+        };
+        work.put_notice(Some(before), row);
+    }
+    Ok(Outcome::Done)
+}
+
+/// Opens notices again, behind all that is due: what its sender has passed stays passed. One that was taken stays on
+/// record as it is.
+pub(super) fn again<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &NoticesAgain,
+) -> Result<Outcome, StateError> {
+    for (id, index) in body.notices.iter().zip(0u32..) {
+        let Some(before) = work.notice(&body.his, *id)? else {
+            continue;
+        };
+        let row = NoticeRow {
+            id: NoticeId {
+                position: context.position,
+                index,
+            },
+            state: NoticeState::Open,
+            tries: 0,
+            ..before.clone()
+        };
+        if before.state != NoticeState::Sent {
+            work.remove_notice(before);
+        }
+        work.put_notice(None, row);
+    }
+    Ok(Outcome::Done)
+}

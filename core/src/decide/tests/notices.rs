@@ -1,0 +1,179 @@
+//! Status notices: which are due, in which order, and what becomes of them (contract §3.2, R17).
+
+use super::forms::document;
+use super::*;
+use crate::event::{NoticesAgain, NoticesTried};
+use crate::notice::{NoticeState, TriedNotice};
+use crate::registry::RegistryChange;
+
+impl House {
+    fn with_receiver() -> Self {
+        let mut house = Self::form_house();
+        house.put_his("his-a", json!(["350006"]), json!({ "url": "http://127.0.0.1/" }));
+        house
+    }
+
+    fn put_his(&mut self, id: &str, hospitals: Value, receiver: Value) {
+        let his = json!({
+            "id": id, "hospitals": hospitals, "enabled": true, "license": "", "receiver": receiver,
+        });
+        let his = serde_json::from_value(his).unwrap();
+        self.registry.apply(RegistryChange::PutHis(his));
+    }
+
+    /// Codes of a HIS's notices in the order in which they are sent.
+    fn told_to(&self, his: &str) -> Vec<&'static str> {
+        let mut rows: Vec<_> = self.notices.values().collect();
+        rows.retain(|row| row.his.as_str() == his);
+        rows.sort_by_key(|row| row.id);
+        rows.iter().map(|row| row.status.code()).collect()
+    }
+
+    fn told_codes(&self) -> Vec<&'static str> {
+        self.told_to("his-a")
+    }
+}
+
+fn exam(status: u8) -> Push {
+    Push::new("350006", "E1", "王一", status, "1.2.1")
+}
+
+#[test]
+fn a_first_push_at_70_tells_20_then_70_and_its_images_nothing_more() {
+    let mut house = House::with_receiver();
+    house.push(&exam(70));
+    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    assert_eq!(house.told_codes(), ["20", "70"]);
+}
+
+#[test]
+fn each_step_is_told_once() {
+    let mut house = House::with_receiver();
+    house.push(&exam(60));
+    assert_eq!(house.told_codes(), ["20"]);
+    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    house.store(&Images::new("1.2.1", "C-E1", 2..4));
+    house.push(&exam(50));
+    house.push(&exam(70));
+    house.push(&exam(70).with("/patientInfo/name", "王一一"));
+    assert_eq!(house.told_codes(), ["20", "50", "70"]);
+}
+
+#[test]
+fn a_push_at_50_tells_of_images() {
+    let mut house = House::with_receiver();
+    house.push(&exam(50));
+    house.store(&Images::new("1.2.1", "C-E1", 0..2));
+    assert_eq!(house.told_codes(), ["20", "50"]);
+}
+
+#[test]
+fn a_report_that_was_taken_back_is_told_again_when_it_is_confirmed() {
+    let mut house = House::with_receiver();
+    for status in [70, 65, 70] {
+        house.push(&exam(status));
+    }
+    assert_eq!(house.told_codes(), ["20", "70", "70"]);
+}
+
+#[test]
+fn a_cancellation_is_told_and_what_comes_back_is_told_anew() {
+    let mut house = House::with_receiver();
+    house.push(&exam(70));
+    let exam = key("350006", "E1", 0);
+    let (_, withdrawal) = house.correct(CorrectionAction::WithdrawExam { exam });
+    assert_eq!(house.told_codes(), ["20", "70", "00"]);
+    house.undo(withdrawal);
+    assert_eq!(house.told_codes(), ["20", "70", "00", "20", "70"]);
+}
+
+#[test]
+fn a_deleted_form_is_told_of_without_an_exam() {
+    let mut house = House::with_receiver();
+    house.send_document(&document("INSERT", "1", "王一")).unwrap();
+    assert!(house.told_codes().is_empty());
+    house.send_document(&document("DELETE", "1", "王一")).unwrap();
+    assert_eq!(house.told_codes(), ["00"]);
+    let notice = house.notices.values().next().unwrap();
+    assert_eq!((notice.exam.as_ref(), notice.form.apply_no.as_str()), (None, "1"));
+}
+
+#[test]
+fn each_receiver_is_told_what_it_wants_of_its_own_hospitals() {
+    let mut house = House::with_receiver();
+    let only_reports = json!({ "url": "http://127.0.0.1/", "statuses": ["70"] });
+    house.put_his("his-b", json!(["*"]), only_reports);
+    let off = json!({ "url": "http://127.0.0.1/", "enabled": false });
+    house.put_his("his-c", json!(["*"]), off);
+    house.push(&exam(70));
+    house.push(&Push::new("350007", "E2", "王二", 70, "1.2.2"));
+    assert_eq!(house.told_codes(), ["20", "70"]);
+    assert_eq!(house.told_to("his-b"), ["70", "70"]);
+    assert!(house.told_to("his-c").is_empty());
+}
+
+#[test]
+fn an_exam_without_a_real_form_has_nothing_to_tell() {
+    let mut house = House::with_receiver();
+    house.push(&exam(70).with("/examInfo/applyNo", "无"));
+    assert!(house.notices.is_empty());
+}
+
+#[test]
+fn before_the_rules_are_activated_nothing_is_due() {
+    let mut house = House::with_receiver();
+    house.registry.rules = crate::event::FORMS_SINCE_RULES - 1;
+    house.push(&exam(70));
+    assert!(house.notices.is_empty() && house.told.is_empty());
+}
+
+#[test]
+fn what_came_of_a_notice_is_kept_and_an_operator_sends_it_again() {
+    // Given two notices, of which one was taken and one was refused for good
+    let mut house = House::with_receiver();
+    house.push(&exam(70));
+    let mut ids: Vec<NoticeId> = house.notices.keys().map(|(_, id)| *id).collect();
+    ids.sort();
+    let tried = |id, state, code: &str| TriedNotice {
+        id,
+        state,
+        tries: 3,
+        code: code.to_owned(),
+        answer: "说明".repeat(400),
+    };
+    let his = HisId::new("his-a").unwrap();
+    let event = |tried| {
+        Event::NoticesTried(NoticesTried {
+            his: his.clone(),
+            tried,
+            epoch: None,
+        })
+    };
+    let results = vec![
+        tried(ids[0], NoticeState::Sent, "0"),
+        tried(ids[1], NoticeState::Stopped, "-1"),
+    ];
+    house.take("node:0", event(results));
+    let row = |house: &House, id| house.notices[&(his.clone(), id)].clone();
+    assert_eq!(row(&house, ids[0]).state, NoticeState::Sent);
+    let stopped = row(&house, ids[1]);
+    assert_eq!((stopped.state, stopped.tries), (NoticeState::Stopped, 3));
+    let last = stopped.last.unwrap();
+    assert_eq!((last.code.as_str(), last.answer.chars().count()), ("-1", 300));
+    // A late result takes nothing back
+    house.take("node:0", event(vec![tried(ids[0], NoticeState::Open, "")]));
+    assert_eq!(row(&house, ids[0]).state, NoticeState::Sent);
+    // When both are to be sent again, they are behind all that is due
+    let position = Position(house.next);
+    let again = NoticesAgain {
+        his: his.clone(),
+        notices: ids.clone(),
+    };
+    house.take("operator:o", Event::NoticesAgain(again));
+    let open: Vec<_> = house.notices.values().filter(|row| row.state == NoticeState::Open).collect();
+    assert_eq!(open.len(), 2);
+    assert!(open.iter().all(|row| row.id.position == position && row.tries == 0));
+    // What was taken stays on record
+    assert_eq!(row(&house, ids[0]).state, NoticeState::Sent);
+    assert!(!house.notices.contains_key(&(his.clone(), ids[1])));
+}
