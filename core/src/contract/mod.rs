@@ -10,6 +10,7 @@ mod decimal;
 pub mod detail;
 pub mod fault;
 pub mod fields;
+mod format;
 pub mod json;
 pub mod policy;
 pub mod push;
