@@ -5,12 +5,10 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::decimal::Decimal;
 use super::fault::{Fault, Findings, Rule};
 use super::fields::{Field, Format, Kind};
 use super::json::Json;
 use super::policy::{Mode, ValidationPolicy};
-use crate::time::{LocalDate, LocalDateTime, TimeError};
 
 /// The most items of one array. A patient's exam has a handful; a fault's list and an event must stay bounded.
 pub const ITEMS_LIMIT: usize = 1_000;
@@ -217,135 +215,22 @@ impl<'p> Check<'p> {
         if field.also.is_some_and(|also| also == text) {
             return Json::Text(text);
         }
-        match format {
-            Format::AtMost(limit) => {
-                // No text has more characters than bytes.
-                if text.len() > limit {
-                    let found = text.chars().count();
-                    if found > limit {
-                        self.too_long(field, format, found, trail);
+        match format.check(&text) {
+            Ok(None) => Json::Text(text),
+            Ok(Some(canonical)) => Json::Text(Cow::Owned(canonical)),
+            Err(broken) => {
+                let fault =
+                    Fault::new(trail.path(), broken.rule, broken.message).with_limit(format);
+                match (broken.rule, self.policy.length_mode(&field.path)) {
+                    (Rule::Length, Mode::Warn) => {
+                        self.length_warned = true;
+                        self.findings.warn(fault);
                     }
+                    _ => self.findings.refuse(fault),
                 }
                 Json::Text(text)
             }
-            Format::Exactly(count) => {
-                let found = text.chars().count();
-                if found != count {
-                    self.too_long(field, format, found, trail);
-                }
-                Json::Text(text)
-            }
-            Format::Time => self.moment(LocalDateTime::parse(&text), text, format, trail),
-            Format::Date => self.moment(LocalDate::parse(&text), text, format, trail),
-            Format::Decimal { precision, scale } => {
-                self.decimal(field, text, precision, scale, trail)
-            }
         }
-    }
-
-    fn too_long(&mut self, field: &Field, format: Format, found: usize, trail: &Trail<'_>) {
-        let message = match format {
-            Format::Exactly(count) => {
-                format!(
-                    "长度错误：应为 {count} 个字符，实为 {found} 个 (must have {count} characters, found {found})"
-                )
-            }
-            Format::Decimal { .. } => format!(
-                "数字超出 {format}，整数与小数共 {found} 位，请核对 (number beyond {format}, found {found} digits)"
-            ),
-            Format::AtMost(limit) => format!(
-                "超长：最多 {limit} 个字符，实为 {found} 个，请缩短 (at most {limit} characters, found {found})"
-            ),
-            Format::Time | Format::Date => return,
-        };
-        let fault = Fault::new(trail.path(), Rule::Length, message).with_limit(format);
-        match self.policy.length_mode(&field.path) {
-            Mode::Refuse => self.findings.refuse(fault),
-            Mode::Warn => {
-                self.length_warned = true;
-                self.findings.warn(fault);
-            }
-        }
-    }
-
-    fn moment<'a>(
-        &mut self,
-        read: Result<impl ToString, TimeError>,
-        text: Cow<'a, str>,
-        format: Format,
-        trail: &Trail<'_>,
-    ) -> Json<'a> {
-        match read {
-            Ok(moment) => {
-                let canonical = moment.to_string();
-                Json::Text(if canonical == text {
-                    text
-                } else {
-                    Cow::Owned(canonical)
-                })
-            }
-            Err(error) => {
-                let (what, found) = (
-                    if format == Format::Date {
-                        "日期"
-                    } else {
-                        "时间"
-                    },
-                    text.chars().count(),
-                );
-                let message = format!(
-                    "{what}有误：{error}；应为 {format}，实为 {found} 个字符 (found {found} characters)"
-                );
-                self.findings
-                    .refuse(Fault::new(trail.path(), Rule::Format, message).with_limit(format));
-                Json::Text(text)
-            }
-        }
-    }
-
-    fn decimal<'a>(
-        &mut self,
-        field: &Field,
-        text: Cow<'a, str>,
-        precision: usize,
-        scale: usize,
-        trail: &Trail<'_>,
-    ) -> Json<'a> {
-        let format = Format::Decimal { precision, scale };
-        let Some(number) = Decimal::read(&text).filter(|number| scale > 0 || !number.negative)
-        else {
-            let what = if scale == 0 { "非负整数" } else { "数字" };
-            let found = text.chars().count();
-            let message = format!(
-                "应为{what} {format}，实为 {found} 个字符的其他内容 (must be a number {format}; found something else, {found} characters)"
-            );
-            self.findings
-                .refuse(Fault::new(trail.path(), Rule::Number, message).with_limit(format));
-            return Json::Text(text);
-        };
-        if scale == 0 && !number.fraction.is_empty() {
-            let message = format!(
-                "应为非负整数 {format}，实为小数 (must be a whole number {format}; found a fraction)"
-            );
-            self.findings
-                .refuse(Fault::new(trail.path(), Rule::Number, message).with_limit(format));
-            return Json::Text(text);
-        }
-        if number.whole.len() > precision - scale || number.fraction.len() > scale {
-            self.too_long(
-                field,
-                format,
-                number.whole.len() + number.fraction.len(),
-                trail,
-            );
-            return Json::Text(text);
-        }
-        let canonical = number.canonical(scale);
-        Json::Text(if canonical == text {
-            text
-        } else {
-            Cow::Owned(canonical)
-        })
     }
 }
 

@@ -1,28 +1,14 @@
 //! The contract's field tables (`core/data/fields/*.tsv`), read once into trees that the check walks along.
 
-use std::fmt;
 use std::sync::LazyLock;
+
+pub use super::format::Format;
 
 /// `VC(n)` with n at least this is prose: its blanks are kept as they came.
 const PROSE_LIMIT: usize = 512;
 
 /// 婚姻状况 has no code for what is not known: written in words, it is free text.
 pub const MARITAL_UNKNOWN: &str = "不详";
-
-/// How a field's text is held against the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// `VC(n)`: at most n characters.
-    AtMost(usize),
-    /// `C(n)`: exactly n characters.
-    Exactly(usize),
-    /// `C(19)`
-    Time,
-    /// `C(10)`
-    Date,
-    /// `N(p,s)`: at most p digits, s of them after the point. With s = 0 it is a count, never negative.
-    Decimal { precision: usize, scale: usize },
-}
 
 /// What stands at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,46 +128,6 @@ impl Field {
 
 fn order(a: &str, b: &str) -> std::cmp::Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
-}
-
-impl Format {
-    fn parse(text: &str) -> Self {
-        let inner = text
-            .split_once('(')
-            .map_or("", |(_, rest)| rest.trim_end_matches(')'));
-        let number = |text: &str| text.parse::<usize>().unwrap_or_default();
-        if text.starts_with("VC") {
-            Format::AtMost(number(inner))
-        } else if text.starts_with('N') {
-            let (precision, scale) = inner.split_once(',').unwrap_or((inner, "0"));
-            Format::Decimal {
-                precision: number(precision),
-                scale: number(scale),
-            }
-        } else {
-            match number(inner) {
-                19 => Format::Time,
-                10 => Format::Date,
-                count => Format::Exactly(count),
-            }
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Format::AtMost(limit) => write!(f, "VC({limit})"),
-            Format::Exactly(count) => write!(f, "C({count})"),
-            Format::Time => f.write_str("YYYY-MM-DD HH:MM:SS"),
-            Format::Date => f.write_str("YYYY-MM-DD"),
-            Format::Decimal {
-                precision,
-                scale: 0,
-            } => write!(f, "N({precision})"),
-            Format::Decimal { precision, scale } => write!(f, "N({precision},{scale})"),
-        }
-    }
 }
 
 /// §2.3 `POST /v1/exam/push`
