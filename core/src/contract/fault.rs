@@ -120,25 +120,30 @@ impl Refused {
 
     /// One line for the envelope's `message`: the first few faults.
     pub fn summary(&self) -> String {
-        /// More than this is for the list, not for one line.
-        const SHOWN: usize = 5;
-        let total = self.faults.len() + self.more;
-        let mut line = format!("共 {total} 处错误：");
-        for (i, fault) in self.faults.iter().take(SHOWN).enumerate() {
-            if i > 0 {
-                line.push('；');
-            }
-            if !fault.path.is_empty() {
-                line.push_str(&fault.path);
-                line.push(' ');
-            }
-            line.push_str(&fault.message);
-        }
-        if total > SHOWN {
-            line.push_str("；…");
-        }
-        line
+        summary(&self.faults, self.more)
     }
+}
+
+/// The first few faults in one line; `more` were found beyond those.
+pub(super) fn summary(faults: &[Fault], more: usize) -> String {
+    /// More than this is for the list, not for one line.
+    const SHOWN: usize = 5;
+    let total = faults.len() + more;
+    let mut line = format!("共 {total} 处错误：");
+    for (i, fault) in faults.iter().take(SHOWN).enumerate() {
+        if i > 0 {
+            line.push('；');
+        }
+        if !fault.path.is_empty() {
+            line.push_str(&fault.path);
+            line.push(' ');
+        }
+        line.push_str(&fault.message);
+    }
+    if total > SHOWN {
+        line.push_str("；…");
+    }
+    line
 }
 
 /// Faults and warnings of one message while it is checked.

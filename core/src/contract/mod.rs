@@ -3,7 +3,9 @@
 //!
 //! One message's way: [`json`] makes a value of the bytes, `check` holds it against the table in [`fields`] and brings
 //! it into one canonical form, and [`push`], [`statistics`] and [`detail`] add the rules that no table can say.
+//! A form's way: [`xml`] makes a tree of the text, and [`apply_form`] holds its elements against their own table.
 
+pub mod apply_form;
 pub mod changes;
 mod charset;
 mod check;
