@@ -3,6 +3,8 @@
 //!
 //! One message's way: [`json`] makes a value of the bytes, `check` holds it against the table in [`fields`] and brings
 //! it into one canonical form, and [`push`], [`statistics`] and [`detail`] add the rules that no table can say.
+//!
+//! [`jiwei`] is §1, which has a wire of its own.
 
 pub mod changes;
 mod check;
@@ -10,6 +12,7 @@ mod decimal;
 pub mod detail;
 pub mod fault;
 pub mod fields;
+pub mod jiwei;
 pub mod json;
 pub mod policy;
 pub mod push;
