@@ -3,7 +3,7 @@
 #
 #   install-deps.sh build          compilers and libraries that the build needs; checks the Rust toolchain
 #   install-deps.sh peers          the DICOM peers that the tests talk to
-#   install-deps.sh kafka          what runs the Kafka broker of development and tests
+#   install-deps.sh kafka          Java: what runs the Kafka broker of development and tests, and the tests' Java peers
 #   install-deps.sh go             what builds the S3 server of development and tests
 #   install-deps.sh python VENV    a virtual environment with the pinned test packages
 #
@@ -52,9 +52,14 @@ install_packages() {
     apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
-# Any Java that runs Kafka 4 will do, whatever package it came with.
+# Any Java that runs Kafka 4 will do, whatever package it came with, if it also runs a source file (tests/peers/java): that
+# takes its compiler module, which Debian's runtime has and not every other.
+has_java() {
+  java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && [[ "$(java --list-modules)" == *jdk.compiler@* ]]
+}
+
 install_kafka_runtime() {
-  command -v mvn >/dev/null && java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && return 0
+  command -v mvn >/dev/null && has_java && return 0
   install_packages "${kafka_packages[@]}"
 }
 

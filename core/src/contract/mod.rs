@@ -4,6 +4,8 @@
 //! One message's way: [`json`] makes a value of the bytes, `check` holds it against the table in [`fields`] and brings
 //! it into one canonical form, and [`push`], [`statistics`] and [`detail`] add the rules that no table can say.
 //! A form's way: [`xml`] makes a tree of the text, and [`apply_form`] holds its elements against their own table.
+//!
+//! [`jiwei`] is §1, which has a wire of its own.
 
 pub mod apply_form;
 pub mod changes;
@@ -14,6 +16,7 @@ pub mod detail;
 pub mod fault;
 pub mod fields;
 mod format;
+pub mod jiwei;
 pub mod json;
 pub mod policy;
 pub mod push;

@@ -97,6 +97,8 @@ fn split<'r>(
     let spelling = spelling?;
     let (bare, named) = match spelling.split_once('_') {
         None => (spelling, None),
+        // R15: the project's own code says nothing of the hospital.
+        Some((prefix, rest)) if is_project(registry, prefix.trim()) => (rest.trim(), None),
         Some((prefix, rest)) => match hospital_by_number_prefix(registry, prefix.trim()) {
             Some(hospital) => (rest.trim(), Some(hospital)),
             None => {
@@ -140,6 +142,10 @@ fn untold<'r>(
         findings.refuse(Fault::new(REQ_HOSPITAL, rule, message));
     }
     None
+}
+
+fn is_project(registry: &Registry, prefix: &str) -> bool {
+    registry.settings.project_prefix.as_deref() == Some(prefix)
 }
 
 /// 医院ID first: it is what prefixes are made for.
