@@ -13,7 +13,9 @@ use crate::contract::push::ExamPushedBody;
 use crate::correction::CorrectionMade;
 use crate::envelope::Envelope;
 use crate::finding::FindingKey;
-use crate::ids::{ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, StudyKey, StudyUid};
+use crate::ids::{
+    ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, StudyKey, StudyUid,
+};
 use crate::instance::{InstancesMoved, InstancesStored};
 use crate::notice::{NoticeId, TriedNotice};
 use crate::refusal::RefusedInstances;

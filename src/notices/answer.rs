@@ -34,7 +34,9 @@ pub fn read(body: &[u8], charset: Option<&str>) -> Answer {
     };
     match find(&text, LAYERS) {
         Ok(Some(answer)) => answer,
-        Ok(None) => unreadable("回复中没有 response/code (the answer has no response/code)".to_owned()),
+        Ok(None) => {
+            unreadable("回复中没有 response/code (the answer has no response/code)".to_owned())
+        }
         Err(error) => unreadable(error.to_string()),
     }
 }
@@ -78,7 +80,9 @@ fn of(response: &Element) -> Option<Answer> {
 
 fn fault(root: &Element) -> Option<Answer> {
     let fault = root.at("Body/Fault")?;
-    let words = fault.at("faultstring").or_else(|| fault.at("Reason/Text"))?;
+    let words = fault
+        .at("faultstring")
+        .or_else(|| fault.at("Reason/Text"))?;
     Some(Answer {
         code: String::new(),
         desc: format!("SOAP Fault: {}", words.text),
@@ -103,13 +107,20 @@ mod tests {
         let cdata = format!("<![CDATA[<?xml version=\"1.0\" encoding=\"GBK\"?>{plain}]]>");
         for inner in [
             plain.to_owned(),
-            body(&format!("<SynStatusInfoResponse><return>{escaped}</return></SynStatusInfoResponse>")),
+            body(&format!(
+                "<SynStatusInfoResponse><return>{escaped}</return></SynStatusInfoResponse>"
+            )),
             body(&format!("<r><out>{cdata}</out></r>")),
             body(&format!("<r><out>{twice}</out></r>")),
-            body(&format!("<ns:r xmlns:ns=\"urn:x\"><ns:return>{plain}</ns:return></ns:r>")),
+            body(&format!(
+                "<ns:r xmlns:ns=\"urn:x\"><ns:return>{plain}</ns:return></ns:r>"
+            )),
         ] {
             let answer = read(inner.as_bytes(), None);
-            assert!(answer.is_taken() && answer.desc == "成功", "{inner}: {answer:?}");
+            assert!(
+                answer.is_taken() && answer.desc == "成功",
+                "{inner}: {answer:?}"
+            );
         }
     }
 
@@ -120,13 +131,20 @@ mod tests {
             "<html><body>502 Bad Gateway</body></html>".to_owned(),
             "0".to_owned(),
             body("<r><return>0</return></r>"),
-            body("<r><return>&lt;response&gt;&lt;desc&gt;0&lt;/desc&gt;&lt;/response&gt;</return></r>"),
+            body(
+                "<r><return>&lt;response&gt;&lt;desc&gt;0&lt;/desc&gt;&lt;/response&gt;</return></r>",
+            ),
             body("<s:Fault><faultstring>no such operation</faultstring></s:Fault>"),
-            body("<r><return>&lt;response&gt;&lt;code&gt;-1&lt;/code&gt;&lt;/response&gt;</return></r>"),
+            body(
+                "<r><return>&lt;response&gt;&lt;code&gt;-1&lt;/code&gt;&lt;/response&gt;</return></r>",
+            ),
         ] {
             assert!(!read(inner.as_bytes(), None).is_taken(), "{inner}");
         }
-        let fault = read(body("<s:Fault><faultstring>no such operation</faultstring></s:Fault>").as_bytes(), None);
+        let fault = read(
+            body("<s:Fault><faultstring>no such operation</faultstring></s:Fault>").as_bytes(),
+            None,
+        );
         assert!(fault.desc.contains("no such operation"));
     }
 }

@@ -89,7 +89,10 @@ impl Told {
             let content = &form.content;
             told.apply_no = form.spelling;
             told.sick_no.clone_from(&content.sick_spelling);
-            let orders = content.items.iter().filter_map(|item| item.order_no.as_deref());
+            let orders = content
+                .items
+                .iter()
+                .filter_map(|item| item.order_no.as_deref());
             told.order_no = orders.collect::<Vec<_>>().join(",");
             if told.patient_source.is_empty() {
                 told.patient_source.clone_from(&content.patient_class.name);
@@ -129,13 +132,18 @@ impl Told {
             code: text(&exam.perform_dept_code),
             name: text(&exam.perform_dept_name),
         };
-        let orders = exam.exam_item_list.iter().filter_map(|item| item.order_no.as_deref());
+        let orders = exam
+            .exam_item_list
+            .iter()
+            .filter_map(|item| item.order_no.as_deref());
         self.order_no = orders.collect::<Vec<_>>().join(",");
         self.operator = match notice.status {
             // Who confirmed the report; the contract's push gives a name only.
             NoticeStatus::Confirmed => {
                 let confirmed = push.report_list.iter().rev();
-                let name = confirmed.filter_map(|report| report.affirm_reporter.clone()).next();
+                let name = confirmed
+                    .filter_map(|report| report.affirm_reporter.clone())
+                    .next();
                 Coded {
                     code: String::new(),
                     name: name.unwrap_or_default(),
@@ -218,7 +226,10 @@ fn coded(out: &mut String, name: &str, value: &Coded) {
 fn envelope(receiver: &Receiver, document: &str) -> Message {
     let (namespace, media) = match receiver.soap {
         SoapVersion::Soap11 => ("http://schemas.xmlsoap.org/soap/envelope/", "text/xml"),
-        SoapVersion::Soap12 => ("http://www.w3.org/2003/05/soap-envelope", "application/soap+xml"),
+        SoapVersion::Soap12 => (
+            "http://www.w3.org/2003/05/soap-envelope",
+            "application/soap+xml",
+        ),
     };
     let charset = match receiver.charset {
         NoticeCharset::Utf8 => "UTF-8",

@@ -38,7 +38,10 @@ mod tests {
     fn waits_grow_to_their_limit_and_differ() {
         for times in 1..40 {
             let wait = after_refusals(times);
-            let most = REFUSED.0.saturating_mul(1 << (times - 1).min(16)).min(REFUSED.1);
+            let most = REFUSED
+                .0
+                .saturating_mul(1 << (times - 1).min(16))
+                .min(REFUSED.1);
             assert!(wait <= most && wait * 2 >= most, "{times}: {wait:?}");
         }
         let waits: Vec<Duration> = (0..16).map(|_| after_unreached(9)).collect();

@@ -162,7 +162,11 @@ impl Worker {
             let mut rows = Vec::new();
             let mut take = |row| {
                 rows.push(row);
-                if rows.len() < room { Walk::On } else { Walk::Stop }
+                if rows.len() < room {
+                    Walk::On
+                } else {
+                    Walk::Stop
+                }
             };
             views.visit_notices(&his, NoticeState::Open, seen, &mut take)?;
             Ok::<_, ViewsError>(rows)

@@ -47,7 +47,7 @@ pub async fn correct(
     let decided = archive.submit(submission).await?;
     match decided.outcome {
         Outcome::Refused(refusal) => anyhow::bail!(refusal.message),
-        Outcome::Done | Outcome::Push(_) => {
+        Outcome::Done | Outcome::Push(_) | Outcome::Form(_) => {
             let position = decided.position;
             let mut line = format!("已更正 (corrected): 位置 (position) {position}");
             if can_be_undone {

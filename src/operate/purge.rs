@@ -2,17 +2,16 @@
 
 use yingku_core::event::{Event, TestDataPurged};
 use yingku_core::exam::ExamFlag;
-use yingku_core::finding::{FindingKey, FindingKind};
-use yingku_core::ids::{ExamKey, HospitalCode};
+use yingku_core::finding::FindingKind;
+use yingku_core::ids::HospitalCode;
 use yingku_core::outcome::Outcome;
-use yingku_core::statistics::DayKey;
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::views::Walk;
 
 use super::{Ruling, ensure_registered};
 use crate::control::Output;
 
-/// Exams, declared days or listed lines of one record: their keys take at most some 300 KB of the log's 1 MiB.
+/// Exams, declared days, listed lines or forms of one record: their keys take at most some 300 KB of the log's 1 MiB.
 const LINES_OF_RECORD: usize = 1_000;
 
 /// Dates of the contract have four digits for the year.
@@ -50,29 +49,45 @@ pub async fn purge(
         let listed = views.findings(kind, Some(&hospital), usize::MAX)?;
         findings.extend(listed.into_iter().map(|(key, _)| key));
     }
-    let purged = |exams: &[ExamKey], declarations: &[DayKey], findings: &[FindingKey]| {
+    let mut forms = Vec::new();
+    views.visit_apply_forms(&hospital, &mut |row| {
+        if row.test {
+            forms.push(row.key);
+        }
+        Walk::On
+    })?;
+    let purged = |named: TestDataPurged| {
         Event::TestDataPurged(TestDataPurged {
-            exams: exams.to_vec(),
-            declarations: declarations.to_vec(),
-            findings: findings.to_vec(),
             reason: ruling.reason.clone(),
             author: ruling.author.clone(),
+            ..named
         })
     };
-    // The lists come last: a line goes if its exam or study has gone.
-    let records = exams
+    let none = TestDataPurged::default;
+    let of_exams = exams.chunks(LINES_OF_RECORD).map(|part| TestDataPurged {
+        exams: part.to_vec(),
+        ..none()
+    });
+    let of_days = declarations
         .chunks(LINES_OF_RECORD)
-        .map(|part| purged(part, &[], &[]));
-    let records = records.chain(
-        declarations
-            .chunks(LINES_OF_RECORD)
-            .map(|part| purged(&[], part, &[])),
-    );
-    let records = records.chain(
-        findings
-            .chunks(LINES_OF_RECORD)
-            .map(|part| purged(&[], &[], part)),
-    );
+        .map(|part| TestDataPurged {
+            declarations: part.to_vec(),
+            ..none()
+        });
+    // A list's line goes if its exam or study has gone.
+    let of_lists = findings.chunks(LINES_OF_RECORD).map(|part| TestDataPurged {
+        findings: part.to_vec(),
+        ..none()
+    });
+    let of_forms = forms.chunks(LINES_OF_RECORD).map(|part| TestDataPurged {
+        forms: part.to_vec(),
+        ..none()
+    });
+    let records = of_exams
+        .chain(of_days)
+        .chain(of_lists)
+        .chain(of_forms)
+        .map(purged);
     for event in records {
         let submission = Submission {
             hospital: Some(hospital.clone()),
@@ -85,9 +100,10 @@ pub async fn purge(
     }
     output
         .line(format!(
-            "{hospital}: 已清除测试检查 (test exams purged): {}; 测试申报 (declared days and classes): {}",
+            "{hospital}: 已清除测试检查 (test exams purged): {}; 测试申报 (declared days and classes): {}; 测试申请单 (apply forms): {}",
             exams.len(),
-            declarations.len()
+            declarations.len(),
+            forms.len()
         ))
         .await?;
     Ok(true)

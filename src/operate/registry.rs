@@ -164,7 +164,13 @@ fn his_table(registry: &Registry) -> Table {
             Some(_) => ("停用".to_owned(), String::new()),
             None => Default::default(),
         };
-        table.row([it.id.to_string(), scope(&it.hospitals), yes(it.enabled), url, statuses]);
+        table.row([
+            it.id.to_string(),
+            scope(&it.hospitals),
+            yes(it.enabled),
+            url,
+            statuses,
+        ]);
     }
     table
 }

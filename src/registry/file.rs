@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use url::Url;
 use yingku_core::contract::fields::EXAM_PUSH;
 use yingku_core::dictionaries::EXAM_CLASS;
-use url::Url;
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::registry::{
-    App, EnvelopeShape, His, Hospital, HttpStatus, Peer, RULES_LIMIT, Receiver, Registry, ResultShape,
-    RetentionRule, Right, SHORTEST_MONTHS, Scope, Sealed, Settings, StatusType,
+    App, EnvelopeShape, His, Hospital, HttpStatus, Peer, RULES_LIMIT, Receiver, Registry,
+    ResultShape, RetentionRule, Right, SHORTEST_MONTHS, Scope, Sealed, Settings, StatusType,
     default_time_window_minutes,
 };
 use yingku_core::time::Zone;
@@ -180,7 +180,9 @@ fn check_his(his: &HisEntry) -> anyhow::Result<()> {
         ("parameter", &receiver.parameter),
     ] {
         let mut characters = name.chars();
-        let begins = characters.next().is_some_and(|c| c.is_alphabetic() || c == '_');
+        let begins = characters
+            .next()
+            .is_some_and(|c| c.is_alphabetic() || c == '_');
         let is_name = characters.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
         anyhow::ensure!(
             begins && is_name,
@@ -319,7 +321,11 @@ pub fn export(registry: &Registry, sealed: bool) -> anyhow::Result<String> {
         hospitals: registry.hospitals.values().cloned().collect(),
         apps: registry.apps.values().map(entry).collect(),
         peers: registry.peers.values().cloned().collect(),
-        his: registry.his.values().map(|his| his_entry(his, sealed)).collect(),
+        his: registry
+            .his
+            .values()
+            .map(|his| his_entry(his, sealed))
+            .collect(),
     };
     Ok(toml::to_string(&file)?)
 }

@@ -11,7 +11,7 @@ use yingku_storage::views::Views;
 use super::detail::no_exam;
 use super::exam_row::{Rows, generation, names, report_name, row_schema};
 use super::params::{Params, incomplete, text};
-use super::{schema};
+use super::schema;
 use crate::call::{Call, blocking, local_time};
 use crate::envelope::{Answer, Page};
 use crate::error::Failure;

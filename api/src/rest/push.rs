@@ -95,7 +95,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
         Outcome::Refused(refusal) => {
             Err(Failure::from(refusal).about(hospital.as_str(), exam_no.as_str()))
         }
-        Outcome::Done => Ok(Answer::new("成功 (done)")),
+        Outcome::Done | Outcome::Form(_) => Ok(Answer::new("成功 (done)")),
     }
 }
 

@@ -126,7 +126,7 @@ impl Found {
                 would: Some(push::foreseen(outcome)),
                 ..Self::default()
             },
-            Outcome::Done => Self {
+            Outcome::Done | Outcome::Form(_) => Self {
                 message: valid.to_owned(),
                 ..Self::default()
             },

@@ -46,7 +46,9 @@ pub(super) fn received<S: State>(
     match (body.body.action, &body.body.form, live) {
         (Action::Delete, _, None) | (Action::Update, _, None) => Ok(Outcome::Refused(unknown())),
         (Action::Delete, _, Some(row)) => delete(work, context, row.clone()),
-        (_, None, _) => Err(DecideError::Content("apply form without content".to_owned())),
+        (_, None, _) => Err(DecideError::Content(
+            "apply form without content".to_owned(),
+        )),
         (Action::Insert, Some(content), None) => insert(work, context, &form, known, content),
         (Action::Insert | Action::Update, Some(content), Some(row)) => {
             update(work, context, &form, row.clone(), content)
@@ -66,7 +68,8 @@ fn find<S: State>(
     body: &ApplyFormReceived,
     generation: u16,
 ) -> Result<Option<ApplyFormRow>, StateError> {
-    let row = |generation| work.apply_form(&form_key(&body.hospital, &body.body.apply_no, generation));
+    let row =
+        |generation| work.apply_form(&form_key(&body.hospital, &body.body.apply_no, generation));
     let current = row(generation)?;
     if current.is_some() || body.body.action == Action::Insert {
         return Ok(current);
@@ -126,8 +129,7 @@ fn update<S: State>(
     }
     let new = FormContent::of(content);
     // R6 for forms: an update may correct a person, another's form under the number is no insert of this one.
-    let is_other_person =
-        before.content.sick_id != new.sick_id && before.content.name != new.name;
+    let is_other_person = before.content.sick_id != new.sick_id && before.content.name != new.name;
     if is_insert && is_other_person {
         return Ok(Outcome::Refused(reused()));
     }

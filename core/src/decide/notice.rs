@@ -15,9 +15,7 @@ use super::Context;
 use crate::event::{NoticesAgain, NoticesTried};
 use crate::exam::{ExamFlag, ExamRow};
 use crate::ids::{ExamKey, FormKey, HospitalCode, StudyKey};
-use crate::notice::{
-    ANSWER_LIMIT, Answered, NoticeId, NoticeRow, NoticeState, NoticeStatus, Told,
-};
+use crate::notice::{ANSWER_LIMIT, Answered, NoticeId, NoticeRow, NoticeState, NoticeStatus, Told};
 use crate::outcome::Outcome;
 use crate::state::{State, StateError, Work};
 
@@ -146,7 +144,10 @@ fn has_images<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, State
 fn touched<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<ExamKey>, StateError> {
     let mut touched: BTreeSet<ExamKey> = work.changes.exams.keys().cloned().collect();
     for (key, study) in &work.changes.studies {
-        let bytes = |row: &Option<_>| row.as_ref().map_or(0, |row: &crate::instance::StudyRow| row.bytes);
+        let bytes = |row: &Option<_>| {
+            row.as_ref()
+                .map_or(0, |row: &crate::instance::StudyRow| row.bytes)
+        };
         if key.lot != 0 || bytes(&study.before) > 0 || bytes(&study.after) == 0 {
             continue;
         }

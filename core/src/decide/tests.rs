@@ -14,8 +14,8 @@ use crate::event::{Event, PackLost, RULES_VERSION, RULINGS_SINCE_RULES, SignUsed
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, ReportState, WithdrawnBy};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
-    AeTitle, ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, SeriesUid, SopInstanceUid,
-    StudyKey, StudyUid, Uid,
+    AeTitle, ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, SeriesUid,
+    SopInstanceUid, StudyKey, StudyUid, Uid,
 };
 use crate::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageFacts, InstanceKey,

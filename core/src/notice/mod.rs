@@ -41,9 +41,7 @@ impl NoticeStatus {
 }
 
 /// A notice to one receiver: the record that made it due, and which of that record's it is.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NoticeId {
     pub position: Position,
     pub index: u32,

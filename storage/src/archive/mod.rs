@@ -51,6 +51,7 @@ pub use audit::{AuditEntry, AuditError};
 pub use backup::{BackupError, BackupLag, RestoreReport, restore};
 pub use compact::{CompactError, CompactReport, Compaction};
 pub use content::ContentError;
+pub use error_digest::{ErrorDigest, ErrorDigestError, RefusedRequest, RefusedRequestKey};
 pub use follower::{RebuildReport, views_position};
 pub use intake::{Admission, Incoming, IntakeError, Refused, STUDY_HELD_LIMIT, StreamedIncoming};
 pub use lease::Duty;

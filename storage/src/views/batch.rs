@@ -254,7 +254,9 @@ impl<'a> BatchState<'a> {
             self.put_apply_form(*form)?;
         }
         for ((his, id), Replaced { before, after }) in changes.notices {
-            if let Some(row) = before.filter(|row| after.as_ref().is_none_or(|it| it.state != row.state)) {
+            if let Some(row) =
+                before.filter(|row| after.as_ref().is_none_or(|it| it.state != row.state))
+            {
                 self.delete(View::Notices, keys::notice(&his, row.state, id));
             }
             if let Some(row) = after {

@@ -38,12 +38,15 @@ impl Views {
     ) -> Result<(), ViewsError> {
         let prefix = keys::forms_by(FormIndexKind::OpenDay, hospital);
         let start = keys::forms_with(FormIndexKind::OpenDay, hospital, from);
-        self.scan(View::FormIndex, &prefix, &start, |line, _| {
-            match keys::form_of_line(line) {
+        self.scan(
+            View::FormIndex,
+            &prefix,
+            &start,
+            |line, _| match keys::form_of_line(line) {
                 Some((day, _)) if day > to => Ok(Walk::Stop),
                 _ => self.form_of_line(line, visit),
-            }
-        })
+            },
+        )
     }
 
     fn form_of_line(

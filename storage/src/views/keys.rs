@@ -279,20 +279,32 @@ pub fn form_index(row: &ApplyFormRow) -> Vec<Vec<u8>> {
     let found_by = found_by.into_iter().filter(|(_, value)| !value.is_empty());
     found_by
         .map(|(kind, value)| {
-            let key = Key::default().byte(kind as u8).text(row.key.hospital.as_str());
-            key.text(value).text(&row.key.apply_no).u16(row.key.generation).done()
+            let key = Key::default()
+                .byte(kind as u8)
+                .text(row.key.hospital.as_str());
+            key.text(value)
+                .text(&row.key.apply_no)
+                .u16(row.key.generation)
+                .done()
         })
         .collect()
 }
 
 /// Beginning of the lines of a hospital's forms that have a value.
 pub fn forms_with(kind: FormIndexKind, hospital: &HospitalCode, value: &str) -> Vec<u8> {
-    Key::default().byte(kind as u8).text(hospital.as_str()).text(value).done()
+    Key::default()
+        .byte(kind as u8)
+        .text(hospital.as_str())
+        .text(value)
+        .done()
 }
 
 /// Beginning of a hospital's lines of a kind.
 pub fn forms_by(kind: FormIndexKind, hospital: &HospitalCode) -> Vec<u8> {
-    Key::default().byte(kind as u8).text(hospital.as_str()).done()
+    Key::default()
+        .byte(kind as u8)
+        .text(hospital.as_str())
+        .done()
 }
 
 /// The value and the form of a line of [`View::FormIndex`].

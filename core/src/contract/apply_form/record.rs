@@ -8,7 +8,7 @@ use super::values::{Value, Values};
 use crate::time::{LocalDate, LocalDateTime};
 
 /// A name and, where the sender gives one, the code that goes with it as the attribute `code`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Coded {
     pub code: Option<String>,
     /// Empty where an optional field has a code only.

@@ -65,11 +65,7 @@ pub(super) fn enter<S: State>(
     Ok(())
 }
 
-pub(in crate::decide) fn key(
-    hospital: &HospitalCode,
-    apply_no: &str,
-    generation: u16,
-) -> FormKey {
+pub(in crate::decide) fn key(hospital: &HospitalCode, apply_no: &str, generation: u16) -> FormKey {
     FormKey {
         hospital: hospital.clone(),
         apply_no: apply_no.to_owned(),

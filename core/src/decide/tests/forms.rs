@@ -111,11 +111,20 @@ fn a_form_whose_exam_is_registered_is_not_changed_until_that_is_cancelled() {
     house.push(&Push::new("350006", "E1", "王一", 50, "1.2.1"));
     assert!(!house.form("F-王一").is_open());
     // Then nothing of it is changed, and the same again is a repeat
-    assert_eq!(house.send("UPDATE", "F-王一", "王一"), refused("form-taken"));
-    assert_eq!(house.send("DELETE", "F-王一", "王一"), refused("form-taken"));
+    assert_eq!(
+        house.send("UPDATE", "F-王一", "王一"),
+        refused("form-taken")
+    );
+    assert_eq!(
+        house.send("DELETE", "F-王一", "王一"),
+        refused("form-taken")
+    );
     let other = document("INSERT", "F-王一", "王一").replace("待查", "肺炎");
     assert_eq!(house.send_document(&other), refused("form-taken"));
-    assert_eq!(house.send("INSERT", "F-王一", "王一"), Ok(FormStep::Repeated));
+    assert_eq!(
+        house.send("INSERT", "F-王一", "王一"),
+        Ok(FormStep::Repeated)
+    );
     // When the exam is cancelled the form is open again, and when that is undone it is not
     let exam = key("350006", "E1", 0);
     let (_, withdrawal) = house.correct(CorrectionAction::WithdrawExam { exam });
@@ -126,16 +135,25 @@ fn a_form_whose_exam_is_registered_is_not_changed_until_that_is_cancelled() {
     let moved = Push::new("350006", "E1", "王一", 60, "1.2.1").with("/examInfo/applyNo", "F-2");
     house.push(&moved);
     assert!(house.form("F-王一").is_open());
-    assert_eq!(house.send("DELETE", "F-王一", "王一"), Ok(FormStep::Deleted));
+    assert_eq!(
+        house.send("DELETE", "F-王一", "王一"),
+        Ok(FormStep::Deleted)
+    );
 }
 
 #[test]
 fn a_form_that_comes_after_its_exam_meets_it() {
     let mut house = House::form_house();
     house.push(&Push::new("350006", "E1", "王一", 70, "1.2.1"));
-    assert_eq!(house.send("INSERT", "F-王一", "王一"), Ok(FormStep::Inserted));
+    assert_eq!(
+        house.send("INSERT", "F-王一", "王一"),
+        Ok(FormStep::Inserted)
+    );
     assert!(!house.form("F-王一").is_open());
-    assert_eq!(house.send("DELETE", "F-王一", "王一"), refused("form-taken"));
+    assert_eq!(
+        house.send("DELETE", "F-王一", "王一"),
+        refused("form-taken")
+    );
 }
 
 #[test]
@@ -167,14 +185,22 @@ fn a_trial_s_form_keeps_no_number_and_changes_no_live_one() {
     assert!(!house.form("2").test);
     // A suspended hospital's are refused
     mode(&mut house, HospitalMode::Suspended);
-    assert_eq!(house.send("INSERT", "3", "王二"), refused("hospital-suspended"));
+    assert_eq!(
+        house.send("INSERT", "3", "王二"),
+        refused("hospital-suspended")
+    );
 }
 
 #[test]
 fn a_hospital_s_new_generation_of_numbers_has_forms_of_its_own() {
     let mut house = House::form_house();
     house.send("INSERT", "1", "王一").unwrap();
-    house.registry.hospitals.get_mut(&code("350006")).unwrap().generation = 1;
+    house
+        .registry
+        .hospitals
+        .get_mut(&code("350006"))
+        .unwrap()
+        .generation = 1;
     // A form of the generation before can still be changed, and an insert is the new one's
     assert_eq!(
         house.send_document(&document("UPDATE", "1", "王一").replace("待查", "肺炎")),

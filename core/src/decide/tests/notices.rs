@@ -9,7 +9,11 @@ use crate::registry::RegistryChange;
 impl House {
     fn with_receiver() -> Self {
         let mut house = Self::form_house();
-        house.put_his("his-a", json!(["350006"]), json!({ "url": "http://127.0.0.1/" }));
+        house.put_his(
+            "his-a",
+            json!(["350006"]),
+            json!({ "url": "http://127.0.0.1/" }),
+        );
         house
     }
 
@@ -90,12 +94,19 @@ fn a_cancellation_is_told_and_what_comes_back_is_told_anew() {
 #[test]
 fn a_deleted_form_is_told_of_without_an_exam() {
     let mut house = House::with_receiver();
-    house.send_document(&document("INSERT", "1", "王一")).unwrap();
+    house
+        .send_document(&document("INSERT", "1", "王一"))
+        .unwrap();
     assert!(house.told_codes().is_empty());
-    house.send_document(&document("DELETE", "1", "王一")).unwrap();
+    house
+        .send_document(&document("DELETE", "1", "王一"))
+        .unwrap();
     assert_eq!(house.told_codes(), ["00"]);
     let notice = house.notices.values().next().unwrap();
-    assert_eq!((notice.exam.as_ref(), notice.form.apply_no.as_str()), (None, "1"));
+    assert_eq!(
+        (notice.exam.as_ref(), notice.form.apply_no.as_str()),
+        (None, "1")
+    );
 }
 
 #[test]
@@ -159,7 +170,10 @@ fn what_came_of_a_notice_is_kept_and_an_operator_sends_it_again() {
     let stopped = row(&house, ids[1]);
     assert_eq!((stopped.state, stopped.tries), (NoticeState::Stopped, 3));
     let last = stopped.last.unwrap();
-    assert_eq!((last.code.as_str(), last.answer.chars().count()), ("-1", 300));
+    assert_eq!(
+        (last.code.as_str(), last.answer.chars().count()),
+        ("-1", 300)
+    );
     // A late result takes nothing back
     house.take("node:0", event(vec![tried(ids[0], NoticeState::Open, "")]));
     assert_eq!(row(&house, ids[0]).state, NoticeState::Sent);
@@ -170,9 +184,16 @@ fn what_came_of_a_notice_is_kept_and_an_operator_sends_it_again() {
         notices: ids.clone(),
     };
     house.take("operator:o", Event::NoticesAgain(again));
-    let open: Vec<_> = house.notices.values().filter(|row| row.state == NoticeState::Open).collect();
+    let open: Vec<_> = house
+        .notices
+        .values()
+        .filter(|row| row.state == NoticeState::Open)
+        .collect();
     assert_eq!(open.len(), 2);
-    assert!(open.iter().all(|row| row.id.position == position && row.tries == 0));
+    assert!(
+        open.iter()
+            .all(|row| row.id.position == position && row.tries == 0)
+    );
     // What was taken stays on record
     assert_eq!(row(&house, ids[0]).state, NoticeState::Sent);
     assert!(!house.notices.contains_key(&(his.clone(), ids[1])));
