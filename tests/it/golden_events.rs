@@ -8,11 +8,15 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use yingku_core::apply_form::FormSource;
+use yingku_core::contract::apply_form::{self, FormContext};
 use yingku_core::contract::policy::ValidationPolicy;
 use yingku_core::contract::push::{self, Flags, PushContext};
+use yingku_core::contract::xml;
 use yingku_core::dictionaries::{ClassAliases, Placeholders};
-use yingku_core::event::{Event, EventError};
+use yingku_core::event::{ApplyFormReceived, Event, EventError};
 use yingku_core::instance::{InstancesMoved, InstancesStored};
+use yingku_core::registry::{Registry, RegistryChange};
 
 const WRITE: &str = "YINGKU_WRITE_GOLDEN";
 /// Numbers of kinds that are looked at: more than there are.
@@ -46,6 +50,7 @@ fn meaning(event: &Event, body: &[u8]) -> Value {
             serde_json::to_value(stored).unwrap()
         }
         Event::InstancesMoved(moved) => serde_json::to_value(moved).unwrap(),
+        Event::ApplyFormReceived(form) => serde_json::to_value(form).unwrap(),
         _ => serde_json::from_slice(body).unwrap(),
     }
 }
@@ -180,12 +185,27 @@ fn samples() -> Vec<Event> {
             19,
             json!({ "rule": "体检五年", "exams": [exam], "epoch": 2 }),
         ),
+        (
+            21,
+            json!({
+                "his": "demo-his", "epoch": 2,
+                "tried": [
+                    { "id": { "position": 42, "index": 1 }, "state": "stopped", "tries": 24, "code": "-1", "answer": "没有此申请单" },
+                    { "id": { "position": 43, "index": 0 }, "state": "sent", "tries": 1, "code": "0" }
+                ]
+            }),
+        ),
+        (
+            22,
+            json!({ "his": "demo-his", "notices": [{ "position": 42, "index": 1 }] }),
+        ),
     ];
     let mut events: Vec<Event> = bodies
         .iter()
         .map(|(kind, body)| Event::decode_body(*kind, 1, body.to_string().as_bytes()).unwrap())
         .collect();
     events.push(exam_pushed());
+    events.push(form_received());
     events.push(Event::InstancesMoved(instances_moved()));
     events.push(Event::InstancesStored(instances_stored()));
     events.push(Event::InstancesReplaced(instances_stored()));
@@ -222,12 +242,31 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
             "grace_days": 30, "cold_after_months": 12
         }]
     } }] });
+    let his = json!({ "changes": [
+        { "change": "putHis", "value": {
+            "id": "demo-his", "hospitals": ["350006"], "enabled": true, "license": "00ff", "receiver": {
+                "url": "http://127.0.0.1:8090/status", "enabled": false, "soap": "1.2", "namespace": "urn:his",
+                "operation": "SynStatusInfo", "parameter": "in0", "action": "urn:his#SynStatusInfo", "escaping": "cdata",
+                "charset": "GBK", "statuses": ["00", "70"]
+            }
+        } },
+        { "change": "removeHis", "value": "old-his" },
+        { "change": "putSettings", "value": {
+            "time_zone": "Asia/Shanghai", "class_aliases": {}, "placeholder_apply_nos": [], "project_prefix": "3500",
+            "image_url": { "pattern": "https://archive.example/{studyUID}", "valid_days": 30 }
+        } }
+    ] });
+    let purged_forms = json!({
+        "exams": [], "forms": [{ "hospital": "350006", "apply_no": "A1", "generation": 1 }],
+    });
     let event = |kind, body: serde_json::Value| {
         Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap()
     };
     vec![
         ("-hold", event(7, hold)),
         ("-retention", event(1, retention)),
+        ("-his", event(1, his)),
+        ("-forms", event(12, purged_forms)),
         ("-declarations", event(12, declared)),
         ("-ruled", event(12, ruled)),
         ("-node", event(10, started)),
@@ -260,6 +299,27 @@ fn registry_changes() -> Value {
             "time_zone": "Asia/Urumqi", "class_aliases": { "DR": "X-Ray" }, "placeholder_apply_nos": ["0", "无"]
         } }
     ] })
+}
+
+/// The contract's sample.
+fn form_received() -> Event {
+    let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/contract/syn_apply_info.xml");
+    let root = xml::read(&std::fs::read_to_string(fixture).unwrap()).unwrap();
+    let mut registry = Registry::default();
+    let hospital = json!({ "code": "350006", "name": "示例县医院", "prefix": "7173" });
+    registry.apply(RegistryChange::PutHospital(
+        serde_json::from_value(hospital).unwrap(),
+    ));
+    let context = FormContext {
+        registry: &registry,
+    };
+    let parsed = apply_form::parse(&root, context).unwrap();
+    Event::ApplyFormReceived(ApplyFormReceived {
+        hospital: parsed.hospital,
+        source: FormSource::Soap,
+        body: parsed.body,
+    })
 }
 
 fn exam_pushed() -> Event {

@@ -12,16 +12,22 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use yingku_core::apply_form::FormSource;
+use yingku_core::contract::apply_form::{FormContext, parse};
+use yingku_core::contract::xml;
 use yingku_core::envelope::{Cipher, Envelope};
-use yingku_core::event::{CARE_SINCE_RULES, Event, RULES_VERSION};
+use yingku_core::event::{
+    ApplyFormReceived, CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, RULES_VERSION,
+};
 use yingku_core::ids::{HospitalCode, PackId, Position};
 use yingku_core::instance::{InstancesMoved, MovedInstance, MovedStudy};
-use yingku_core::registry::Registry;
+use yingku_core::notice::{NoticeRow, NoticeState};
+use yingku_core::registry::{Registry, RegistryChange};
 use yingku_core::time::LocalDate;
 
 use super::histories::Generator;
 use super::reconcile::{Question, reconcile};
-use super::{Cursor, Views};
+use super::{Cursor, Views, Walk};
 use crate::log::LogRecord;
 use crate::projector::{self, Batch};
 
@@ -134,7 +140,38 @@ fn answers(views: &Views, registry: &Registry) -> Value {
         let counts = seen.map(|row| serde_json::to_value(row.counts()).unwrap());
         studies.push(json!({ "study": row.key.to_string(), "seen": counts }));
     }
+    let mut forms = Vec::new();
+    for hospital in &hospitals {
+        let mut rows = Vec::new();
+        let mut take = |row| {
+            rows.push(row);
+            Walk::On
+        };
+        views.visit_apply_forms(hospital, &mut take).unwrap();
+        for row in rows {
+            let progress = views.form_progress(&row).unwrap();
+            forms.push(json!({
+                "form": row.key.to_string(), "study": row.study_uid.as_str(), "open": row.is_open(), "progress": progress,
+            }));
+        }
+    }
+    let mut notices = Vec::new();
+    for his in registry.his.keys() {
+        for state in [NoticeState::Open, NoticeState::Stopped, NoticeState::Sent] {
+            let mut take = |row: NoticeRow| {
+                let exam = row.exam.map(|exam| exam.to_string());
+                notices.push(json!({
+                    "his": his, "id": row.id.to_string(), "state": state, "status": row.status, "exam": exam,
+                    "form": row.form.to_string(),
+                }));
+                Walk::On
+            };
+            views.visit_notices(his, state, None, &mut take).unwrap();
+        }
+    }
     json!({
+        "forms": forms,
+        "notices": notices,
         "reconciliation": reconcile(views, registry, question).unwrap(),
         "studies": studies,
         "nodes": registry.nodes.keys().collect::<Vec<_>>(),
@@ -147,6 +184,10 @@ fn write(rules: u32) {
     if rules >= CARE_SINCE_RULES {
         let events = care(&history);
         history.extend(events.into_iter().map(|event| ("node:0".to_owned(), event)));
+    }
+    if rules >= FORMS_SINCE_RULES {
+        let events = forms(&history);
+        history.extend(events.into_iter().map(|event| ("his:a".to_owned(), event)));
     }
     let lines: Vec<Value> = history
         .iter()
@@ -259,6 +300,100 @@ fn care(history: &[(String, Event)]) -> Vec<Event> {
         .rev()
         .find(|(_, event)| matches!(event, Event::InstancesStored(_)));
     events.extend(again.map(|(_, event)| event.clone()));
+    events
+}
+
+/// Apply forms of exams that are there and of some that are not, and what becomes of them and of their notices.
+fn forms(history: &[(String, Event)]) -> Vec<Event> {
+    let mut registry = Registry::default();
+    for code in ["350006", "350007"] {
+        let hospital = json!({ "code": code, "name": code, "prefix": format!("P{code}") });
+        registry.apply(RegistryChange::PutHospital(
+            serde_json::from_value(hospital).unwrap(),
+        ));
+    }
+    let sample = include_str!("../../../tests/fixtures/contract/syn_apply_info.xml");
+    let form = |action: &str, hospital: &str, apply_no: &str, diagnosis: &str| {
+        let document = sample
+            .replace(">INSERT<", &format!(">{action}<"))
+            .replace("7173_00000001", &format!("P{hospital}_{apply_no}"))
+            .replace("7173_C0001", &format!("P{hospital}_C0001"))
+            .replace("待查", diagnosis);
+        let context = FormContext {
+            registry: &registry,
+        };
+        let parsed = parse(&xml::read(&document).unwrap(), context).unwrap();
+        Event::ApplyFormReceived(ApplyFormReceived {
+            hospital: parsed.hospital,
+            source: FormSource::Soap,
+            body: parsed.body,
+        })
+    };
+    let event =
+        |kind, body: Value| Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap();
+    let his = json!({ "id": "a", "hospitals": ["*"], "enabled": true, "license": "", "receiver": { "url": "http://h/" } });
+    let mut events = vec![event(
+        1,
+        json!({ "changes": [{ "change": "putHis", "value": his }] }),
+    )];
+    let pushes: Vec<&Event> = history
+        .iter()
+        .filter(|(_, event)| matches!(event, Event::ExamPushed(_)))
+        .map(|(_, event)| event)
+        .collect();
+    let mut named = BTreeMap::new();
+    for pushed in &pushes {
+        let Event::ExamPushed(pushed) = pushed else {
+            continue;
+        };
+        let exam: Value = serde_json::from_slice(&pushed.json).unwrap();
+        let apply_no = exam["examInfo"]["applyNo"].as_str().unwrap().to_owned();
+        let hospital = exam["hospitalCode"].as_str().unwrap().to_owned();
+        if registry
+            .hospitals
+            .keys()
+            .any(|code| code.as_str() == hospital)
+            && apply_no != "无"
+        {
+            let key = json!({ "hospital": hospital, "exam_no": exam["examNo"], "generation": 0 });
+            named.insert((hospital, apply_no), key);
+        }
+    }
+    for ((hospital, apply_no), exam) in named.iter().take(12) {
+        events.push(form("INSERT", hospital, apply_no, "待查"));
+        events.push(form("UPDATE", hospital, apply_no, "肺炎"));
+        events.push(form("DELETE", hospital, apply_no, "肺炎"));
+        let cancelled =
+            json!({ "action": "withdrawExam", "exam": exam, "reason": "取消", "author": "王" });
+        events.push(event(7, cancelled));
+        events.push(form("INSERT", hospital, apply_no, "肺炎"));
+    }
+    for hospital in ["350006", "350007"] {
+        for (action, diagnosis) in [
+            ("DELETE", "待查"),
+            ("INSERT", "待查"),
+            ("INSERT", "待查"),
+            ("UPDATE", "肺炎"),
+            ("DELETE", "肺炎"),
+            ("INSERT", "骨折"),
+        ] {
+            events.push(form(action, hospital, "9001", diagnosis));
+        }
+    }
+    // Again, with a receiver that is told.
+    events.extend(pushes.into_iter().cloned());
+    let begin = u64::try_from(history.len()).unwrap();
+    let ids: Vec<Value> = (begin..begin + 200)
+        .map(|position| json!({ "position": position, "index": 0 }))
+        .collect();
+    for (state, half) in ["sent", "stopped"].iter().zip(ids.chunks(100)) {
+        let tried: Vec<Value> = half
+            .iter()
+            .map(|id| json!({ "id": id, "state": state, "tries": 1, "code": "0" }))
+            .collect();
+        events.push(event(21, json!({ "his": "a", "tried": tried })));
+    }
+    events.push(event(22, json!({ "his": "a", "notices": ids })));
     events
 }
 
