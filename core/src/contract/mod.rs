@@ -1,10 +1,11 @@
-//! The archive contract's messages (§2.3, §2.6 and our extension), read leniently (R5) and checked by the contract's
+//! The contract's messages (§2.3, §2.6 and our extension; forms in XML, §3.1), read leniently (R5, R12) and checked by its
 //! own field tables, every wrong field named at once (R2). Pure: bytes in, typed content or faults out.
 //!
 //! One message's way: [`json`] makes a value of the bytes, `check` holds it against the table in [`fields`] and brings
 //! it into one canonical form, and [`push`], [`statistics`] and [`detail`] add the rules that no table can say.
 
 pub mod changes;
+mod charset;
 mod check;
 mod decimal;
 pub mod detail;
@@ -16,6 +17,7 @@ pub mod push;
 mod rows;
 pub mod sign;
 pub mod statistics;
+pub mod xml;
 
 pub use fault::{Fault, Refused, Rule};
 pub use policy::{Mode, ValidationPolicy};

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 pub use parser::DEPTH_LIMIT;
 
+use super::charset;
+
 /// A JSON value that borrows from its text where it can. No `Debug`: it holds patients.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Json<'a> {
@@ -125,7 +127,7 @@ pub fn decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>
         _ if UTF_16_MARKS.iter().any(|mark| bytes.starts_with(mark)) => {
             Err(JsonError::OtherCharset { charset: "UTF-16" })
         }
-        Some(e) if e == encoding_rs::GBK || e == encoding_rs::GB18030 => gb18030(bytes),
+        Some(e) if charset::is_chinese(e) => gb18030(bytes),
         Some(e) => utf8(bytes).and_then(|text| {
             // ASCII in UTF-16 is UTF-8 with zeros between.
             let is_utf_16 = e == encoding_rs::UTF_16LE || e == encoding_rs::UTF_16BE;
@@ -145,28 +147,14 @@ pub fn decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>
 }
 
 fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>, JsonError> {
-    std::str::from_utf8(bytes)
-        .map(Cow::Borrowed)
-        .map_err(|error| JsonError::Utf8 {
-            offset: error.valid_up_to(),
-        })
+    charset::utf8(bytes).map_err(|offset| JsonError::Utf8 { offset })
 }
 
 fn gb18030(bytes: &[u8]) -> Result<Cow<'_, str>, JsonError> {
-    if bytes.is_ascii() {
-        return utf8(bytes);
-    }
-    let mut decoder = encoding_rs::GB18030.new_decoder_without_bom_handling();
-    let wrong = |offset| JsonError::Charset {
+    charset::strict(encoding_rs::GB18030, bytes).map_err(|offset| JsonError::Charset {
         charset: "GBK/GB18030",
         offset,
-    };
-    let most = decoder.max_utf8_buffer_length_without_replacement(bytes.len());
-    let mut text = String::with_capacity(most.ok_or_else(|| wrong(0))?);
-    match decoder.decode_to_string_without_replacement(bytes, &mut text, true) {
-        (encoding_rs::DecoderResult::InputEmpty, _) => Ok(Cow::Owned(text)),
-        (_, read) => Err(wrong(read.saturating_sub(1))),
-    }
+    })
 }
 
 #[cfg(test)]
