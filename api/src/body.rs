@@ -27,6 +27,12 @@ pub fn charset(headers: &HeaderMap) -> Option<String> {
     })
 }
 
+/// The length that the head declares.
+pub fn declared(headers: &HeaderMap) -> Option<usize> {
+    let value = headers.get(header::CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
+}
+
 /// A body, and the room that it takes for as long as it is held.
 pub struct Held {
     pub bytes: Bytes,

@@ -8,11 +8,11 @@ use yingku_core::ids::{AppId, HospitalCode};
 use yingku_core::outcome::{ErrorKind, Refusal};
 use yingku_core::registry::{App, Closed, Registry, Scope};
 use yingku_core::time::{LocalDate, LocalDateTime, Zone};
-use yingku_storage::archive::Archive;
+use yingku_storage::archive::{Archive, RefusedRequest};
 
 use crate::auth::attempts::SignAttempts;
 use crate::auth::sign::PrivateKeys;
-use crate::error::Failure;
+use crate::error::{Failure, Note};
 use crate::limits::{ApiConfig, Places};
 use crate::nodes;
 
@@ -42,6 +42,31 @@ impl Api {
             decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
             node_parts: Arc::new(tokio::sync::Semaphore::new(nodes::PARTS_AT_ONCE)),
             config,
+        }
+    }
+
+    /// Leaves what was refused in the error digest, with its true reasons. `operation`: an address without context.
+    pub async fn note_refusals(&self, operation: &'static str, source: String, notes: Vec<Note>) {
+        if notes.is_empty() {
+            return;
+        }
+        let archive = self.archive.clone();
+        let recorded = tokio::task::spawn_blocking(move || {
+            for note in notes {
+                let refused = RefusedRequest {
+                    source: source.clone(),
+                    hospital: note.hospital,
+                    example: note.example,
+                    operation: operation.to_owned(),
+                    path: note.path,
+                    rule: note.rule,
+                    reason: note.reason,
+                };
+                archive.errors().record(&refused, now_ms());
+            }
+        });
+        if let Err(error) = recorded.await {
+            tracing::error!(%error, "a refusal is missing from the error digest");
         }
     }
 }
@@ -144,6 +169,9 @@ pub fn local_time(moment_ms: i64, zone: &Zone) -> String {
         .map(|time| time.to_string())
         .unwrap_or_default()
 }
+
+/// Bodies up to this are checked on the thread that serves the connection; larger ones would hold it up.
+pub const INLINE_BYTES: usize = 128 << 10;
 
 /// Now, in unix milliseconds.
 pub fn now_ms() -> i64 {

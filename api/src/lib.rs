@@ -1,6 +1,7 @@
-//! Yingku's HTTP interfaces: the archive contract (§2), and the reading interfaces in its style.
+//! Yingku's HTTP interfaces: the archive contract (§2), the reading interfaces in its style, and SOAP for apply forms (§3.1).
 //!
-//! One table of operations ([`operations::OPERATIONS`]) drives the router, the OpenAPI document and its page.
+//! One table of operations ([`operations::OPERATIONS`]) drives the router, the OpenAPI document and its page; the SOAP
+//! service has an address and a description of its own.
 
 mod auth;
 mod body;
@@ -17,8 +18,10 @@ mod pages;
 mod rest;
 mod router;
 mod server;
+mod soap;
 
 pub use limits::ApiConfig;
 pub use meters::Meters;
 pub use router::router;
 pub use server::serve;
+pub use soap::SoapShape;

@@ -1,6 +1,7 @@
 //! How much of the node the interfaces may take, and for how long: each limit with its reason.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yingku_core::ids::AppId;
 
 use crate::meters::Meters;
+use crate::soap::SoapShape;
 
 /// How the interfaces are served.
 #[derive(Debug, Clone)]
@@ -32,6 +34,13 @@ pub struct ApiConfig {
     pub max_held_bytes: usize,
     /// Requests of one app at work at once: one vendor cannot starve the others.
     pub max_requests_per_app: usize,
+    /// SOAP requests at work at once: apart from the others, for anybody may send them.
+    pub max_soap_requests: usize,
+    /// SOAP requests of one caller at work at once. A gateway may bring the forms of a whole city, and each takes some
+    /// milliseconds.
+    pub max_soap_requests_per_address: usize,
+    /// How SOAP answers are made (R12).
+    pub soap: SoapShape,
     /// Signs that may fail within [`ApiConfig::sign_failure_window`] before their sender waits (R3;
     /// [`crate::auth::attempts`] says who that is).
     pub max_sign_failures: u32,
@@ -54,6 +63,9 @@ impl Default for ApiConfig {
             max_token_requests: 64,
             max_held_bytes: 256 << 20,
             max_requests_per_app: 128,
+            max_soap_requests: 128,
+            max_soap_requests_per_address: 64,
+            soap: SoapShape::default(),
             max_sign_failures: 30,
             sign_failure_window: Duration::from_secs(60),
             sign_turn_time: Duration::from_secs(1),
@@ -73,8 +85,9 @@ pub struct Places {
     all: Arc<Semaphore>,
     open: Arc<Semaphore>,
     held: Arc<Semaphore>,
-    per_app: usize,
-    apps: Mutex<HashMap<AppId, Arc<Semaphore>>>,
+    apps: Shares<AppId>,
+    soap: Arc<Semaphore>,
+    soap_callers: Shares<IpAddr>,
 }
 
 impl Places {
@@ -83,8 +96,9 @@ impl Places {
             all: Arc::new(Semaphore::new(config.max_requests)),
             open: Arc::new(Semaphore::new(config.max_token_requests)),
             held: Arc::new(Semaphore::new(config.max_held_bytes / PERMIT_BYTES)),
-            per_app: config.max_requests_per_app,
-            apps: Mutex::default(),
+            apps: Shares::of(config.max_requests_per_app),
+            soap: Arc::new(Semaphore::new(config.max_soap_requests)),
+            soap_callers: Shares::of(config.max_soap_requests_per_address),
         }
     }
 
@@ -106,16 +120,43 @@ impl Places {
 
     /// A place among the app's requests.
     pub fn of(&self, app: &AppId) -> Option<OwnedSemaphorePermit> {
+        self.apps.one_of(app)
+    }
+
+    /// A place among the SOAP requests, and among those of the caller (see [`network`]).
+    pub fn soap(&self, caller: IpAddr) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = self.soap_callers.one_of(&caller)?;
+        let any = Arc::clone(&self.soap).try_acquire_owned().ok()?;
+        Some((own, any))
+    }
+}
+
+/// The same number of places for each of many.
+struct Shares<K> {
+    each: usize,
+    known: Mutex<HashMap<K, Arc<Semaphore>>>,
+}
+
+impl<K: Eq + Hash + Clone> Shares<K> {
+    fn of(each: usize) -> Self {
+        Self {
+            each,
+            known: Mutex::default(),
+        }
+    }
+
+    /// One of the places that `key` has; `None`: all are taken.
+    fn one_of(&self, key: &K) -> Option<OwnedSemaphorePermit> {
         let places = {
-            let mut apps = self.apps.lock();
-            if apps.len() >= REMEMBERED && !apps.contains_key(app) {
-                apps.retain(|_, places| places.available_permits() < self.per_app);
+            let mut known = self.known.lock();
+            if known.len() >= REMEMBERED && !known.contains_key(key) {
+                known.retain(|_, places| places.available_permits() < self.each);
             }
-            match apps.get(app) {
+            match known.get(key) {
                 Some(places) => Arc::clone(places),
                 None => {
-                    let places = Arc::new(Semaphore::new(self.per_app));
-                    apps.insert(app.clone(), Arc::clone(&places));
+                    let places = Arc::new(Semaphore::new(self.each));
+                    known.insert(key.clone(), Arc::clone(&places));
                     places
                 }
             }
@@ -162,5 +203,23 @@ mod tests {
         assert!(places.of(&b).is_some());
         drop(held);
         assert!(places.of(&a).is_some());
+    }
+
+    #[test]
+    fn one_caller_does_not_take_all_places_of_soap() {
+        let places = Places::new(&ApiConfig {
+            max_soap_requests: 3,
+            max_soap_requests_per_address: 2,
+            ..ApiConfig::default()
+        });
+        let [a, b, c] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|it| it.parse().unwrap());
+        let held = (places.soap(a), places.soap(a));
+        assert!(held.0.is_some() && held.1.is_some());
+        assert!(places.soap(a).is_none());
+        let last = places.soap(b);
+        assert!(last.is_some());
+        assert!(places.soap(c).is_none());
+        drop(held);
+        assert!(places.soap(c).is_some());
     }
 }

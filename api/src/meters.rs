@@ -12,7 +12,6 @@ use yingku_storage::archive::Archive;
 
 use crate::call::Api;
 use crate::envelope::json_response;
-use crate::operations::Operation;
 
 /// Where the figures are gathered, and who may read them.
 #[derive(Clone)]
@@ -29,16 +28,17 @@ impl std::fmt::Debug for Meters {
     }
 }
 
-pub fn requested(operation: &Operation, response: &Response<Body>, done: bool, since: Instant) {
+/// `operation`: its address without context.
+pub fn requested(operation: &'static str, response: &Response<Body>, done: bool, since: Instant) {
     let outcome = if done { "done" } else { "refused" };
     metrics::counter!(
         "yingku_http_requests_total",
-        "operation" => operation.path,
+        "operation" => operation,
         "http" => response.status().as_u16().to_string(),
         "outcome" => outcome,
     )
     .increment(1);
-    metrics::histogram!("yingku_http_request_seconds", "operation" => operation.path)
+    metrics::histogram!("yingku_http_request_seconds", "operation" => operation)
         .record(since.elapsed());
 }
 

@@ -9,11 +9,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use futures::FutureExt;
 use yingku_core::outcome::ErrorKind;
 use yingku_core::registry::Registry;
-use yingku_storage::archive::{Archive, RefusedRequest};
+use yingku_storage::archive::Archive;
 
 use crate::auth::token;
 use crate::body;
@@ -23,7 +23,7 @@ use crate::error::Failure;
 use crate::limits::{ApiConfig, network};
 use crate::nodes::PackPart;
 use crate::operations::{Access, OPERATIONS, Operation};
-use crate::{health, meters, nodes, openapi, pages};
+use crate::{health, meters, nodes, openapi, pages, soap};
 
 /// The most that anybody without a token may send: a sign has 1,024 characters.
 const OPEN_BODY_BYTES: usize = 64 << 10;
@@ -74,6 +74,9 @@ async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
         }
         return perform(api, operation, request).await;
     }
+    if path == soap::ROUTE {
+        return soap::handle(api, request).await;
+    }
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     match path.as_str() {
         "/" if is_read => pages::start(api),
@@ -109,7 +112,7 @@ fn is_interface(context: &str, path: &str) -> bool {
     plain.starts_with("/v1/") || steps(&plain) < steps(path)
 }
 
-fn address_of(request: &Request<Body>) -> IpAddr {
+pub fn address_of(request: &Request<Body>) -> IpAddr {
     request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
@@ -168,7 +171,7 @@ async fn perform(
     match carry_out(api, operation, caller, address, &parts, body).await {
         Ok(answer) => {
             let response = done(answer, shape);
-            meters::requested(operation, &response, true, since);
+            meters::requested(operation.path, &response, true, since);
             response
         }
         Err(failure) => refuse(api, operation, failure, shape, source, since).await,
@@ -184,10 +187,7 @@ async fn carry_out(
     parts: &Parts,
     body: Body,
 ) -> Result<Answer, Failure> {
-    let declared = parts
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let declared = body::declared(&parts.headers);
     let limit = match operation.access {
         Access::Open => OPEN_BODY_BYTES.min(api.config.max_body_bytes),
         Access::Token(_) => api.config.max_body_bytes,
@@ -210,7 +210,7 @@ async fn carry_out(
     AssertUnwindSafe((operation.handler)(call))
         .catch_unwind()
         .await
-        .unwrap_or_else(|_| Err(panicked(operation)))
+        .unwrap_or_else(|_| Err(panicked(operation.path)))
 }
 
 fn done(answer: Answer, shape: Shape) -> Response<Body> {
@@ -238,26 +238,9 @@ async fn refuse(
     let reply = failure.reply(shape);
     let source = failure.source.take().unwrap_or(source);
     let notes = std::mem::take(&mut failure.notes);
-    let archive = api.archive.clone();
-    let recorded = tokio::task::spawn_blocking(move || {
-        for note in notes {
-            let refused = RefusedRequest {
-                source: source.clone(),
-                hospital: note.hospital,
-                example: note.example,
-                operation: operation.path.to_owned(),
-                path: note.path,
-                rule: note.rule,
-                reason: note.reason,
-            };
-            archive.errors().record(&refused, now_ms());
-        }
-    });
-    if let Err(error) = recorded.await {
-        tracing::error!(%error, "a refusal is missing from the error digest");
-    }
+    api.note_refusals(operation.path, source, notes).await;
     let response = reply.into_response(shape);
-    meters::requested(operation, &response, false, since);
+    meters::requested(operation.path, &response, false, since);
     response
 }
 
@@ -315,7 +298,7 @@ fn app_hint(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     header.or(query).map(str::to_owned)
 }
 
-fn too_many() -> Failure {
+pub fn too_many() -> Failure {
     Failure::new(
         ErrorKind::TooMany,
         "concurrency",
@@ -323,8 +306,8 @@ fn too_many() -> Failure {
     )
 }
 
-fn panicked(operation: &Operation) -> Failure {
-    tracing::error!(path = operation.path, "a handler panicked");
+pub fn panicked(path: &str) -> Failure {
+    tracing::error!(path, "a handler panicked");
     Failure::new(
         ErrorKind::Internal,
         "internal",

@@ -15,12 +15,9 @@ use yingku_storage::archive::Submission;
 use super::exam_row::{fields, generation, names};
 use super::params::text;
 use super::schema;
-use crate::call::{Call, Caller, allow, blocking};
+use crate::call::{Call, Caller, INLINE_BYTES, allow, blocking};
 use crate::envelope::Answer;
 use crate::error::{Failure, fault_json};
-
-/// Bodies up to this are checked on the thread that serves the connection; larger ones would hold it up.
-const INLINE_BYTES: usize = 128 << 10;
 
 pub const EXAMPLE: &str = include_str!("../../../tests/fixtures/contract/exam_push.json");
 

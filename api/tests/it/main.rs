@@ -7,4 +7,5 @@ mod house;
 mod push;
 mod reading;
 mod serving;
+mod soap;
 mod token;

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-pub use charset::decode;
+pub use charset::{decode, is_gbk};
 pub use reader::{
     ATTRIBUTES_LIMIT, ATTRIBUTES_PER_ELEMENT_LIMIT, DEPTH_LIMIT, ELEMENTS_LIMIT, TEXT_LIMIT,
 };
@@ -172,6 +172,10 @@ pub enum XmlError {
         "内容是 {charset} 编码，不支持；请以 UTF-8 或 GBK 发送 (encoded as {charset}: send UTF-8 or GBK)"
     )]
     OtherCharset { charset: &'static str },
+    #[error(
+        "内容是 gzip 压缩的，不支持；请不压缩发送 (compressed with gzip: send it uncompressed)"
+    )]
+    Compressed,
     #[error("不是合法的 XML：{}{zh} (not XML: {en}, {})", .place.zh(), .place.en())]
     Syntax {
         place: Place,

@@ -332,11 +332,13 @@ fn bytes_are_decoded_as_mark_transport_or_declaration_say() {
     let gbk = encoding_rs::GBK.encode(text).0;
     for charset in [None, Some("gb2312"), Some(" \"GBK\" "), Some("GB18030")] {
         assert_eq!(decode(&gbk, charset).unwrap(), text, "{charset:?}");
+        assert!(is_gbk(&gbk, charset), "{charset:?}");
     }
     // the transport's word counts for more than the document's
     assert_eq!(decode(text.as_bytes(), Some("UTF-8")).unwrap(), text);
     let marked = [b"\xEF\xBB\xBF", text.as_bytes()].concat();
     assert_eq!(decode(&marked, Some("GBK")).unwrap(), text);
+    assert!(!is_gbk(&marked, Some("GBK")) && !is_gbk(text.as_bytes(), Some("UTF-8")));
     let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
     for bytes in [
@@ -356,6 +358,10 @@ fn bytes_are_decoded_as_mark_transport_or_declaration_say() {
 
 #[test]
 fn bytes_of_another_encoding_are_an_error_and_never_replaced() {
+    assert_eq!(
+        decode(b"\x1F\x8B\x08", Some("GBK")),
+        Err(XmlError::Compressed)
+    );
     let undeclared = encoding_rs::GBK.encode("<a>诊</a>").0;
     let wrong = |bytes: &[u8], charset| decode(bytes, charset).expect_err("an error");
     assert_eq!(
