@@ -10,7 +10,7 @@ use yingku_core::registry::{App, Closed, Registry, Scope};
 use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 use yingku_storage::archive::{Archive, RefusedRequest};
 
-use crate::auth::attempts::SignAttempts;
+use crate::auth::attempts::{LicenseAttempts, SignAttempts};
 use crate::auth::sign::PrivateKeys;
 use crate::error::{Failure, Note};
 use crate::limits::{ApiConfig, Places};
@@ -22,6 +22,7 @@ pub struct Api {
     pub config: ApiConfig,
     pub places: Places,
     pub sign_attempts: SignAttempts,
+    pub license_attempts: LicenseAttempts,
     pub private_keys: Arc<PrivateKeys>,
     /// Decryptions at once: they take whole cores.
     pub decrypting: Arc<tokio::sync::Semaphore>,
@@ -38,6 +39,7 @@ impl Api {
             archive,
             places: Places::new(&config),
             sign_attempts: SignAttempts::new(&config),
+            license_attempts: LicenseAttempts::new(&config),
             private_keys: Arc::default(),
             decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
             node_parts: Arc::new(tokio::sync::Semaphore::new(nodes::PARTS_AT_ONCE)),

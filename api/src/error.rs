@@ -13,7 +13,7 @@ use yingku_storage::views::ViewsError;
 use crate::envelope::{INTERNAL, OTHER, REFUSED, Reply, Shape};
 
 /// Lines of one request in the error digest; a message with more faults is wrong throughout.
-const NOTES_LIMIT: usize = 20;
+pub const NOTES_LIMIT: usize = 20;
 
 /// A line for the operator's error digest: never values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +174,7 @@ pub fn fault_json(fault: &Fault) -> Value {
     line
 }
 
-fn rule_name(fault: &Fault) -> String {
+pub fn rule_name(fault: &Fault) -> String {
     match serde_json::to_value(fault.rule) {
         Ok(Value::String(name)) => name,
         _ => String::new(),
@@ -182,7 +182,7 @@ fn rule_name(fault: &Fault) -> String {
 }
 
 /// `imageList[3].studyUID` → `imageList[].studyUID`: the digest counts by field, not by place.
-fn without_indices(path: &str) -> String {
+pub fn without_indices(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     let mut within = false;
     for c in path.chars() {

@@ -1,4 +1,4 @@
-//! Failed signs: who has to wait after how many.
+//! Failed signs and licences: who has to wait after how many.
 //!
 //! Before a sign is opened nobody knows whose it is, so what fails is counted in three ways:
 //!
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use yingku_core::ids::AppId;
+use yingku_core::ids::{AppId, HisId};
 use yingku_core::outcome::ErrorKind;
 
 use crate::error::Failure;
@@ -32,11 +32,9 @@ pub struct SignAttempts {
     pairs: Failures<(IpAddr, AppId)>,
     addresses: Failures<IpAddr>,
     apps: Failures<AppId>,
-    /// Pairs that have got a token: strangers cannot fill this.
-    known: Mutex<HashMap<(IpAddr, AppId), Instant>>,
-    waiting: Semaphore,
-    turns: Semaphore,
-    turn_time: Duration,
+    /// Pairs that have got a token.
+    known: Known<AppId>,
+    turns: Turns,
 }
 
 impl SignAttempts {
@@ -46,19 +44,17 @@ impl SignAttempts {
             pairs: Failures::new(limit, window),
             addresses: Failures::new(limit, window),
             apps: Failures::new(limit.saturating_mul(ADDRESSES), window),
-            known: Mutex::default(),
-            waiting: Semaphore::new(WAITING),
-            turns: Semaphore::new(1),
-            turn_time: config.sign_turn_time,
+            known: Known::default(),
+            turns: Turns::new(config.sign_turn_time),
         }
     }
 
     /// Before a sign is opened: callers from an address of many failures take turns. `named`: the app that the request
     /// names, if any.
     pub async fn begin(&self, address: IpAddr, named: Option<&AppId>) -> Result<(), Failure> {
-        let known = named.is_some_and(|app| self.is_known(address, app));
+        let known = named.is_some_and(|app| self.known.has(address, app));
         match self.addresses.is_full(&network(address)) && !known {
-            true => self.turn().await,
+            true => self.turns.take(too_many).await,
             false => Ok(()),
         }
     }
@@ -68,8 +64,8 @@ impl SignAttempts {
         if self.pairs.is_full(&(network(address), app.clone())) {
             return Err(too_many());
         }
-        match self.apps.is_full(app) && !self.is_known(address, app) {
-            true => self.turn().await,
+        match self.apps.is_full(app) && !self.known.has(address, app) {
+            true => self.turns.take(too_many).await,
             false => Ok(()),
         }
     }
@@ -87,8 +83,54 @@ impl SignAttempts {
 
     /// An app gets a token.
     pub fn succeeded(&self, address: IpAddr, app: &AppId) {
-        let mut known = self.known.lock();
-        let pair = (network(address), app.clone());
+        self.known.add(address, app);
+    }
+}
+
+/// Wrong licences of apply forms, by address. From one of many failures a HIS that has not been right before takes turns
+/// as well: else whoever guesses would be told at once when a guess is right.
+pub struct LicenseAttempts {
+    addresses: Failures<IpAddr>,
+    known: Known<HisId>,
+    turns: Turns,
+}
+
+impl LicenseAttempts {
+    pub fn new(config: &ApiConfig) -> Self {
+        Self {
+            addresses: Failures::new(config.max_sign_failures, config.sign_failure_window),
+            known: Known::default(),
+            turns: Turns::new(config.sign_turn_time),
+        }
+    }
+
+    /// After a licence was compared; `his`: whose it is.
+    pub async fn judge(&self, address: IpAddr, his: Option<&HisId>) -> Result<(), Failure> {
+        let known = his.is_some_and(|his| self.known.has(address, his));
+        if self.addresses.is_full(&network(address)) && !known {
+            self.turns.take(too_many_licenses).await?;
+        }
+        match his {
+            Some(his) => self.known.add(address, his),
+            None => self.addresses.add(network(address)),
+        }
+        Ok(())
+    }
+}
+
+/// Who has been right from an address: strangers cannot fill this.
+struct Known<T>(Mutex<HashMap<(IpAddr, T), Instant>>);
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone + Eq + Hash> Known<T> {
+    fn add(&self, address: IpAddr, who: &T) {
+        let mut known = self.0.lock();
+        let pair = (network(address), who.clone());
         if known.len() >= REMEMBERED && !known.contains_key(&pair) {
             let oldest = known.iter().min_by_key(|(_, at)| **at);
             if let Some(oldest) = oldest.map(|(pair, _)| pair.clone()) {
@@ -98,17 +140,42 @@ impl SignAttempts {
         known.insert(pair, Instant::now());
     }
 
-    fn is_known(&self, address: IpAddr, app: &AppId) -> bool {
-        let pair = (network(address), app.clone());
-        self.known.lock().contains_key(&pair)
+    fn has(&self, address: IpAddr, who: &T) -> bool {
+        let pair = (network(address), who.clone());
+        self.0.lock().contains_key(&pair)
+    }
+}
+
+/// One after the other, each for a while.
+struct Turns {
+    waiting: Semaphore,
+    turns: Semaphore,
+    time: Duration,
+}
+
+impl Turns {
+    fn new(time: Duration) -> Self {
+        Self {
+            waiting: Semaphore::new(WAITING),
+            turns: Semaphore::new(1),
+            time,
+        }
     }
 
-    async fn turn(&self) -> Result<(), Failure> {
+    async fn take(&self, too_many: fn() -> Failure) -> Result<(), Failure> {
         let _waiting = self.waiting.try_acquire().map_err(|_| too_many())?;
         let _turn = self.turns.acquire().await.map_err(|_| too_many())?;
-        tokio::time::sleep(self.turn_time).await;
+        tokio::time::sleep(self.time).await;
         Ok(())
     }
+}
+
+fn too_many_licenses() -> Failure {
+    Failure::new(
+        ErrorKind::TooMany,
+        "license-failures",
+        "验证码错误次数过多，请稍后再试 (too many wrong licences: try again later)",
+    )
 }
 
 fn too_many() -> Failure {
@@ -273,7 +340,7 @@ mod tests {
             attempts.succeeded(address(100 + number), &app("a"));
         }
         assert!(attempts.addresses.counts.lock().len() <= REMEMBERED);
-        assert!(attempts.known.lock().len() <= REMEMBERED);
+        assert!(attempts.known.0.lock().len() <= REMEMBERED);
         assert!(attempts.addresses.is_full(&address(1)));
     }
 }

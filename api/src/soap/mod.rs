@@ -65,6 +65,7 @@ async fn perform(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
         Ok((spoken, answer)) => {
             let response = reply::answer(shape, manner, &spoken, &answer);
             let is_done = answer.code == syn_apply_info::DONE;
+            let source = answer.source.unwrap_or(source);
             api.note_refusals(ROUTE, source, answer.notes).await;
             meters::requested(ROUTE, &response, is_done, since);
             response

@@ -184,6 +184,7 @@ mod tests {
             code: -3,
             desc: desc.to_owned(),
             notes: Vec::new(),
+            source: None,
         };
         let response = answer(shape, manner, spoken, &told);
         text_of(response, if gbk { GBK } else { UTF_8 }).await

@@ -73,7 +73,7 @@ fn enabled() -> bool {
 }
 
 fn usual_namespace() -> String {
-    "http://service.synservice.ylz.com/".to_owned()
+    "urn:yingku:syn-info".to_owned()
 }
 
 fn usual_operation() -> String {

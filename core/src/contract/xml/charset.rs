@@ -10,31 +10,13 @@ use crate::contract::charset;
 /// Where an XML declaration must end: it names a version, an encoding and little more.
 const DECLARATION_BYTES: usize = 256;
 
-<<<<<<< HEAD
-=======
 const GZIP: &[u8] = b"\x1F\x8B";
 
->>>>>>> w-soap
 /// Makes UTF-8 text of a document's bytes. A byte order mark decides, since no other encoding begins so; then the
 /// transport's charset, then what the document declares, else it is UTF-8. GBK, GB2312 and GB18030 are read as
 /// GB18030; UTF-16 as its bytes lie. Whatever else is named, UTF-8 is meant, and is told what it is if not: clients
 /// write `charset=ISO-8859-1` over texts that are plain ASCII.
 pub fn decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>, XmlError> {
-<<<<<<< HEAD
-    if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
-        return decoded(encoding, bytes, mark);
-    }
-    // Markup in UTF-16 has a zero beside its first bracket.
-    match bytes.get(..2) {
-        Some(b"<\0") => return decoded(UTF_16LE, bytes, 0),
-        Some(b"\0<") => return decoded(UTF_16BE, bytes, 0),
-        _ => {}
-    }
-    let named = charset
-        .and_then(|label| Encoding::for_label(label.trim().trim_matches(['"', '\'']).as_bytes()))
-        .or_else(|| declared(bytes));
-    match named {
-=======
     if bytes.starts_with(GZIP) {
         return Err(XmlError::Compressed);
     }
@@ -42,7 +24,6 @@ pub fn decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>
         return decoded(encoding, bytes, mark);
     }
     match named(bytes, charset) {
->>>>>>> w-soap
         Some(encoding) if charset::is_chinese(encoding) => decoded(GB18030, bytes, 0),
         Some(encoding) if encoding != UTF_8 => {
             decoded(UTF_8, bytes, 0).map_err(|_| XmlError::OtherCharset {
@@ -53,8 +34,6 @@ pub fn decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>
     }
 }
 
-<<<<<<< HEAD
-=======
 /// Whether [`decode`] reads the bytes as GBK, so that an answer should be in it.
 pub fn is_gbk(bytes: &[u8], charset: Option<&str>) -> bool {
     certain(bytes).is_none() && named(bytes, charset).is_some_and(charset::is_chinese)
@@ -77,7 +56,6 @@ fn named(bytes: &[u8], charset: Option<&str>) -> Option<&'static Encoding> {
         .or_else(|| declared(bytes))
 }
 
->>>>>>> w-soap
 /// The text behind a byte order mark of some bytes.
 fn decoded<'a>(
     encoding: &'static Encoding,
