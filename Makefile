@@ -84,8 +84,14 @@ test-rust: install-build-deps install-servers
 	@deploy/install-deps.sh kafka
 	cargo test --release --locked --workspace
 
-test-peers: install-deps install-servers build
+test-peers: install-deps install-servers release-before build
 	$(PYTHON) -m pytest -c tests/pytest.ini tests/peers $(PYTEST_ARGS)
+
+# The release before this one, for the test that runs both. Before `build`, since both come out of one directory. A clone
+# that lacks its commit is told so here, and again by that test.
+.PHONY: release-before
+release-before: install-build-deps
+	-@deploy/dev/release.sh build
 
 torture: install-deps build
 	cd tests && $(PYTHON) -m peers.torture --rounds $(TORTURE_ROUNDS)

@@ -25,6 +25,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+/// What a node says at its start that it runs. A release with other rules has another one.
+const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
 fn main() -> ExitCode {
     let command = commands::Yingku::parse();
     // What the archive writes is patients' data: nobody else on the machine reads it.

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::control::ControlServer;
 use crate::duties::{self, Duties};
 use crate::registry::{self, RegistryFile};
-use crate::{care, edges, open_files, shutdown};
+use crate::{RELEASE, care, edges, open_files, shutdown};
 
 /// How long associations and requests have to end after a signal; then they are broken off. What was answered is
 /// durable at any moment.
@@ -193,7 +193,7 @@ async fn announce(archive: &Archive, config: &Config, addresses: &Addresses) {
         );
     }
     let reached = Reached {
-        release: env!("CARGO_PKG_VERSION").to_owned(),
+        release: RELEASE.to_owned(),
         http: addresses.http.to_string(),
         dicom: addresses.dicom.to_string(),
         address: address.unwrap_or_default(),

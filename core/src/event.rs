@@ -22,7 +22,8 @@ use crate::refusal::RefusedInstances;
 use crate::registry::RegistryChange;
 use crate::statistics::DayKey;
 
-/// Version of the rules in [`crate::decide`] that this release writes and knows.
+/// Version of the rules in [`crate::decide`] that this release writes and knows. A release that raises it has another
+/// number than the one before: by that `yingku activate-rules` knows the nodes that it must wait for.
 ///
 /// - 1: the first.
 /// - 2: nodes have numbers of their own ([`NodeJoined`]).

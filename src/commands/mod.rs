@@ -154,8 +154,15 @@ enum Command {
     },
     /// 迁移：内嵌日志与 Kafka 之间、对象存储取回本地；须先停止所有节点 (move the archive; only while no node runs)
     Migrate(migrate::Migrate),
-    /// 启用本版本的规则；须所有节点都已升级 (put this release's rules in force, once every node has it)
-    ActivateRules(Place),
+    /// 启用本版本的规则；有节点不是以本版本启动时拒绝 (put this release's rules in force; refused while a node has another
+    /// release)
+    ActivateRules {
+        /// 已永久停用、不必再等的节点，编号以逗号分隔 (nodes that are gone for good and not waited for, by number; 1,2)
+        #[arg(long, value_name = "编号", value_delimiter = ',')]
+        gone: Vec<u16>,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// Where the archive is.
@@ -299,7 +306,9 @@ impl Yingku {
                 place.run(Operation::Export { hospital, to }).await
             }
             Command::Migrate(migrate) => migrate.run().await,
-            Command::ActivateRules(place) => place.run(Operation::ActivateRules).await,
+            Command::ActivateRules { gone, place } => {
+                place.run(Operation::ActivateRules { gone }).await
+            }
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use yingku_core::event::RULES_VERSION;
 use yingku_core::ids::{PackId, Position};
 use yingku_storage::archive::{Archive, Copies};
 use yingku_storage::log::EventLog;
 use yingku_storage::packs::{ObjectsHealth, PackError, VerifyReport};
 use yingku_storage::views::ViewsError;
 
+use crate::RELEASE;
 use crate::control::Output;
 
 /// Records and bytes that are read at once.
@@ -43,10 +45,13 @@ pub async fn status(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
             archive.views().file_bytes()
         ),
         format!(
-            "登记 (registry): 医院 {} 应用 {} DICOM 节点 {} 规则版本 {}",
+            "登记 (registry): 医院 {} 应用 {} DICOM 节点 {}",
             registry.hospitals.len(),
             registry.apps.len(),
             registry.peers.len(),
+        ),
+        format!(
+            "规则版本 (rules): {} 已启用 (in force); 本版本 (this release) {RELEASE}: {RULES_VERSION}",
             registry.rules
         ),
     ];

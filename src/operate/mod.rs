@@ -114,7 +114,11 @@ pub enum Operation {
         hospital: HospitalCode,
         to: PathBuf,
     },
-    ActivateRules,
+    ActivateRules {
+        /// Nodes that are not waited for.
+        #[serde(default)]
+        gone: Vec<u16>,
+    },
 }
 
 /// Who is recorded as having done it, where nobody gave a name.
@@ -171,7 +175,7 @@ impl Operation {
             | Self::Digest
             | Self::Snapshot
             | Self::Backup { .. }
-            | Self::ActivateRules => None,
+            | Self::ActivateRules { .. } => None,
         }
     }
 }
@@ -229,6 +233,6 @@ pub async fn execute(
         Operation::Snapshot => health::snapshot(archive, output).await,
         Operation::Backup { to, once } => backup::backup(archive, &to, once, output).await,
         Operation::Export { hospital, to } => export::export(archive, hospital, &to, output).await,
-        Operation::ActivateRules => rules::activate(archive, output).await,
+        Operation::ActivateRules { gone } => rules::activate(archive, &gone, output).await,
     }
 }

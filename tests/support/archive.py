@@ -61,6 +61,8 @@ class Archive:
     # Further arguments of `serve`, and what is set in its environment.
     arguments: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    # Another binary than the built one: an earlier release.
+    program: Path | None = None
     process: subprocess.Popen | None = None
     http: str = ""
     dicom: tuple[str, int] = ("", 0)
@@ -97,7 +99,7 @@ class Archive:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    binary(), "serve",
+                    self.program or binary(), "serve",
                     "--config", self.home / "yingku.toml",
                     "--data", self.data,
                     "--http", "127.0.0.1:0",
@@ -165,7 +167,7 @@ class Archive:
     def command(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess:
         """Runs another command of the binary, e.g. `verify`."""
         done = subprocess.run(
-            [binary(), *arguments], capture_output=True, text=True, timeout=120, cwd=self.home,
+            [self.program or binary(), *arguments], capture_output=True, text=True, timeout=120, cwd=self.home,
             env={**os.environ, **self.environment},
         )
         if check and done.returncode != 0:

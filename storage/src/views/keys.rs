@@ -145,6 +145,38 @@ impl View {
             View::Meta => "meta",
         }
     }
+
+    /// Rules version that first writes rows into it; 4 stands for every version up to that. Until that version is
+    /// activated the view is empty, and nodes whose release does not have it have the same digest (`digest.rs`).
+    pub fn since_rules(self) -> u32 {
+        match self {
+            View::Exams
+            | View::History
+            | View::ExamsByDay
+            | View::ExamsByNumber
+            | View::Forms
+            | View::Claims
+            | View::Studies
+            | View::Chunks
+            | View::Places
+            | View::StudyIndex
+            | View::Held
+            | View::HeldGroups
+            | View::HeldInstances
+            | View::Declarations
+            | View::Findings
+            | View::Settled
+            | View::FormerHolds
+            | View::Counted
+            | View::Corrections
+            | View::RefusedPushes
+            | View::Signs
+            | View::Refusals
+            | View::Logged
+            | View::Packs
+            | View::Meta => 4,
+        }
+    }
 }
 
 pub const CURSOR: &[u8] = b"cursor";

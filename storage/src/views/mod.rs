@@ -6,6 +6,7 @@
 
 mod batch;
 mod bulk;
+mod digest;
 pub mod exams;
 mod forms;
 #[cfg(test)]
@@ -339,7 +340,8 @@ impl Views {
         Ok(())
     }
 
-    /// Digest over every row of every view, in key order: two replays of one log agree on it.
+    /// Digest over every row of every view, in key order: two replays of one log agree on it, and so do nodes of two
+    /// releases while the rules of the earlier one are in force.
     pub fn digest(&self) -> Result<[u8; 32], ViewsError> {
         self.freeze().digest()
     }
@@ -400,25 +402,20 @@ impl Frozen<'_> {
     }
 
     fn hash(&self) -> Result<[u8; 32], ViewsError> {
-        let mut hasher = blake3::Hasher::new();
-        for view in View::ALL {
-            hasher.update(view.name().as_bytes());
+        digest::of(View::ALL.iter().map(|view| {
             let mut options = ReadOptions::default();
             options.fill_cache(false);
             options.set_total_order_seek(true);
-            let family = self.views.family(view)?;
-            for item in self
+            let family = self.views.family(*view)?;
+            let rows = self
                 .snapshot
-                .iterator_cf_opt(family, options, IteratorMode::Start)
-            {
-                let (key, value) = item?;
-                hasher.update(&(key.len() as u64).to_le_bytes());
-                hasher.update(&key);
-                hasher.update(&(value.len() as u64).to_le_bytes());
-                hasher.update(&value);
-            }
-        }
-        Ok(*hasher.finalize().as_bytes())
+                .iterator_cf_opt(family, options, IteratorMode::Start);
+            Ok(digest::Part {
+                name: view.name(),
+                since_rules: view.since_rules(),
+                rows: rows.map(|row| Ok::<_, ViewsError>(row?)),
+            })
+        }))
     }
 }
 
