@@ -35,11 +35,17 @@ def _apps() -> list[dict]:
     ]
 
 
+def _his() -> list[dict]:
+    return [{"id": "demo-his", "license": "demo-license", "hospitals": _ALL}]
+
+
 @dataclass
 class Registry:
     hospitals: list[dict] = field(default_factory=_hospitals)
     apps: list[dict] = field(default_factory=_apps)
     peers: dict[str, int] = field(default_factory=dict)  # AE title -> port on the loopback
+    # A `receiver` of one is a table of its own.
+    his: list[dict] = field(default_factory=_his)
     # Rights of single peers: AE title -> keys of its table (services, hospitals, addresses).
     rights: dict[str, dict] = field(default_factory=dict)
     # A whole file in place of all that.
@@ -57,10 +63,19 @@ class Registry:
             ("peer", {"ae": ae, "host": "127.0.0.1", "port": port, **self.rights.get(ae, {})})
             for ae, port in self.peers.items()
         ]
-        return "\n".join(
-            f"[[{name}]]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in row.items())
-            for name, row in tables
-        )
+        tables += [("his", row) for row in self.his]
+        return "\n".join(_table(name, row) for name, row in tables)
+
+
+def _table(name: str, row: dict) -> str:
+    """A row, and behind it the tables that are in it."""
+    plain = "".join(f"{key} = {_value(value)}\n" for key, value in row.items() if not isinstance(value, dict))
+    within = [
+        f"[{name}.{key}]\n" + "".join(f"{inner} = {_value(it)}\n" for inner, it in value.items())
+        for key, value in row.items()
+        if isinstance(value, dict)
+    ]
+    return f"[[{name}]]\n" + plain + "".join(within)
 
 
 def _value(value: object) -> str:

@@ -175,6 +175,7 @@ impl View {
             | View::Logged
             | View::Packs
             | View::Meta => 4,
+            View::ApplyForms | View::FormIndex | View::Notices | View::Told => 5,
         }
     }
 }
