@@ -4,7 +4,8 @@
     bench.py store     C-STORE by dcmsend: one, four and eight associations; Orthanc and dcmqrscp beside it
     bench.py move      C-MOVE of that study to a discarding storescp
     bench.py push      durable pushes over 64 connections
-    bench.py kafka     the same with the log in a Kafka broker on this machine, and C-STORE beside the embedded log's
+    bench.py forms     apply forms by SOAP over 32 connections
+    bench.py kafka     the same pushes with the log in a Kafka broker on this machine, and C-STORE beside the embedded log's
     bench.py ack       C-STORE that the object store acknowledges, one and sixteen associations
     bench.py uploads   how fast a backlog goes to the object store
     bench.py join      a new node of an archive of 1,000,000 exams and 20,000,000 instances, from a snapshot
@@ -37,6 +38,7 @@ import other_archives  # noqa: E402
 import support.archive  # noqa: E402
 from support.archive import REPOSITORY, Archive, binary, free_port  # noqa: E402
 from support.exams import new_exam, study_of  # noqa: E402
+from support import forms  # noqa: E402
 from support.kafka import Kafka  # noqa: E402
 from support.listening import reach  # noqa: E402
 from support.objects import ACCOUNT, S3, standing  # noqa: E402
@@ -51,7 +53,8 @@ BIG_FRAMES = 4000  # of 512 KB: 2.1 GB
 
 PUSH_CONNECTIONS = 64
 PUSH_SECONDS = 10
-PUSH_NUMBER_DIGITS = 12  # as push_load.rs replaces
+FORM_CONNECTIONS = 32
+NUMBER_DIGITS = 12  # as post_load.rs replaces
 
 ACK_SLICES = 60
 ACK_SLICES_OF_EACH = 20
@@ -237,13 +240,27 @@ def bench_memory(scratch: Path, rounds: int, result: Result) -> None:
         result.add("moving it", size_mb / took, "MB/s")
 
 
+def post_load(archive: Archive, path: str, headers: list[str], template: Path, accepted: str, connections: int) -> dict:
+    """What the generator tells of messages with numbers of their own."""
+    # The generator lies beside the other bench targets; cargo builds it if it is not there.
+    load = ["cargo", "bench", "--quiet", "--locked", "--bench", "post_load", "--"]
+    address = archive.http.removeprefix("http://")
+    done = subprocess.run(
+        [*load, address, path, "\n".join(headers), str(template), accepted, str(connections), str(PUSH_SECONDS)],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def middle_of(runs: list[dict]) -> dict:
+    return sorted(runs, key=lambda run: run["per_s"])[len(runs) // 2]
+
+
 def push_load(scratch: Path, rounds: int, log_of: Callable[[int], str]) -> dict:
     """What the generator tells of the middle one of some rounds, each with an archive of its own."""
-    # The generator lies beside the other bench targets; cargo builds it if it is not there.
-    load = ["cargo", "bench", "--quiet", "--locked", "--bench", "push_load", "--"]
     template = scratch / "push.json"
     exam = new_exam()
-    number = "@" * PUSH_NUMBER_DIGITS
+    number = "@" * NUMBER_DIGITS
     exam["examNo"] = f"E{number}"
     exam["patientInfo"]["sickId"] = f"S{number}"
     exam["examInfo"].update({"applyNo": f"F{number}", "patientID": f"P{number}"})
@@ -252,13 +269,24 @@ def push_load(scratch: Path, rounds: int, log_of: Callable[[int], str]) -> dict:
     runs = []
     for turn in range(rounds):
         with yingku(scratch / str(turn), log=log_of(turn)) as archive:
-            address = archive.http.removeprefix("http://")
-            done = subprocess.run(
-                [*load, address, archive.client().token, str(template), str(PUSH_CONNECTIONS), str(PUSH_SECONDS)],
-                cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True,
-            )
-            runs.append(json.loads(done.stdout.splitlines()[-1]))
-    return sorted(runs, key=lambda run: run["per_s"])[len(runs) // 2]
+            headers = [f"token: {archive.client().token}", "Content-Type: application/json"]
+            runs.append(post_load(archive, "/openapi/v1/exam/push", headers, template, '"status":0', PUSH_CONNECTIONS))
+    return middle_of(runs)
+
+
+def bench_forms(scratch: Path, rounds: int, result: Result) -> None:
+    template = scratch / "form.xml"
+    number = "@" * NUMBER_DIGITS
+    template.write_bytes(forms.envelope(forms.document(apply_no=f"7173_{number}", SickNo=f"7173_{number}")))
+    runs = []
+    for turn in range(rounds):
+        with yingku(scratch / str(turn)) as archive:
+            headers = ["Content-Type: text/xml; charset=UTF-8", 'SOAPAction: ""']
+            runs.append(post_load(archive, forms.ROUTE, headers, template, "&lt;code&gt;0&lt;/code&gt;", FORM_CONNECTIONS))
+    middle = middle_of(runs)
+    result.add(f"apply forms by SOAP, {FORM_CONNECTIONS} connections", middle["per_s"], "/s", "≥ 1,500")
+    result.add("p50", middle["p50_ms"], "ms")
+    result.add("p99", middle["p99_ms"], "ms", "≤ 50")
 
 
 def bench_push(scratch: Path, rounds: int, result: Result) -> None:
@@ -371,7 +399,7 @@ def bench_join(scratch: Path, rounds: int, result: Result, scale: int = 1) -> No
         kafka.stop()
 
 
-QUESTIONS = {"ack": bench_ack, "uploads": bench_uploads, "join": bench_join, "store": bench_store, "move": bench_move, "push": bench_push, "kafka": bench_kafka, "memory": bench_memory}
+QUESTIONS = {"ack": bench_ack, "uploads": bench_uploads, "join": bench_join, "store": bench_store, "move": bench_move, "push": bench_push, "forms": bench_forms, "kafka": bench_kafka, "memory": bench_memory}
 
 
 def main() -> None:

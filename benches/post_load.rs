@@ -1,8 +1,9 @@
-//! Pushes examinations over many connections as fast as the archive answers, and tells how fast that was.
+//! Posts messages over many connections as fast as the archive answers, and tells how fast that was.
 //!
-//! `push_load ADDRESS TOKEN TEMPLATE CONNECTIONS SECONDS`, started by `bench.py push`. The template is a push
-//! whose numbers contain the placeholder; each push gets a number of its own there. Only the standard library
-//! is used: the generator shares the machine with the archive, so it must cost as little as it can.
+//! `post_load ADDRESS PATH HEADERS TEMPLATE ACCEPTED CONNECTIONS SECONDS`, started by `bench.py push` and `forms`.
+//! HEADERS are lines of a request's head, one after the other. The template is a message whose numbers contain the
+//! placeholder; each message gets a number of its own there. ACCEPTED stands in every answer that took one. Only the
+//! standard library is used: the generator shares the machine with the archive, so it must cost as little as it can.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,11 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Stands in the template wherever the push's own number belongs; as long as the number.
+/// Stands in the template wherever the message's own number belongs; as long as the number.
 const PLACEHOLDER: &[u8] = b"@@@@@@@@@@@@";
-/// What an accepted push answers.
-const ACCEPTED: &[u8] = b"\"status\":0";
-/// No answer of a push is longer.
+/// No answer is longer.
 const ANSWER_LIMIT_BYTES: usize = 64 * 1024;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -25,24 +24,40 @@ fn main() {
         .skip(1)
         .filter(|a| a != "--bench")
         .collect();
-    let [address, token, template, connections, seconds] = arguments.as_slice() else {
-        panic!("usage: push_load ADDRESS TOKEN TEMPLATE CONNECTIONS SECONDS");
+    let [
+        address,
+        path,
+        headers,
+        template,
+        accepted,
+        connections,
+        seconds,
+    ] = arguments.as_slice()
+    else {
+        panic!("usage: post_load ADDRESS PATH HEADERS TEMPLATE ACCEPTED CONNECTIONS SECONDS");
     };
     let template = std::fs::read(template).expect("the template is readable");
+    let headers: String = headers.lines().map(|line| format!("{line}\r\n")).collect();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {}\r\n\r\n",
+        template.len()
+    );
+    let request = [head.as_bytes(), &template].concat();
     let connections: usize = connections.parse().expect("a number of connections");
     let run_for = Duration::from_secs(seconds.parse().expect("a number of seconds"));
 
     let began = Instant::now();
     let mut latencies_us: Vec<u64> = thread::scope(|scope| {
-        let pushers: Vec<_> = (0..connections)
+        let posters: Vec<_> = (0..connections)
             .map(|_| {
-                scope
-                    .spawn(|| Pusher::connect(address, token, &template).run_until(began + run_for))
+                scope.spawn(|| {
+                    Poster::connect(address, &request).run_until(began + run_for, accepted)
+                })
             })
             .collect();
-        pushers
+        posters
             .into_iter()
-            .flat_map(|pusher| pusher.join().expect("a pusher failed"))
+            .flat_map(|poster| poster.join().expect("a poster failed"))
             .collect()
     });
     let took = began.elapsed().as_secs_f64();
@@ -51,7 +66,7 @@ fn main() {
     let quantile_ms =
         |q: f64| latencies_us[((latencies_us.len() - 1) as f64 * q) as usize] as f64 / 1000.0;
     println!(
-        r#"{{"pushes":{},"per_s":{:.1},"p50_ms":{:.2},"p99_ms":{:.2},"max_ms":{:.2}}}"#,
+        r#"{{"posts":{},"per_s":{:.1},"p50_ms":{:.2},"p99_ms":{:.2},"max_ms":{:.2}}}"#,
         latencies_us.len(),
         latencies_us.len() as f64 / took,
         quantile_ms(0.50),
@@ -61,23 +76,17 @@ fn main() {
 }
 
 /// One kept-alive connection with its request, of which only the numbers change.
-struct Pusher {
+struct Poster {
     stream: BufReader<TcpStream>,
     request: Vec<u8>,
     number_places: Vec<usize>,
 }
 
-impl Pusher {
-    fn connect(address: &str, token: &str, template: &[u8]) -> Self {
+impl Poster {
+    fn connect(address: &str, request: &[u8]) -> Self {
         let stream = TcpStream::connect(address).expect("the archive listens");
         stream.set_nodelay(true).expect("TCP_NODELAY");
-        let mut request = format!(
-            "POST /openapi/v1/exam/push HTTP/1.1\r\nHost: {address}\r\ntoken: {token}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            template.len()
-        )
-        .into_bytes();
-        request.extend_from_slice(template);
+        let request = request.to_vec();
         let number_places: Vec<usize> = request
             .windows(PLACEHOLDER.len())
             .enumerate()
@@ -94,8 +103,8 @@ impl Pusher {
         }
     }
 
-    /// The latency of each push in microseconds.
-    fn run_until(mut self, deadline: Instant) -> Vec<u64> {
+    /// The latency of each message in microseconds.
+    fn run_until(mut self, deadline: Instant, accepted: &str) -> Vec<u64> {
         let mut latencies_us = Vec::new();
         let mut body = Vec::new();
         while Instant::now() < deadline {
@@ -115,9 +124,9 @@ impl Pusher {
             self.read_answer(&mut body);
             latencies_us.push(sent.elapsed().as_micros() as u64);
             assert!(
-                body.windows(ACCEPTED.len())
-                    .any(|window| window == ACCEPTED),
-                "a push was refused: {}",
+                body.windows(accepted.len())
+                    .any(|window| window == accepted.as_bytes()),
+                "a message was refused: {}",
                 String::from_utf8_lossy(&body)
             );
         }
