@@ -42,7 +42,7 @@ FILLS_A_PACK = 36
 @pytest.fixture
 def pair(kafka: Kafka, tmp_path: Path, sink: int, request: pytest.FixtureRequest) -> Iterator[tuple[Archive, Archive]]:
     """A node of the release before, which has begun the archive, and one of this release."""
-    registry = Registry(peers={"SINK": sink, "HOLDER": sink}, rights={"HOLDER": {"hospitals": [HOLD]}})
+    registry = Registry(his=[], peers={"SINK": sink, "HOLDER": sink}, rights={"HOLDER": {"hospitals": [HOLD]}})
     registry.hospitals.append(HOLDING)
     registry.app("demo-pacs")["hospitals"] = ["*"]
     cluster = Cluster(tmp_path / "cluster", kafka, request.node.name, registry=registry, settings=(PACKS,))
