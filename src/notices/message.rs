@@ -126,6 +126,14 @@ impl Told {
         let Some(push) = ExamPush::from_canonical(&body.json) else {
             return Ok(());
         };
+        if self.image_url.is_empty() {
+            // Images that are at the hospital open there (contract §2.3, link).
+            let linked = push
+                .image_list
+                .iter()
+                .find_map(|image| image.image_url.clone());
+            self.image_url = linked.unwrap_or_default();
+        }
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let exam = &push.exam_info;
         self.perform_dept = Coded {

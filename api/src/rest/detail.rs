@@ -1,6 +1,6 @@
 //! `POST /v1/exam/detail`: one exam's current content as it was pushed, and how its images stand.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use yingku_core::exam::{ExamRow, ReportState};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, StudyKey, StudyUid};
 use yingku_core::outcome::{ErrorKind, Refusal};
@@ -45,6 +45,25 @@ pub fn result_schema() -> Value {
         properties.insert(
             "content".to_owned(),
             json!({ "type": "object", "description": "推送的内容；报告被退回 (65) 时不含 reportList" }),
+        );
+        properties.insert(
+            "links".to_owned(),
+            schema::array(schema::object(&[
+                ("studyUID", true, schema::text(128, "Study 唯一号")),
+                (
+                    "imageUrl",
+                    true,
+                    schema::text(
+                        512,
+                        "在医院打开影像的地址 (opens the images at the hospital)",
+                    ),
+                ),
+                (
+                    "note",
+                    true,
+                    schema::text(64, "链接，平台未核实 (linked, not verified)"),
+                ),
+            ])),
         );
         properties.insert(
             "series".to_owned(),
@@ -233,10 +252,42 @@ fn describe(
         }
     }
     if let Some(out) = out.as_object_mut() {
+        let links = links(out, &pushed);
+        if !links.is_empty() {
+            out.insert("links".to_owned(), Value::Array(links));
+        }
         out.insert("series".to_owned(), Value::Array(series));
         out.insert("content".to_owned(), pushed);
     }
     Ok(out)
+}
+
+/// Where images open that are at the hospital (contract §2.3, link): of studies of which nothing is here. An address that
+/// no browser should be led to is left out; it is in the content as it was pushed.
+fn links(row: &Map<String, Value>, pushed: &Value) -> Vec<Value> {
+    let items =
+        |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    let linked: Vec<Value> = items(row.get("studies"))
+        .into_iter()
+        .filter(|study| study.get("state").is_some_and(|state| state == "linked"))
+        .collect();
+    let images = items(pushed.get("imageList")).into_iter();
+    let opens = images.filter_map(|image| {
+        let study = image.get("studyUID")?;
+        let is_linked = linked.iter().any(|one| one.get("studyUID") == Some(study));
+        let url = image.get("imageUrl")?.as_str()?;
+        (is_linked && is_web_address(url))
+            .then(|| json!({ "studyUID": study, "imageUrl": url, "note": NOT_VERIFIED }))
+    });
+    opens.collect()
+}
+
+/// R9's words.
+const NOT_VERIFIED: &str = "影像在医院，链接调阅，平台未核实 (linked, not verified)";
+
+fn is_web_address(url: &str) -> bool {
+    let url = url.to_ascii_lowercase();
+    url.starts_with("http://") || url.starts_with("https://")
 }
 
 /// `path`: the field that named it.

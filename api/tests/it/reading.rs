@@ -194,6 +194,57 @@ async fn nothing_is_found_or_read_outside_the_scope() {
 }
 
 #[tokio::test]
+async fn images_that_are_at_the_hospital_are_a_link_that_nobody_verified() {
+    // Given exams whose images open at the hospital, one by an address that no browser should follow
+    let both = house().await;
+    let patient_id = sample()["examInfo"]["patientID"].clone();
+    for (exam_no, study, url) in [
+        ("LINK1", "1.2.4.1", "https://pacs.example/open?study=1"),
+        ("LINK2", "1.2.4.2", "javascript:alert(1)"),
+    ] {
+        both.push(push_with(&[
+            ("/examNo", json!(exam_no)),
+            (
+                "/imageList",
+                json!([{ "imageType": "DICOM", "patientID": patient_id, "studyUID": study, "imageUrl": url }]),
+            ),
+        ]))
+        .await;
+    }
+    // When they are read
+    let detail = async |exam_no: &str| {
+        let asked = json!({ "hospitalCode": "350006", "examNo": exam_no }).to_string();
+        let answer = both
+            .house
+            .post("/v1/exam/detail", &both.reader, asked)
+            .await;
+        answer.json["result"].clone()
+    };
+    // Then the way to the images stands beside what is not verified
+    let linked = detail("LINK1").await;
+    assert_eq!(linked["imageState"], "linked");
+    assert_eq!(
+        linked["links"][0]["imageUrl"],
+        "https://pacs.example/open?study=1"
+    );
+    assert!(
+        linked["links"][0]["note"]
+            .as_str()
+            .unwrap()
+            .contains("未核实")
+    );
+    let odd = detail("LINK2").await;
+    assert_eq!(
+        (&odd["imageState"], odd.get("links")),
+        (&json!("linked"), None)
+    );
+    assert_eq!(
+        odd["content"]["imageList"][0]["imageUrl"],
+        "javascript:alert(1)"
+    );
+}
+
+#[tokio::test]
 async fn detail_shows_the_current_content_and_no_report_that_was_taken_back() {
     let both = house().await;
     both.push(SAMPLE.to_owned()).await;
