@@ -9,6 +9,7 @@ use yingku_storage::log::EventLog;
 use yingku_storage::packs::{ObjectsHealth, PackError, VerifyReport};
 use yingku_storage::views::ViewsError;
 
+use super::notices;
 use crate::control::Output;
 
 /// Records and bytes that are read at once.
@@ -74,6 +75,7 @@ pub async fn status(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
             .into_iter()
             .flatten(),
     );
+    lines.extend(notices::standing(archive)?);
     for line in lines {
         output.line(line).await?;
     }

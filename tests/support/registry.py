@@ -42,6 +42,8 @@ class Registry:
     peers: dict[str, int] = field(default_factory=dict)  # AE title -> port on the loopback
     # Rights of single peers: AE title -> keys of its table (services, hospitals, addresses).
     rights: dict[str, dict] = field(default_factory=dict)
+    # HIS; a receiver of notices is a table within it.
+    his: list[dict] = field(default_factory=list)
     # A whole file in place of all that.
     text: str | None = None
 
@@ -57,10 +59,14 @@ class Registry:
             ("peer", {"ae": ae, "host": "127.0.0.1", "port": port, **self.rights.get(ae, {})})
             for ae, port in self.peers.items()
         ]
-        return "\n".join(
-            f"[[{name}]]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in row.items())
-            for name, row in tables
-        )
+        tables += [("his", row) for row in self.his]
+        return "\n".join(f"[[{name}]]\n{_table(name, row)}" for name, row in tables)
+
+
+def _table(name: str, row: dict) -> str:
+    inner = {key: value for key, value in row.items() if isinstance(value, dict)}
+    own = "".join(f"{key} = {_value(value)}\n" for key, value in row.items() if key not in inner)
+    return own + "".join(f"[{name}.{key}]\n{_table(f'{name}.{key}', value)}" for key, value in inner.items())
 
 
 def _value(value: object) -> str:
