@@ -17,6 +17,7 @@ mod registry;
 mod retention;
 mod serve;
 mod shutdown;
+mod soap;
 mod table;
 
 use std::io::IsTerminal;

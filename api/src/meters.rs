@@ -1,5 +1,5 @@
-//! `/metrics`: what those who watch the node read, in Prometheus' text format. Labels are operations, outcomes and rules;
-//! nothing of a patient, an app or a hospital is among them. Only addresses that the operator named may read it.
+//! `/metrics`: what those who watch the node read, in Prometheus' text format. Labels are operations, outcomes, rules and the
+//! ids of HIS; nothing of a patient, an app or a hospital is among them. Only addresses that the operator named may read it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,9 +8,11 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
+use yingku_core::ids::HisId;
 use yingku_storage::archive::Archive;
+use yingku_storage::views::ViewsError;
 
-use crate::call::Api;
+use crate::call::{Api, now_ms};
 use crate::envelope::json_response;
 
 /// Where the figures are gathered, and who may read them.
@@ -102,4 +104,21 @@ fn measure(archive: &Archive) {
         metrics::gauge!("yingku_upload_backlog_bytes").set(objects.backlog_bytes as f64);
         metrics::gauge!("yingku_pack_local_bytes").set(objects.local_bytes as f64);
     }
+    for his in archive.registry().his.keys() {
+        if let Err(error) = measure_notices(archive, his) {
+            tracing::warn!(%his, %error, "status notices cannot be counted");
+        }
+    }
+}
+
+fn measure_notices(archive: &Archive, his: &HisId) -> Result<(), ViewsError> {
+    let standing = archive.views().notices_standing(his)?;
+    let waits_ms = standing
+        .oldest_ms
+        .map_or(0, |oldest_ms| now_ms() - oldest_ms);
+    let his = || his.as_str().to_owned();
+    metrics::gauge!("yingku_notices_open", "his" => his()).set(standing.open as f64);
+    metrics::gauge!("yingku_notices_oldest_seconds", "his" => his()).set(waits_ms as f64 / 1000.0);
+    metrics::gauge!("yingku_notices_stopped", "his" => his()).set(standing.stopped as f64);
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The other side of the interfaces, for vendors who try an archive from a shell and for the demo.
 
+mod apply;
 mod contract;
 mod exams;
 mod files;
@@ -8,6 +9,7 @@ mod get;
 mod node;
 mod retrieve;
 mod send;
+mod status_receiver;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,10 @@ enum ClientCommand {
     Statistics(exams::Files),
     /// 申报应上传明细 (declare which exams)
     Detail(exams::Files),
+    /// SynApplyInfo：以 HIS 的身份发送申请单 (send apply forms as a HIS does)
+    Apply(apply::Apply),
+    /// SynStatusInfo：接收状态通知并显示 (take status notices and show them)
+    StatusReceiver(status_receiver::StatusReceiver),
     /// C-ECHO：测试连通 (is the node there)
     Echo(node::Address),
     /// C-STORE：发送文件或整个目录 (send files and folders)
@@ -50,6 +56,7 @@ enum ClientCommand {
 impl Client {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let credentials = self.credentials;
+        let of_his = credentials.clone();
         let contract = |work: fn(&Session, exams::Files) -> anyhow::Result<bool>, files| async move {
             // HTTP blocks: a thread of its own.
             tokio::task::spawn_blocking(move || work(&Session::open(&credentials)?, files)).await?
@@ -60,6 +67,10 @@ impl Client {
             ClientCommand::Validate(files) => contract(exams::validate, files).await?,
             ClientCommand::Statistics(files) => contract(exams::statistics, files).await?,
             ClientCommand::Detail(files) => contract(exams::detail, files).await?,
+            ClientCommand::Apply(apply) => {
+                tokio::task::spawn_blocking(move || apply.run(&of_his)).await??
+            }
+            ClientCommand::StatusReceiver(receiver) => receiver.run().await?,
             ClientCommand::Echo(address) => node::echo(&address).await?,
             ClientCommand::Send(send) => send.run().await?,
             ClientCommand::Find(find) => find.run().await?,

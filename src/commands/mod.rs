@@ -5,6 +5,7 @@ mod backup;
 mod correct;
 mod log;
 mod migrate;
+mod notices;
 mod reconcile;
 mod registry;
 
@@ -44,6 +45,9 @@ enum Command {
     /// 事件日志 (the event log)
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// 状态回传：待送、停发、重发 (status notices to HIS)
+    #[command(subcommand)]
+    Notices(notices::NoticesCommand),
     /// 对账：应上传与已归档 (declared against what came)
     Reconcile(reconcile::Reconcile),
     /// 接口的对端，供厂商试接 (the other side of the interfaces)
@@ -235,6 +239,7 @@ impl Yingku {
             Command::App(command) => command.run().await,
             Command::Correct(command) => command.run().await,
             Command::Log(command) => command.run().await,
+            Command::Notices(command) => command.run().await,
             Command::Reconcile(command) => command.run().await,
             Command::Client(command) => command.run().await,
             Command::Findings {

@@ -1,9 +1,8 @@
-//! One notice as its receiver gets it: the contract's document (§3.2, `fields/syn_status_info.tsv`), and the SOAP envelope
-//! around it as that receiver wants it (R12).
+//! One notice as its receiver gets it: the contract's document (§3.2, `fields/syn_status_info.tsv`), in the envelope that
+//! the receiver wants.
 
 use std::fmt::Write;
 
-use encoding_rs::GBK;
 use url::form_urlencoded::byte_serialize;
 use yingku_core::contract::push::ExamPush;
 use yingku_core::contract::xml::escape;
@@ -11,11 +10,13 @@ use yingku_core::dictionaries::{EXAM_STATUS, PATIENT_CLASS};
 use yingku_core::exam::ExamRow;
 use yingku_core::ids::HospitalCode;
 use yingku_core::notice::{NoticeRow, NoticeStatus};
-use yingku_core::registry::{Escaping, NoticeCharset, Receiver, Registry, SoapVersion};
+use yingku_core::registry::{Receiver, Registry};
 use yingku_core::time::{LocalDateTime, Zone};
 use yingku_storage::archive::{Archive, ContentError};
 use yingku_storage::keys::ClusterKey;
 use yingku_storage::views::ViewsError;
+
+use crate::soap::request::{Manner, Message};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -27,12 +28,6 @@ pub enum MessageError {
     Content(#[from] ContentError),
 }
 
-/// A request's body and type.
-pub struct Message {
-    pub content_type: String,
-    pub body: Vec<u8>,
-}
-
 /// Composes a notice; reads views and log, so it blocks.
 pub fn compose(
     archive: &Archive,
@@ -40,7 +35,7 @@ pub fn compose(
     receiver: &Receiver,
 ) -> Result<Message, MessageError> {
     let document = document(&Told::of(archive, notice)?);
-    Ok(envelope(receiver, &document))
+    Ok(Manner::of(receiver).message(&document))
 }
 
 #[derive(Default)]
@@ -229,47 +224,4 @@ fn element(out: &mut String, name: &str, text: &str) {
 fn coded(out: &mut String, name: &str, value: &Coded) {
     let (code, text) = (escape(&value.code), escape(&value.name));
     let _ = write!(out, "<{name} code=\"{code}\">{text}</{name}>");
-}
-
-fn envelope(receiver: &Receiver, document: &str) -> Message {
-    let (namespace, media) = match receiver.soap {
-        SoapVersion::Soap11 => ("http://schemas.xmlsoap.org/soap/envelope/", "text/xml"),
-        SoapVersion::Soap12 => (
-            "http://www.w3.org/2003/05/soap-envelope",
-            "application/soap+xml",
-        ),
-    };
-    let charset = match receiver.charset {
-        NoticeCharset::Utf8 => "UTF-8",
-        NoticeCharset::Gbk => "GBK",
-    };
-    // A document says the encoding that it leaves in.
-    let document = document.replacen("UTF-8", charset, 1);
-    let content = match receiver.escaping {
-        Escaping::Escaped => escape(&document).into_owned(),
-        // What would end the section is escaped in the document already: `]]>` has a `>`.
-        Escaping::Cdata => format!("<![CDATA[{document}]]>"),
-    };
-    let (operation, parameter) = (&receiver.operation, &receiver.parameter);
-    let (open, close) = match receiver.namespace.as_str() {
-        "" => (operation.clone(), operation.clone()),
-        own => (
-            format!("ns:{operation} xmlns:ns=\"{}\"", escape(own)),
-            format!("ns:{operation}"),
-        ),
-    };
-    let text = format!(
-        "<?xml version=\"1.0\" encoding=\"{charset}\"?><soap:Envelope xmlns:soap=\"{namespace}\"><soap:Body>\
-         <{open}><{parameter}>{content}</{parameter}></{close}></soap:Body></soap:Envelope>"
-    );
-    let body = match receiver.charset {
-        NoticeCharset::Utf8 => text.into_bytes(),
-        // What GBK does not have becomes a reference, which XML reads.
-        NoticeCharset::Gbk => GBK.encode(&text).0.into_owned(),
-    };
-    let mut content_type = format!("{media}; charset={charset}");
-    if receiver.soap == SoapVersion::Soap12 && !receiver.action.is_empty() {
-        let _ = write!(content_type, "; action=\"{}\"", receiver.action);
-    }
-    Message { content_type, body }
 }

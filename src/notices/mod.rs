@@ -4,9 +4,11 @@
 //! else. What is due lies in the views; a worker holds a bounded window of it, and what came of it is an event, so neither
 //! a restart nor another node forgets a notice. A notice may be sent twice, and never too few times.
 
-mod answer;
+mod line;
 mod message;
+mod meters;
 mod pace;
+mod request;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ use worker::Worker;
 
 /// Sends until it is dropped.
 pub async fn run(archive: &Archive, epoch: Option<u64>) {
-    let http = match worker::client() {
+    let http = match request::client() {
         Ok(http) => http,
         Err(error) => {
             tracing::error!(%error, "status notices cannot be sent");

@@ -10,6 +10,7 @@ use yingku_storage::log::EventLog;
 use yingku_storage::packs::{ObjectsHealth, PackError, VerifyReport};
 use yingku_storage::views::ViewsError;
 
+use super::notices;
 use crate::RELEASE;
 use crate::control::Output;
 
@@ -79,6 +80,7 @@ pub async fn status(archive: &Archive, output: &Output) -> anyhow::Result<bool> 
             .into_iter()
             .flatten(),
     );
+    lines.extend(notices::standing(archive)?);
     for line in lines {
         output.line(line).await?;
     }

@@ -9,6 +9,7 @@ mod findings;
 mod health;
 mod log;
 mod lost;
+mod notices;
 mod operator;
 mod purge;
 mod reconcile;
@@ -24,7 +25,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use yingku_core::correction::CorrectionMade;
 use yingku_core::finding::FindingKind;
-use yingku_core::ids::HospitalCode;
+use yingku_core::ids::{HisId, HospitalCode};
 use yingku_storage::archive::{Archive, AuditEntry};
 
 use crate::control::Output;
@@ -32,6 +33,7 @@ use crate::control::Output;
 pub use compact::Compacting;
 pub use log::Range;
 pub use lost::Lost;
+pub use notices::{Again, NoticesAsked};
 pub use operator::Operator;
 pub use reconcile::Reconciling;
 pub use ruling::Ruling;
@@ -88,6 +90,13 @@ pub enum Operation {
     Findings {
         kind: Option<FindingKind>,
         hospital: Option<HospitalCode>,
+    },
+    Notices {
+        asked: NoticesAsked,
+    },
+    NoticesAgain {
+        his: HisId,
+        which: Again,
     },
     Reconcile {
         asked: Reconciling,
@@ -150,6 +159,10 @@ impl Operation {
                 let hospital = hospital.as_ref().map(ToString::to_string);
                 Some(("findings", hospital.unwrap_or_default(), all()))
             }
+            Self::Notices { asked } => {
+                let his = asked.his.as_ref().map(ToString::to_string);
+                Some(("notices", all(), his.unwrap_or_default()))
+            }
             Self::Export { hospital, .. } => Some(("export", hospital.to_string(), all())),
             Self::Reconcile { asked } => {
                 let hospital = asked.hospital.as_ref().map(ToString::to_string);
@@ -166,6 +179,7 @@ impl Operation {
             | Self::Correct { .. }
             | Self::PurgeTestData { .. }
             | Self::PackLost { .. }
+            | Self::NoticesAgain { .. }
             | Self::Status
             | Self::Verify
             | Self::Rescan { .. }
@@ -221,6 +235,10 @@ pub async fn execute(
         Operation::PackLost { meant, ruling } => lost::lost(archive, meant, ruling, output).await,
         Operation::Findings { kind, hospital } => {
             findings::findings(archive, kind, hospital, output).await
+        }
+        Operation::Notices { asked } => notices::list(archive, asked, output).await,
+        Operation::NoticesAgain { his, which } => {
+            notices::again(archive, &his, which, operator, output).await
         }
         Operation::Reconcile { asked } => reconcile::reconcile(archive, asked, output).await,
         Operation::Status => health::status(archive, output).await,

@@ -44,10 +44,10 @@ class Registry:
     hospitals: list[dict] = field(default_factory=_hospitals)
     apps: list[dict] = field(default_factory=_apps)
     peers: dict[str, int] = field(default_factory=dict)  # AE title -> port on the loopback
-    # A `receiver` of one is a table of its own.
-    his: list[dict] = field(default_factory=_his)
     # Rights of single peers: AE title -> keys of its table (services, hospitals, addresses).
     rights: dict[str, dict] = field(default_factory=dict)
+    # HIS; a receiver of notices is a table within it.
+    his: list[dict] = field(default_factory=_his)
     # A whole file in place of all that.
     text: str | None = None
 
@@ -64,18 +64,13 @@ class Registry:
             for ae, port in self.peers.items()
         ]
         tables += [("his", row) for row in self.his]
-        return "\n".join(_table(name, row) for name, row in tables)
+        return "\n".join(f"[[{name}]]\n{_table(name, row)}" for name, row in tables)
 
 
 def _table(name: str, row: dict) -> str:
-    """A row, and behind it the tables that are in it."""
-    plain = "".join(f"{key} = {_value(value)}\n" for key, value in row.items() if not isinstance(value, dict))
-    within = [
-        f"[{name}.{key}]\n" + "".join(f"{inner} = {_value(it)}\n" for inner, it in value.items())
-        for key, value in row.items()
-        if isinstance(value, dict)
-    ]
-    return f"[[{name}]]\n" + plain + "".join(within)
+    inner = {key: value for key, value in row.items() if isinstance(value, dict)}
+    own = "".join(f"{key} = {_value(value)}\n" for key, value in row.items() if key not in inner)
+    return own + "".join(f"[{name}.{key}]\n{_table(f'{name}.{key}', value)}" for key, value in inner.items())
 
 
 def _value(value: object) -> str:

@@ -1,14 +1,14 @@
-//! What a receiver answered: `<response><code>…</code><desc>…</desc></response>` (contract §3.2), in whatever envelope its
-//! stack puts it, as text or as elements.
+//! What was answered: `<response><code>…</code><desc>…</desc></response>` (contract §3.1, §3.2), in whatever envelope the
+//! other side's stack puts it, as text or as elements.
 
 use yingku_core::contract::xml::{self, Element};
 
-/// The code that says a notice was taken.
-const TAKEN: &str = "0";
-/// Texts within texts that are looked into: some stacks escape the answer twice.
-const LAYERS: usize = 3;
+use super::within;
 
-/// A receiver's answer.
+/// The code that says it was taken.
+const TAKEN: &str = "0";
+
+/// An answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Empty: there is none that can be read.
@@ -28,46 +28,32 @@ pub fn read(body: &[u8], charset: Option<&str>) -> Answer {
         code: String::new(),
         desc,
     };
-    let text = match xml::decode(body, charset) {
-        Ok(text) => text.into_owned(),
+    let root = xml::decode(body, charset).and_then(|text| xml::read(&text));
+    let root = match root {
+        Ok(root) => root,
         Err(error) => return unreadable(error.to_string()),
     };
-    match find(&text, LAYERS) {
-        Ok(Some(answer)) => answer,
-        Ok(None) => {
+    let found = within::find(&root, &of);
+    // A fault says what it does not like.
+    match (found, fault(&root)) {
+        (Ok(Some(answer)), _) | (_, Some(answer)) => answer,
+        (Ok(None), None) => {
             unreadable("回复中没有 response/code (the answer has no response/code)".to_owned())
         }
-        Err(error) => unreadable(error.to_string()),
+        (Err(error), None) => unreadable(error.to_string()),
     }
 }
 
-fn find(text: &str, layers: usize) -> Result<Option<Answer>, xml::XmlError> {
-    let root = xml::read(text)?;
-    let mut waiting = vec![&root];
-    let mut texts = Vec::new();
-    while let Some(element) = waiting.pop() {
-        if element.name.eq_ignore_ascii_case("response")
-            && let Some(answer) = of(element)
-        {
-            return Ok(Some(answer));
-        }
-        if element.text.contains("<") {
-            texts.push(element.text.as_str());
-        }
-        waiting.extend(element.children.iter().rev());
-    }
-    if layers > 0 {
-        for text in texts {
-            if let Ok(Some(answer)) = find(text, layers - 1) {
-                return Ok(Some(answer));
-            }
-        }
-    }
-    // A fault says what it does not like.
-    Ok(fault(&root))
+/// The charset that a Content-Type names.
+pub fn charset_of(content_type: &str) -> Option<&str> {
+    let (_, rest) = content_type.split_once("charset=")?;
+    Some(rest.split(';').next()?.trim().trim_matches(['"', '\'']))
 }
 
 fn of(response: &Element) -> Option<Answer> {
+    if !response.name.eq_ignore_ascii_case("response") {
+        return None;
+    }
     let code = response.child("code")?;
     Some(Answer {
         code: code.text.clone(),

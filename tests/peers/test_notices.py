@@ -1,0 +1,292 @@
+"""Status notices to HIS (contract 3.2, R12 and R17), taken by receivers of the test's own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from peers.test_metrics import samples, value
+from support import netdicom
+from support.archive import Archive, free_port
+from support.exams import new_exam
+from support.instances import ct_slices, raw_of
+from support.listening import reach
+from support.receiver import Notice, Receiver, take
+from support.registry import COUNTY, TOWN, Registry
+
+Archives = Callable[..., Archive]
+# A receiver that hangs is let go after this, if its test has failed.
+HANG_LIMIT_S = 60
+
+
+def his(receiver: Receiver, name: str = "county-his", hospitals: tuple[str, ...] = (COUNTY,), **more: object) -> dict:
+    if not receiver.port:
+        receiver.port = free_port()
+    return {
+        "id": name, "license": "his-license", "hospitals": list(hospitals), "receiver": {"url": receiver.url, **more},
+    }
+
+
+def at(exam: dict, status: str) -> dict:
+    return {**exam, "examInfo": {**exam["examInfo"], "examStatus": status}}
+
+
+def listed(archive: Archive, *arguments: str) -> list[str]:
+    """Lines of `notices list` below the table's head."""
+    said = archive.command("notices", "list", *arguments, "--data", archive.data).stdout
+    return [line for line in said.splitlines()[1:] if line]
+
+
+def reach_told(receiver: Receiver, exam: dict, statuses: list[str]) -> None:
+    reach(lambda: receiver.told(exam) == statuses, lambda: (receiver.told(exam), receiver.wrong))
+
+
+def test_an_exam_is_told_step_by_step(fresh_archive: Archives) -> None:
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    with receiver:
+        exam = new_exam(images=1)
+        archive.client().pushed(at(exam, "60"))
+        netdicom.store(archive.dicom, [raw_of(one) for one in ct_slices(exam, 1)], "CT1")
+        reach_told(receiver, exam, ["20", "50"])
+        archive.client().pushed(exam)
+        reach_told(receiver, exam, ["20", "50", "70"])
+        archive.command(
+            "correct", "withdraw", f"{COUNTY}/{exam['examNo']}", "--reason", "示例", "--author", "王医生", "--data", archive.data
+        )
+        reach_told(receiver, exam, ["20", "50", "70", "00"])
+    assert not receiver.wrong
+
+    confirmed = receiver.taken[2]
+    assert (confirmed.soap, confirmed.charset) == ("1.1", "utf-8")
+    assert confirmed.headers["SOAPAction"] == '""'
+    assert confirmed.operation == "{http://service.synservice.ylz.com/}SynStatusInfo"
+    assert confirmed.parameter == "inputString"
+    said = dict(confirmed.said)
+    date, time = said.pop("OperateDate"), said.pop("OperateTime")
+    assert len(date) == len("2026-07-04") and len(time) == len("12:00:00")
+    assert said == {
+        "ExamNo": exam["examNo"],
+        "ApplyNo": f"7173_{exam['examInfo']['applyNo']}",
+        "OrderNo": "123456",
+        "SickNo": f"7173_{exam['patientInfo']['sickId']}",
+        "PatientSource": "门诊",
+        "ExamStatus": "确认报告", "ExamStatus/@code": "70",
+        "PerformDept": "", "PerformDept/@code": "",
+        "Operater": "陈主任", "Operater/@code": "",
+        "ImageUrl": "",
+    }
+
+
+def test_a_first_push_at_70_tells_20_and_then_70(fresh_archive: Archives) -> None:
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    with receiver:
+        exams = [archive.client().pushed(new_exam()) for _ in range(20)]
+        for exam in exams:
+            reach_told(receiver, exam, ["20", "70"])
+    reach(lambda: len(listed(archive, "--state", "sent")) == 40, lambda: listed(archive, "--state", "sent"))
+    assert listed(archive) == []
+
+
+def test_a_refused_notice_is_sent_again_and_the_next_waits_for_it(fresh_archive: Archives) -> None:
+    refusing = True
+    receiver = Receiver(lambda notice: ("-1", "系统忙") if refusing else take(notice))
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    with receiver:
+        exam = archive.client().pushed(new_exam())
+        # The second time is after a wait of some seconds.
+        reach(lambda: len(receiver.came) >= 2, lambda: receiver.came)
+        assert {notice.status for notice in receiver.came} == {"20"}
+        reach(lambda: "-1 系统忙" in "\n".join(listed(archive)), lambda: listed(archive))
+        refusing = False
+        reach_told(receiver, exam, ["20", "70"])
+
+
+def test_what_waits_goes_at_once_when_an_operator_says_so(fresh_archive: Archives) -> None:
+    refusing = True
+    receiver = Receiver(lambda notice: ("-1", "系统忙") if refusing else take(notice))
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    with receiver:
+        exams = [archive.client().pushed(new_exam()) for _ in range(3)]
+        # Refused often enough that the next wait is longer than this test's patience would like.
+        reach(lambda: sum("系统忙" in line for line in listed(archive)) == 3, lambda: listed(archive))
+        assert "待送 (open) 6" in archive.command("status", "--data", archive.data).stdout
+        refused = len(receiver.came)
+        refusing = False
+        said = archive.command("notices", "again", "--his", "county-his", "--all-open", "--data", archive.data).stdout
+        assert said.strip().endswith(": 6")
+        for exam in exams:
+            reach_told(receiver, exam, ["20", "70"])
+    reach(lambda: listed(archive) == [], lambda: listed(archive))
+    figures = samples(archive)
+    assert value(figures, "yingku_notices_tried_total", his="county-his", outcome="refused") == refused
+    assert value(figures, "yingku_notices_tried_total", his="county-his", outcome="sent") == 6
+    assert value(figures, "yingku_notices_open", his="county-his") == 0
+
+
+def test_what_was_sent_is_sent_again_by_its_number(fresh_archive: Archives) -> None:
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    again = ("notices", "again", "--data", archive.data, "--his")
+    with receiver:
+        exam = archive.client().pushed(new_exam())
+        reach(lambda: len(listed(archive, "--state", "sent")) == 2, lambda: listed(archive, "--state", "sent"))
+        [confirmed] = [line.split()[1] for line in listed(archive, "--state", "sent") if "70 确认报告" in line]
+        archive.command(*again, "county-his", confirmed)
+        reach_told(receiver, exam, ["20", "70", "70"])
+        # What is mistyped changes nothing.
+        for arguments, said in [(("county-his", confirmed, "9999.0"), "9999.0"), (("other-his", confirmed), "other-his")]:
+            done = archive.command(*again, *arguments, check=False)
+            assert done.returncode == 1 and said in done.stderr
+    reach(lambda: len(listed(archive, "--state", "sent")) == 3, lambda: listed(archive, "--state", "sent"))
+    # Without a server the list is the same.
+    served = listed(archive, "--state", "sent")
+    assert archive.stop() == 0
+    assert listed(archive, "--state", "sent") == served
+
+
+def test_a_dead_receiver_gets_all_when_it_is_back(fresh_archive: Archives) -> None:
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    exams = [archive.client().pushed(new_exam()) for _ in range(12)]
+    reach(lambda: "Connection refused" in "\n".join(listed(archive)), lambda: listed(archive))
+    figures = samples(archive)
+    assert value(figures, "yingku_notices_open", his="county-his") == 24
+    assert value(figures, "yingku_notices_oldest_seconds", his="county-his") > 0
+    assert value(figures, "yingku_notices_tried_total", his="county-his", outcome="unreached") > 0
+    with receiver:
+        for exam in exams:
+            reach_told(receiver, exam, ["20", "70"])
+    # Requests that failed together are one failure: it is looked for again within seconds.
+    assert not receiver.wrong
+
+
+def test_a_connection_that_breaks_off_is_no_answer(fresh_archive: Archives) -> None:
+    receiver = Receiver(lambda _: None)
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    with receiver:
+        exam = archive.client().pushed(new_exam())
+        reach(lambda: "无答复" in "\n".join(listed(archive)), lambda: listed(archive))
+        receiver.answer = take
+        reach_told(receiver, exam, ["20", "70"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "soap", "charset"),
+    [
+        ({"charset": "GBK"}, "1.1", "gbk"),
+        ({"charset": "GBK", "escaping": "cdata"}, "1.1", "gbk"),
+        ({"soap": "1.2", "action": "urn:SynStatusInfo", "escaping": "cdata"}, "1.2", "utf-8"),
+        ({"namespace": "", "operation": "Notify", "parameter": "arg0", "action": "urn:notify"}, "1.1", "utf-8"),
+    ],
+    ids=["GBK", "GBK in CDATA", "SOAP 1.2", "names of its own"],
+)
+def test_a_receiver_gets_notices_as_it_reads_them(
+    fresh_archive: Archives, settings: dict, soap: str, charset: str
+) -> None:
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver, **settings)]))
+    with receiver:
+        # A number with what XML has its own meaning for, and a doctor whose name GBK does not have.
+        exam = new_exam()
+        exam["examNo"] += "&<]]>'"
+        exam["reportList"][0]["affirmReporter"] = "𠮷医生"
+        archive.client().pushed(exam)
+        reach_told(receiver, exam, ["20", "70"])
+    assert not receiver.wrong
+    notice = receiver.taken[-1]
+    assert (notice.soap, notice.charset) == (soap, charset)
+    assert (notice.said["ExamStatus"], notice.said["Operater"]) == ("确认报告", "𠮷医生")
+    assert ("<![CDATA[" in notice.text) == (settings.get("escaping") == "cdata")
+    action = settings.get("action", "")
+    if soap == "1.1":
+        assert notice.headers["SOAPAction"] == f'"{action}"'
+    else:
+        assert notice.headers.get_param("action") == action
+    namespace = settings.get("namespace", "http://service.synservice.ylz.com/")
+    operation = settings.get("operation", "SynStatusInfo")
+    assert notice.operation == (f"{{{namespace}}}{operation}" if namespace else operation)
+    assert notice.parameter == settings.get("parameter", "inputString")
+
+
+def test_a_receiver_that_hangs_or_is_dead_delays_nobody_else(fresh_archive: Archives) -> None:
+    let_go = threading.Event()
+
+    def hang(notice: Notice) -> tuple[str, str]:
+        let_go.wait(HANG_LIMIT_S)
+        return take(notice)
+
+    hanging, dead, good, town = Receiver(hang), Receiver(), Receiver(), Receiver()
+    registry = Registry(
+        his=[
+            his(hanging, "hanging"), his(dead, "dead"), his(good, "good"),
+            his(town, "town", (TOWN,), statuses=["70"]),
+        ]
+    )
+    archive = fresh_archive(registry=registry)
+    with hanging, good, town:
+        exams = [archive.client().pushed(new_exam(hospital=code)) for code in (COUNTY, TOWN) for _ in range(12)]
+        for exam in exams[:12]:
+            reach_told(good, exam, ["20", "70"])
+        for exam in exams[12:]:
+            reach_told(town, exam, ["70"])
+        assert not hanging.taken
+        # and it is not asked for more than it may take at once
+        assert hanging.most_at_once <= 8
+        let_go.set()
+        for exam in exams[:12]:
+            reach_told(hanging, exam, ["20", "70"])
+    assert {notice.exam for notice in good.came}.isdisjoint(exam["examNo"] for exam in exams[12:])
+
+
+def test_nothing_is_lost_by_kill_9_between_sending_and_recording(fresh_archive: Archives) -> None:
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    killed = threading.Event()
+
+    def die_at_the_fifth(notice: Notice) -> tuple[str, str]:
+        if len(receiver.came) >= 5 and not killed.is_set():
+            killed.set()
+            archive.process.kill()
+        return take(notice)
+
+    receiver.answer = die_at_the_fifth
+    # The ledger: what was acknowledged must be told, whatever dies meanwhile.
+    acknowledged: list[dict] = []
+    with receiver:
+        while not killed.is_set():
+            exam = new_exam()
+            try:
+                archive.client().pushed(exam)
+            except requests.RequestException:
+                break
+            acknowledged.append(exam)
+        reach(killed.is_set, lambda: receiver.came)
+        archive.kill()
+        assert acknowledged
+        archive.start()
+        for exam in acknowledged:
+            reach(lambda exam=exam: set(receiver.told(exam)) == {"20", "70"}, lambda exam=exam: receiver.told(exam))
+        reach(lambda: listed(archive) == [], lambda: listed(archive))
+    assert not receiver.wrong
+    for exam in acknowledged:
+        told = receiver.told(exam)
+        # At least once, and never a 20 behind a 70.
+        assert told == sorted(told), told
+
+
+def test_a_receiver_that_moves_gets_what_its_former_place_did_not_take(fresh_archive: Archives) -> None:
+    nowhere, receiver = Receiver(), Receiver()
+    registry = Registry(his=[his(nowhere)])
+    archive = fresh_archive(registry=registry)
+    exam = archive.client().pushed(new_exam())
+    reach(lambda: "无答复" in "\n".join(listed(archive)), lambda: listed(archive))
+    with receiver:
+        moved = archive.home / "moved.toml"
+        moved.write_text(Registry(hospitals=[], apps=[], his=[his(receiver)]).toml(), encoding="utf-8")
+        archive.command("registry", "import", moved, "--data", archive.data)
+        reach_told(receiver, exam, ["20", "70"])
