@@ -49,7 +49,7 @@ pub struct Apply {
     /// 命名空间；空则没有 (namespace; empty: none)
     #[arg(
         long,
-        default_value = "http://service.synservice.ylz.com/",
+        default_value = "urn:yingku:syn-info",
         value_name = "URI"
     )]
     namespace: String,

@@ -63,7 +63,7 @@ def test_an_exam_is_told_step_by_step(fresh_archive: Archives) -> None:
     confirmed = receiver.taken[2]
     assert (confirmed.soap, confirmed.charset) == ("1.1", "utf-8")
     assert confirmed.headers["SOAPAction"] == '""'
-    assert confirmed.operation == "{http://service.synservice.ylz.com/}SynStatusInfo"
+    assert confirmed.operation == "{urn:yingku:syn-info}SynStatusInfo"
     assert confirmed.parameter == "inputString"
     said = dict(confirmed.said)
     date, time = said.pop("OperateDate"), said.pop("OperateTime")
@@ -207,7 +207,7 @@ def test_a_receiver_gets_notices_as_it_reads_them(
         assert notice.headers["SOAPAction"] == f'"{action}"'
     else:
         assert notice.headers.get_param("action") == action
-    namespace = settings.get("namespace", "http://service.synservice.ylz.com/")
+    namespace = settings.get("namespace", "urn:yingku:syn-info")
     operation = settings.get("operation", "SynStatusInfo")
     assert notice.operation == (f"{{{namespace}}}{operation}" if namespace else operation)
     assert notice.parameter == settings.get("parameter", "inputString")

@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         response = f"<response><code>{code}</code><desc>{words}</desc></response>"
         content = (
             f'<?xml version="1.0" encoding="{notice.charset}"?><s:Envelope xmlns:s="{namespace}"><s:Body>'
-            f'<n:SynStatusInfoResponse xmlns:n="http://service.synservice.ylz.com/"><return>{escape(response)}</return>'
+            f'<n:SynStatusInfoResponse xmlns:n="urn:yingku:syn-info"><return>{escape(response)}</return>'
             "</n:SynStatusInfoResponse></s:Body></s:Envelope>"
         ).encode(notice.charset)
         self.send_response(200)
