@@ -47,11 +47,7 @@ pub struct Apply {
     #[arg(long)]
     cdata: bool,
     /// 命名空间；空则没有 (namespace; empty: none)
-    #[arg(
-        long,
-        default_value = "urn:yingku:syn-info",
-        value_name = "URI"
-    )]
+    #[arg(long, default_value = "urn:yingku:syn-info", value_name = "URI")]
     namespace: String,
     /// 代替文件中的 Header/Action (in place of the file's)
     #[arg(long, value_enum, ignore_case = true, value_name = "动作")]

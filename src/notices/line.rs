@@ -30,6 +30,8 @@ pub struct Line {
     /// In order; the first is the one that is sent.
     notices: VecDeque<NoticeRow>,
     is_sending: bool,
+    /// What came of the one before is not in the log yet: after a crash it would be sent again, behind this one.
+    is_unrecorded: bool,
     /// Refusals of the first one.
     refusals: u32,
     /// Tries of the first one in a row that nobody answered.
@@ -74,7 +76,9 @@ impl Line {
 
     /// The first notice, if it may be sent.
     pub fn ready(&self, now: Instant) -> Option<&NoticeRow> {
-        let waits = self.is_sending || self.not_before.is_some_and(|until| until > now);
+        let waits = self.is_sending
+            || self.is_unrecorded
+            || self.not_before.is_some_and(|until| until > now);
         self.first().filter(|_| !waits)
     }
 
@@ -115,14 +119,19 @@ impl Line {
         self.not_before = Some(Instant::now() + pace::after_refusals(1));
     }
 
+    pub fn recorded(&mut self) {
+        self.is_unrecorded = false;
+    }
+
     /// Refusals of the first notice since it became open.
     pub fn refusals(&self) -> u32 {
         self.refusals
     }
 
-    /// The first notice is done with; the next begins.
+    /// The first notice is done with; the next begins when that is recorded.
     pub fn pop(&mut self) {
         self.notices.pop_front();
+        self.is_unrecorded = true;
         self.begin(self.first().map_or(0, |next| next.tries));
     }
 }
@@ -197,6 +206,9 @@ mod tests {
         }
         assert_eq!(line.refused(), NoticeState::Stopped);
         line.pop();
+        // A crash now would send the first again: the next waits until the log knows better.
+        assert!(line.ready(Instant::now()).is_none());
+        line.recorded();
         assert_eq!(line.ready(Instant::now()).unwrap().id.position.0, 2);
     }
 }

@@ -42,6 +42,8 @@ pub struct Worker {
     /// When notices are looked for again, at the earliest.
     next_look: Instant,
     results: Vec<TriedNotice>,
+    /// Lines whose next notice waits until these results are in the log.
+    unrecorded: Vec<Subject>,
     /// Since when the first of them waits for the log.
     results_since: Instant,
     /// Looks in a row at which the receiver was not reached.
@@ -63,6 +65,7 @@ impl Worker {
             has_more: true,
             next_look: now,
             results: Vec::new(),
+            unrecorded: Vec::new(),
             results_since: now,
             unreached: 0,
             pause_until: None,
@@ -251,9 +254,7 @@ impl Worker {
         if state != NoticeState::Open {
             line.pop();
             self.in_memory = self.in_memory.saturating_sub(1);
-            if line.is_empty() {
-                self.lines.remove(subject);
-            }
+            self.unrecorded.push(subject.clone());
         }
         if self.results.is_empty() {
             self.results_since = Instant::now();
@@ -287,10 +288,22 @@ impl Worker {
             }),
         };
         match self.archive.submit(submission).await {
-            Ok(_) => self.results.clear(),
+            Ok(_) => self.recorded(),
             Err(error) => {
                 tracing::warn!(his = %self.his, %error, "results of notices wait for the log");
                 tokio::time::sleep(pace::after_unreached(1)).await;
+            }
+        }
+    }
+
+    fn recorded(&mut self) {
+        self.results.clear();
+        for subject in self.unrecorded.drain(..) {
+            if let Some(line) = self.lines.get_mut(&subject) {
+                line.recorded();
+                if line.is_empty() {
+                    self.lines.remove(&subject);
+                }
             }
         }
     }
