@@ -5,6 +5,7 @@
     bench.py move      C-MOVE of that study to a discarding storescp
     bench.py push      durable pushes over 64 connections
     bench.py forms     apply forms by SOAP over 32 connections
+    bench.py notices   status notices to three receivers of which one is dead, 50,000 and more queued
     bench.py kafka     the same pushes with the log in a Kafka broker on this machine, and C-STORE beside the embedded log's
     bench.py ack       C-STORE that the object store acknowledges, one and sixteen associations
     bench.py uploads   how fast a backlog goes to the object store
@@ -17,15 +18,17 @@ Options: --scratch DIR (on the disk to be measured), --rounds N (the median of N
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +58,8 @@ PUSH_CONNECTIONS = 64
 PUSH_SECONDS = 10
 FORM_CONNECTIONS = 32
 NUMBER_DIGITS = 12  # as post_load.rs replaces
+QUEUED_NOTICES = 50_000
+DRAIN_LIMIT_S = 300
 
 ACK_SLICES = 60
 ACK_SLICES_OF_EACH = 20
@@ -240,13 +245,15 @@ def bench_memory(scratch: Path, rounds: int, result: Result) -> None:
         result.add("moving it", size_mb / took, "MB/s")
 
 
-def post_load(archive: Archive, path: str, headers: list[str], template: Path, accepted: str, connections: int) -> dict:
+def post_load(
+    archive: Archive, path: str, headers: list[str], template: Path, accepted: str, connections: int, for_s: int = PUSH_SECONDS
+) -> dict:
     """What the generator tells of messages with numbers of their own."""
     # The generator lies beside the other bench targets; cargo builds it if it is not there.
     load = ["cargo", "bench", "--quiet", "--locked", "--bench", "post_load", "--"]
     address = archive.http.removeprefix("http://")
     done = subprocess.run(
-        [*load, address, path, "\n".join(headers), str(template), accepted, str(connections), str(PUSH_SECONDS)],
+        [*load, address, path, "\n".join(headers), str(template), accepted, str(connections), str(for_s)],
         cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
@@ -258,6 +265,15 @@ def middle_of(runs: list[dict]) -> dict:
 
 def push_load(scratch: Path, rounds: int, log_of: Callable[[int], str]) -> dict:
     """What the generator tells of the middle one of some rounds, each with an archive of its own."""
+    template = push_template(scratch)
+    runs = []
+    for turn in range(rounds):
+        with yingku(scratch / str(turn), log=log_of(turn)) as archive:
+            runs.append(push_many(archive, template, PUSH_SECONDS))
+    return middle_of(runs)
+
+
+def push_template(scratch: Path) -> Path:
     template = scratch / "push.json"
     exam = new_exam()
     number = "@" * NUMBER_DIGITS
@@ -266,12 +282,74 @@ def push_load(scratch: Path, rounds: int, log_of: Callable[[int], str]) -> dict:
     exam["examInfo"].update({"applyNo": f"F{number}", "patientID": f"P{number}"})
     exam["imageList"][0].update({"patientID": f"P{number}", "accessionNo": f"A{number}", "studyUID": f"1.2.826.0.1.3680043.8.498.3.1{number}"})
     template.write_text(json.dumps(exam, ensure_ascii=False), encoding="utf-8")
-    runs = []
-    for turn in range(rounds):
-        with yingku(scratch / str(turn), log=log_of(turn)) as archive:
-            headers = [f"token: {archive.client().token}", "Content-Type: application/json"]
-            runs.append(post_load(archive, "/openapi/v1/exam/push", headers, template, '"status":0', PUSH_CONNECTIONS))
-    return middle_of(runs)
+    return template
+
+
+def push_many(archive: Archive, template: Path, for_s: int) -> dict:
+    headers = [f"token: {archive.client().token}", "Content-Type: application/json"]
+    return post_load(archive, "/openapi/v1/exam/push", headers, template, '"status":0', PUSH_CONNECTIONS, for_s)
+
+
+class TakingReceiver:
+    """A HIS that takes every notice, and counts them: it must cost as little as it can."""
+
+    ANSWER = (
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><r><return>'
+        "&lt;response&gt;&lt;code&gt;0&lt;/code&gt;&lt;desc/&gt;&lt;/response&gt;</return></r></s:Body></s:Envelope>"
+    ).encode()
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.taken = 0
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+
+    def start(self) -> None:
+        asyncio.run_coroutine_threadsafe(asyncio.start_server(self.serve, "127.0.0.1", self.port), self.loop).result()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=UTF-8\r\nContent-Length: %d\r\n\r\n" % len(self.ANSWER)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                request = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(re.search(rb"content-length: *(\d+)", request, re.IGNORECASE).group(1)))
+                self.taken += 1
+                writer.write(head + self.ANSWER)
+                await writer.drain()
+        writer.close()
+
+
+def bench_notices(scratch: Path, rounds: int, result: Result) -> None:
+    ports = [free_port() for _ in range(3)]
+    his = [
+        {"id": f"his-{n}", "license": f"license-{n}", "hospitals": ["*"], "receiver": {"url": f"http://127.0.0.1:{port}/"}}
+        for n, port in enumerate(ports)
+    ]
+    archive = Archive(scratch / "yingku", Registry(his=his)).start()
+    try:
+        # Nobody listens yet: all that is due waits.
+        pushed = 0
+        while pushed * 2 * len(ports) < QUEUED_NOTICES:
+            pushed += push_many(archive, push_template(scratch), 1)["posts"]
+        due = pushed * 2
+        before_mb = archive.resident_bytes() / 2**20
+        live = [TakingReceiver(port) for port in ports[:2]]
+        for receiver in live:
+            receiver.start()
+        # From the first that comes: until then the sender waits for its next look at the receiver.
+        reach(lambda: all(receiver.taken for receiver in live), lambda: [receiver.taken for receiver in live])
+        began, already, most_mb = time.monotonic(), sum(receiver.taken for receiver in live), before_mb
+        while any(receiver.taken < due for receiver in live):
+            most_mb = max(most_mb, archive.resident_bytes() / 2**20)
+            time.sleep(0.05)
+            assert time.monotonic() - began < DRAIN_LIMIT_S, [receiver.taken for receiver in live]
+        took = time.monotonic() - began
+        result.add("notices queued, three receivers, one of them dead", due * len(ports), "")
+        result.add("the live two drained together at", (due * len(live) - already) / took, "/s", "≥ 500")
+        result.add("resident memory before", before_mb, "MB")
+        result.add("the most meanwhile", most_mb, "MB")
+    finally:
+        archive.kill()
 
 
 def bench_forms(scratch: Path, rounds: int, result: Result) -> None:
@@ -399,7 +477,7 @@ def bench_join(scratch: Path, rounds: int, result: Result, scale: int = 1) -> No
         kafka.stop()
 
 
-QUESTIONS = {"ack": bench_ack, "uploads": bench_uploads, "join": bench_join, "store": bench_store, "move": bench_move, "push": bench_push, "forms": bench_forms, "kafka": bench_kafka, "memory": bench_memory}
+QUESTIONS = {"ack": bench_ack, "uploads": bench_uploads, "join": bench_join, "store": bench_store, "move": bench_move, "push": bench_push, "forms": bench_forms, "notices": bench_notices, "kafka": bench_kafka, "memory": bench_memory}
 
 
 def main() -> None:
