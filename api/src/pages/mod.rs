@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
 
 use crate::call::Api;
+use crate::soap;
 
 pub use docs::docs;
 
@@ -27,7 +28,9 @@ pub fn start(api: &Api) -> Response<Body> {
             "<h1>影库 Yingku 区域影像归档</h1><p>{ready}</p><ul>\
              <li><a href=\"/docs\">接口说明 (interfaces)</a></li>\
              <li><a href=\"/openapi.json\">OpenAPI 3.1</a></li>\
-             <li><a href=\"/readyz\">就绪状态 (readiness)</a></li></ul>"
+             <li><a href=\"{}\">申请单 SOAP 接口 (apply forms over SOAP)</a></li>\
+             <li><a href=\"/readyz\">就绪状态 (readiness)</a></li></ul>",
+            soap::ROUTE
         ),
     )
 }

@@ -174,7 +174,7 @@ mod tests {
 
     fn read_text(text: &str) -> (Manner, Request) {
         let (manner, request) = read(text.as_bytes(), None, PLAIN);
-        (manner, request.ok().expect(text))
+        (manner, request.expect(text))
     }
 
     #[test]
