@@ -12,6 +12,7 @@ pub mod exam;
 pub mod finding;
 pub mod ids;
 pub mod instance;
+pub mod names;
 pub mod notice;
 pub mod outcome;
 pub mod query;
