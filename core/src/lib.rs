@@ -15,6 +15,7 @@ pub mod instance;
 pub mod names;
 pub mod notice;
 pub mod outcome;
+pub mod performed;
 pub mod query;
 pub mod reconcile;
 pub mod refusal;
