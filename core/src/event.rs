@@ -14,13 +14,16 @@ use crate::correction::CorrectionMade;
 use crate::envelope::Envelope;
 use crate::finding::FindingKey;
 use crate::ids::{
-    ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, StudyKey, StudyUid,
+    AeTitle, ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, SopInstanceUid,
+    StudyKey, StudyUid,
 };
 use crate::instance::{InstancesMoved, InstancesStored};
 use crate::notice::{NoticeId, TriedNotice};
+use crate::performed::StepStatus;
 use crate::refusal::RefusedInstances;
 use crate::registry::RegistryChange;
 use crate::statistics::DayKey;
+use crate::time::LocalDateTime;
 
 /// Version of the rules in [`crate::decide`] that this release writes and knows. A release that raises it has another
 /// number than the one before: by that `yingku activate-rules` knows the nodes that it must wait for.
@@ -33,7 +36,8 @@ use crate::statistics::DayKey;
 /// - 4: instances move from pack to pack, and packs go ([`InstancesMoved`], [`PacksCompacted`]); images are deleted by
 ///   rules ([`ImagesDeleted`]) unless they are under legal hold
 ///   ([`LegalHold`](crate::correction::CorrectionAction::LegalHold)).
-/// - 5: apply forms come in ([`ApplyFormReceived`]) and status notices go out ([`NoticesTried`], [`NoticesAgain`]).
+/// - 5: apply forms come in ([`ApplyFormReceived`]), machines report what they do of them ([`ProcedureStepReported`]), and status
+///   notices go out ([`NoticesTried`], [`NoticesAgain`]).
 pub const RULES_VERSION: u32 = 5;
 
 /// Rules version from which rulings are as it says there.
@@ -71,6 +75,7 @@ pub enum Event {
     ApplyFormReceived(ApplyFormReceived),
     NoticesTried(NoticesTried),
     NoticesAgain(NoticesAgain),
+    ProcedureStepReported(ProcedureStepReported),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -284,6 +289,36 @@ pub struct NoticesAgain {
     pub notices: Vec<NoticeId>,
 }
 
+/// What a machine says of a procedure step that it performs (PS3.4 annex F). Since rules version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcedureStepReported {
+    /// SOP Instance UID of the step.
+    pub step: SopInstanceUid,
+    /// It is created (N-CREATE); else it is changed (N-SET).
+    pub is_new: bool,
+    pub status: StepStatus,
+    /// Who reports.
+    pub sender: AeTitle,
+    /// Performed Station AE Title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub station: Option<AeTitle>,
+    /// Local times, as the machine has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<LocalDateTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<LocalDateTime>,
+    /// Study Instance UIDs of its scheduled steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub studies: Vec<StudyUid>,
+    /// Accession numbers, and IDs of requested procedures and scheduled steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<String>,
+    /// Forms that these led to, named one by one so that `decide` needs no scan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forms: Vec<FormKey>,
+}
+
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
@@ -357,6 +392,7 @@ kinds! {
     20, ApplyFormReceived, binary, "apply-form-received";
     21, NoticesTried, json, "notices-tried";
     22, NoticesAgain, json, "notices-again";
+    23, ProcedureStepReported, json, "procedure-step-reported";
 }
 
 impl Event {

@@ -10,12 +10,13 @@ use crate::apply_form::ApplyFormRow;
 use crate::correction::CorrectionRow;
 use crate::exam::{ExamHistory, ExamRow, FormRow};
 use crate::finding::{FindingKey, FindingRow, SettledFinding};
-use crate::ids::{ExamKey, FormKey, HisId, PackId, Position, StudyKey, StudyUid};
+use crate::ids::{ExamKey, FormKey, HisId, PackId, Position, SopInstanceUid, StudyKey, StudyUid};
 use crate::instance::{
     Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
     PackRow, Place, StudyClaims, StudyRow,
 };
 use crate::notice::{NoticeId, NoticeRow, Told};
+use crate::performed::StepRow;
 use crate::refusal::RefusalRow;
 use crate::registry::{Lease, Node, Registry, RegistryChange};
 use crate::statistics::{DayKey, DeclarationRow};
@@ -50,6 +51,7 @@ pub trait State {
     fn apply_form(&self, key: &FormKey) -> Read<ApplyFormRow>;
     fn notice(&self, his: &HisId, id: NoticeId) -> Read<NoticeRow>;
     fn told(&self, exam: &ExamKey) -> Read<Told>;
+    fn step(&self, step: &SopInstanceUid) -> Read<StepRow>;
 }
 
 /// A chunk row: study, index of the series in the study row, index of the chunk in the series.
@@ -125,6 +127,8 @@ pub struct Changes {
     pub notices: BTreeMap<(HisId, NoticeId), Replaced<NoticeRow>>,
     /// What the receivers of an exam's notices were told.
     pub told: BTreeMap<ExamKey, Told>,
+    /// Procedure steps that machines perform.
+    pub steps: BTreeMap<SopInstanceUid, StepRow>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub node: Option<Node>,
@@ -260,6 +264,17 @@ impl<'a, S: State> Work<'a, S> {
 
     pub fn put_told(&mut self, exam: ExamKey, told: Told) {
         self.changes.told.insert(exam, told);
+    }
+
+    pub fn step(&self, step: &SopInstanceUid) -> Read<StepRow> {
+        match self.changes.steps.get(step) {
+            Some(row) => Ok(Some(row.clone())),
+            None => self.state.step(step),
+        }
+    }
+
+    pub fn put_step(&mut self, row: StepRow) {
+        self.changes.steps.insert(row.step.clone(), row);
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {

@@ -3,14 +3,18 @@
 //! An identifier holds keys at its root; of a sequence only its tag is kept (a query by a sequence's items is not
 //! supported, the standard leaves it optional, but the answer has to say so). What is read has passed the same checks as an instance: lengths, depth, count.
 
+mod nested;
+
 use std::collections::BTreeMap;
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 
-use crate::scan::{Encoding, ScanError, read_root};
+use crate::scan::{Encoding, ITEM, ScanError, read_root};
 use crate::text::{CharacterSet, Undeclared};
+
+pub use nested::Nested;
 
 /// Longest identifier that is read: a list of 5,000 UIDs fits.
 pub const IDENTIFIER_LIMIT: usize = 512 * 1024;
@@ -112,9 +116,15 @@ pub fn keyword_of(tag: Tag) -> String {
 }
 
 /// Writes an identifier or an answer: values as text, in ascending order of their tags.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct DataSetWriter {
-    values: BTreeMap<Tag, (VR, String)>,
+    values: BTreeMap<Tag, Written>,
+}
+
+#[derive(Clone)]
+enum Written {
+    Text(VR, String),
+    Items(Vec<DataSetWriter>),
 }
 
 impl DataSetWriter {
@@ -128,7 +138,13 @@ impl DataSetWriter {
     }
 
     pub fn put_as(&mut self, tag: Tag, vr: VR, value: impl Into<String>) -> &mut Self {
-        self.values.insert(tag, (vr, value.into()));
+        self.values.insert(tag, Written::Text(vr, value.into()));
+        self
+    }
+
+    /// A sequence; without items it is empty.
+    pub fn put_items(&mut self, tag: Tag, items: Vec<DataSetWriter>) -> &mut Self {
+        self.values.insert(tag, Written::Items(items));
         self
     }
 
@@ -143,14 +159,18 @@ impl DataSetWriter {
     }
 
     fn encode_in(&self, transfer_syntax: &str, charset: &CharacterSet) -> Option<Vec<u8>> {
-        let encoding = Encoding::of(transfer_syntax);
+        let declared = !charset.terms().is_empty();
+        self.write(Encoding::of(transfer_syntax), charset, declared)
+    }
+
+    /// `declared`: with the character set, which only the root names.
+    fn write(&self, encoding: Encoding, charset: &CharacterSet, declared: bool) -> Option<Vec<u8>> {
         let mut out = Out {
             bytes: Vec::with_capacity(512),
             encoding,
         };
-        let declared = !charset.terms().is_empty();
         let mut charset_written = false;
-        for (tag, (vr, value)) in &self.values {
+        for (tag, written) in &self.values {
             if *tag == tags::SPECIFIC_CHARACTER_SET {
                 continue;
             }
@@ -162,6 +182,20 @@ impl DataSetWriter {
                 );
                 charset_written = true;
             }
+            let (vr, value) = match written {
+                Written::Text(vr, value) => (vr, value),
+                Written::Items(items) => {
+                    let mut inside = Out {
+                        bytes: Vec::new(),
+                        encoding,
+                    };
+                    for item in items {
+                        inside.item(&item.write(encoding, charset, false)?);
+                    }
+                    out.element(*tag, VR::SQ, &inside.bytes);
+                    continue;
+                }
+            };
             match vr {
                 VR::US => out.numbers(*tag, *vr, value, |n: u16| encoding.u16_bytes(n).to_vec()),
                 VR::UL => out.numbers(*tag, *vr, value, |n: u32| encoding.u32_bytes(n).to_vec()),
@@ -192,6 +226,17 @@ impl Out {
             .flat_map(encode)
             .collect();
         self.element(tag, vr, &bytes);
+    }
+
+    /// An item of a sequence, which has no VR (PS3.5 §7.5).
+    fn item(&mut self, elements: &[u8]) {
+        self.bytes
+            .extend_from_slice(&self.encoding.u16_bytes(ITEM.group()));
+        self.bytes
+            .extend_from_slice(&self.encoding.u16_bytes(ITEM.element()));
+        self.bytes
+            .extend_from_slice(&self.encoding.u32_bytes(elements.len() as u32));
+        self.bytes.extend_from_slice(elements);
     }
 
     fn element(&mut self, tag: Tag, vr: VR, value: &[u8]) {

@@ -22,7 +22,11 @@ pub enum Operation {
     Move,
     Echo,
     Cancel,
-    /// A DIMSE-N service: recognised, so that it can be refused properly.
+    /// N-CREATE
+    Create,
+    /// N-SET
+    Set,
+    /// Another DIMSE-N service: recognised, so that it can be refused properly.
     Other(u16),
 }
 
@@ -35,8 +39,15 @@ impl Operation {
             0x0021 => Self::Move,
             0x0030 => Self::Echo,
             0x0FFF => Self::Cancel,
+            0x0140 => Self::Create,
+            0x0120 => Self::Set,
             other => Self::Other(other),
         }
+    }
+
+    /// Of DIMSE-C all but C-ECHO and C-CANCEL (PS3.7 §9.3).
+    fn has_priority(self) -> bool {
+        matches!(self, Self::Store | Self::Get | Self::Find | Self::Move)
     }
 
     fn code(self) -> u16 {
@@ -47,6 +58,8 @@ impl Operation {
             Self::Move => 0x0021,
             Self::Echo => 0x0030,
             Self::Cancel => 0x0FFF,
+            Self::Create => 0x0140,
+            Self::Set => 0x0120,
             Self::Other(code) => code,
         }
     }
@@ -61,6 +74,8 @@ impl fmt::Display for Operation {
             Self::Move => f.write_str("C-MOVE"),
             Self::Echo => f.write_str("C-ECHO"),
             Self::Cancel => f.write_str("C-CANCEL"),
+            Self::Create => f.write_str("N-CREATE"),
+            Self::Set => f.write_str("N-SET"),
             Self::Other(code) => write!(f, "command {code:#06x}"),
         }
     }
@@ -111,6 +126,8 @@ pub struct Command {
     pub status: Option<Status>,
     /// (0000,0902)
     pub error_comment: Option<String>,
+    /// (0000,0903)
+    pub error_id: Option<u16>,
     /// (0000,0600)
     pub move_destination: Option<String>,
     /// (0000,1030) and (0000,1031): on whose behalf a C-STORE comes.
@@ -143,9 +160,10 @@ impl Command {
             sop_class: Some(sop_class.to_owned()),
             sop_instance: None,
             has_data_set: false,
-            priority: (operation != Operation::Echo).then_some(Priority::Medium),
+            priority: operation.has_priority().then_some(Priority::Medium),
             status: None,
             error_comment: None,
+            error_id: None,
             move_destination: None,
             move_originator: None,
             suboperations: None,
@@ -174,6 +192,7 @@ impl Command {
             priority: None,
             status: Some(status),
             error_comment: None,
+            error_id: None,
             move_destination: None,
             move_originator: None,
             suboperations: None,
@@ -223,8 +242,10 @@ impl Command {
     /// The command set as bytes, group length first, elements in ascending order.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer { bytes: vec![0; 12] };
+        // What is changed is requested, not affected (PS3.7 §10.1.3).
+        let requested = u16::from(self.operation == Operation::Set && !self.is_response);
         if let Some(class) = &self.sop_class {
-            out.uid(0x0002, class);
+            out.uid(0x0002 + requested, class);
         }
         out.number(
             0x0100,
@@ -252,8 +273,11 @@ impl Command {
         if let Some(comment) = &self.error_comment {
             out.text(0x0902, &plain(comment));
         }
+        if let Some(id) = self.error_id {
+            out.number(0x0903, id);
+        }
         if let Some(instance) = &self.sop_instance {
-            out.uid(0x1000, instance);
+            out.uid(0x1000 + requested, instance);
         }
         if let Some(counts) = self.suboperations {
             if self.with_remaining {
@@ -297,6 +321,7 @@ struct Fields {
     priority: Option<Priority>,
     status: Option<Status>,
     error_comment: Option<String>,
+    error_id: Option<u16>,
     move_destination: Option<String>,
     originator: Option<String>,
     originator_id: Option<u16>,
@@ -323,6 +348,7 @@ impl Fields {
             0x0800 => self.data_set_type = Some(number(element, value)?),
             0x0900 => self.status = Some(Status(number(element, value)?)),
             0x0902 => self.error_comment = Some(text(value)),
+            0x0903 => self.error_id = Some(number(element, value)?),
             0x1000 | 0x1001 => self.sop_instance = Some(text(value)),
             0x1020 => {
                 self.counts.remaining = number(element, value)?;
@@ -367,6 +393,7 @@ impl Fields {
             priority: self.priority,
             status: self.status,
             error_comment: self.error_comment,
+            error_id: self.error_id,
             move_destination: self.move_destination,
             move_originator: self
                 .originator
@@ -446,7 +473,15 @@ mod tests {
             failed: 1,
             warning: 0,
         };
+        let mut set = Command::request(Operation::Set, 9, "1.2.840.10008.3.1.2.3.3");
+        set.sop_instance = Some("1.2.4".into());
+        let mut ended = set
+            .response(Status::PROCESSING_FAILURE)
+            .with_comment("may no longer be updated");
+        ended.error_id = Some(0xA710);
         let all = [
+            set.clone().with_data_set(),
+            ended,
             Command::request(Operation::Echo, 1, "1.2.840.10008.1.1"),
             store.clone().with_data_set(),
             store

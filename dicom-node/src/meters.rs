@@ -63,6 +63,8 @@ fn label(operation: Operation) -> &'static str {
         Operation::Move => "C-MOVE",
         Operation::Echo => "C-ECHO",
         Operation::Cancel => "C-CANCEL",
+        Operation::Create => "N-CREATE",
+        Operation::Set => "N-SET",
         Operation::Other(_) => "other",
     }
 }

@@ -79,7 +79,7 @@ pub struct Services {
     pub query: Option<Arc<dyn QueryRetrieve>>,
 }
 
-/// Answers queries and retrievals, each to its final response.
+/// Answers queries, retrievals and reports, each to its final response.
 pub trait QueryRetrieve: Send + Sync {
     fn find<'a>(
         &'a self,
@@ -96,6 +96,14 @@ pub trait QueryRetrieve: Send + Sync {
     ) -> BoxFuture<'a, Result<(), AssociationError>>;
 
     fn retrieve_by_get<'a>(
+        &'a self,
+        association: &'a mut Association,
+        context: u8,
+        request: &'a Command,
+    ) -> BoxFuture<'a, Result<(), AssociationError>>;
+
+    /// N-CREATE or N-SET of a performed procedure step.
+    fn procedure_step<'a>(
         &'a self,
         association: &'a mut Association,
         context: u8,
@@ -401,16 +409,28 @@ impl Shared {
             }
             // What it would cancel is answered already.
             Operation::Cancel => Ok(()),
-            Operation::Find | Operation::Move | Operation::Get
+            Operation::Find
+            | Operation::Move
+            | Operation::Get
+            | Operation::Create
+            | Operation::Set
                 if let Some(query) = &self.services.query =>
             {
                 match command.operation {
+                    Operation::Create | Operation::Set => {
+                        query.procedure_step(association, context, command).await
+                    }
                     Operation::Find => query.find(association, context, command).await,
                     Operation::Move => query.retrieve_by_move(association, context, command).await,
                     _ => query.retrieve_by_get(association, context, command).await,
                 }
             }
-            Operation::Find | Operation::Move | Operation::Get | Operation::Other(_) => {
+            Operation::Find
+            | Operation::Move
+            | Operation::Get
+            | Operation::Create
+            | Operation::Set
+            | Operation::Other(_) => {
                 association.discard_data_set().await?;
                 let refusal = command.response(Status::UNRECOGNISED_OPERATION);
                 association.send(context, &refusal).await

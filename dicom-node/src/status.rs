@@ -47,7 +47,14 @@ impl Status {
     pub const DUPLICATE_INVOCATION: Self = Self(0x0210);
     pub const UNRECOGNISED_OPERATION: Self = Self(0x0211);
     pub const MISTYPED_ARGUMENT: Self = Self(0x0212);
+    /// A report cannot be taken, or its object may not be changed any more.
     pub const PROCESSING_FAILURE: Self = Self(0x0110);
+    pub const INVALID_ATTRIBUTE_VALUE: Self = Self(0x0106);
+    pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
+    pub const NO_SUCH_SOP_INSTANCE: Self = Self(0x0112);
+    pub const INVALID_OBJECT_INSTANCE: Self = Self(0x0117);
+    pub const MISSING_ATTRIBUTE: Self = Self(0x0120);
+    pub const RESOURCE_LIMITATION: Self = Self(0x0213);
 
     pub fn class(self) -> StatusClass {
         match self.0 {

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use yingku_core::event::{CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, RegistryChanged};
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::outcome::Outcome;
-use yingku_core::registry::{App, His, Registry, RegistryChange, Sealed};
+use yingku_core::registry::{App, His, Registry, RegistryChange, Sealed, Service};
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::keys::{ClusterKey, Purpose, generate_app_keys};
 use yingku_storage::views::Walk;
@@ -200,6 +200,10 @@ fn plan(
     for peer in file.peers {
         let standing = Standing::of(registry.peers.get(&peer.ae), &peer);
         let name = format!("peer {}", peer.ae);
+        let is_new = |service| peer.services.contains(service);
+        if Service::SINCE_FORMS.iter().any(is_new) {
+            forms_are_active(registry, &name)?;
+        }
         put(standing, name, RegistryChange::PutPeer(peer));
     }
     for entry in file.his {
@@ -432,6 +436,26 @@ mod tests {
         let sealed = export(&registry, true).unwrap();
         let (copy, _) = imported(&Registry::default(), RegistryFile::parse(&sealed).unwrap());
         assert_eq!(app(&copy), app(&registry));
+    }
+
+    #[test]
+    fn a_peer_names_a_service_of_forms_once_the_rules_for_them_are_active() {
+        let peer = |services: &str| {
+            let text =
+                format!("[[peer]]\nae = \"CT\"\nhost = \"h\"\nport = 1\nservices = [{services}]");
+            RegistryFile::parse(&text).unwrap()
+        };
+        let mut registry = Registry {
+            rules: FORMS_SINCE_RULES - 1,
+            ..Registry::default()
+        };
+        for service in ["\"worklist\"", "\"store\", \"mpps\""] {
+            let refused = plan(&registry, &key(), peer(service), 0).unwrap_err();
+            assert!(refused.to_string().contains("peer CT"), "{refused}");
+        }
+        imported(&registry, peer("\"store\", \"find\""));
+        registry.rules = FORMS_SINCE_RULES;
+        imported(&registry, peer("\"store\", \"worklist\", \"mpps\""));
     }
 
     async fn archive() -> (tempfile::TempDir, Archive) {

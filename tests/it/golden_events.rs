@@ -199,6 +199,14 @@ fn samples() -> Vec<Event> {
             22,
             json!({ "his": "demo-his", "notices": [{ "position": 42, "index": 1 }] }),
         ),
+        (
+            23,
+            json!({
+                "step": "1.2.3.9", "isNew": true, "status": "inProgress", "sender": "CT01", "station": "CT01",
+                "started": "2026-07-04 10:15:00", "ended": "2026-07-04 10:30:00", "studies": ["2.25.7"], "numbers": ["A1"],
+                "forms": [{ "hospital": "350006", "apply_no": "A1", "generation": 1 }]
+            }),
+        ),
     ];
     let mut events: Vec<Event> = bodies
         .iter()

@@ -12,9 +12,15 @@ use uuid::Uuid;
 
 use crate::contract::apply_form::{ApplyForm, Coded, FormItem};
 use crate::ids::{FormKey, Position, StudyUid};
+use crate::performed::{FormStepRow, StepStatus};
 
 /// Versions of a form that its row names, at most; the eldest of them go for later ones and stay in the log.
 pub const VERSIONS_LIMIT: usize = 64;
+
+/// Procedure steps that a form's row has, at most: a form is done once, and again where it was broken off.
+pub const STEPS_KEPT: usize = 16;
+/// VR SH (PS3.5 §6.2).
+const ACCESSION_CHARACTERS: usize = 16;
 
 /// By which way a form came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,6 +53,8 @@ pub struct ApplyFormRow {
     pub deleted: Option<(Position, i64)>,
     /// An exam that is not withdrawn has it: it is no longer open.
     pub taken: bool,
+    /// Procedure steps that machines reported for it, in order; [`STEPS_KEPT`] at most.
+    pub steps: Vec<FormStepRow>,
     /// The hospital was in mode `test`.
     pub test: bool,
     /// Study UID that the worklist gives out for it, once and for all (R16).
@@ -70,11 +78,20 @@ pub struct FormContent {
     pub inpatient_no: String,
     pub outpatient_no: String,
     pub exam_class: String,
+    /// 优先级别, in words.
+    pub priority: String,
+    /// Why: 检查目的, else 临床诊断, else 临床症状; its first [`REASON_CHARACTERS`].
+    pub reason: String,
+    /// 申请病区.
+    pub ward: String,
+    pub bed_no: String,
     /// Items, [`ITEMS_KEPT`] at most.
     pub items: Vec<FormItem>,
     pub organs: Vec<String>,
     pub device: String,
     pub perform_dept: Coded,
+    /// 检查技师.
+    pub technician: String,
     pub req_dept: Coded,
     pub req_physician: Coded,
     /// 申请时间, `YYYY-MM-DD HH:MM:SS`.
@@ -85,12 +102,18 @@ pub struct FormContent {
 
 /// Items and organs of a form that its row holds; the rest is read from the log.
 pub const ITEMS_KEPT: usize = 16;
+/// Of the reason: what a worklist has room for (VR LO).
+pub const REASON_CHARACTERS: usize = 64;
 
 impl FormContent {
     pub fn of(form: &ApplyForm) -> Self {
         let (patient, exam) = (&form.patient, &form.exam);
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let name = |coded: &Option<Coded>| coded.clone().unwrap_or_default().name;
         let scheduled = exam.scheduled_time.map(|time| time.to_string());
+        let reasons = [&exam.exam_motive, &exam.clin_diag, &exam.clin_symp];
+        let reason = reasons.into_iter().flatten().next();
+        let reason = reason.map(String::as_str).unwrap_or_default();
         Self {
             sick_id: patient.sick_no.clone(),
             sick_spelling: form.sick_no_spelling.clone(),
@@ -103,10 +126,15 @@ impl FormContent {
             inpatient_no: text(&patient.in_patient_no),
             outpatient_no: text(&patient.out_patient_no),
             exam_class: exam.exam_class.clone(),
+            priority: exam.priority_order.clone(),
+            reason: reason.chars().take(REASON_CHARACTERS).collect(),
+            ward: name(&exam.req_ward),
+            bed_no: text(&patient.bed_no),
             items: exam.items.iter().take(ITEMS_KEPT).cloned().collect(),
             organs: exam.organs.iter().take(ITEMS_KEPT).cloned().collect(),
             device: text(&exam.device),
             perform_dept: exam.perform_dept.clone().unwrap_or_default(),
+            technician: name(&exam.technician),
             req_dept: exam.req_dept.clone(),
             req_physician: exam.req_physician.clone(),
             req_time: exam.req_time.to_string(),
@@ -120,17 +148,38 @@ impl ApplyFormRow {
         self.deleted.is_some()
     }
 
-    /// Shown in the worklist: neither deleted nor taken by an exam.
-    pub fn is_open(&self) -> bool {
-        !self.is_deleted() && !self.taken
+    /// A machine does it or has done it; what was broken off is to be done again.
+    pub fn is_started(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|it| it.status != StepStatus::Discontinued)
     }
 
-    /// `YYYY-MM-DD` for which it is planned: of the appointment, else of the request.
-    pub fn planned_date(&self) -> &str {
-        let time = match self.content.scheduled_time.as_str() {
+    /// Registered, as R14 means it: an exam has it, or a machine does it.
+    pub fn is_registered(&self) -> bool {
+        self.taken || self.is_started()
+    }
+
+    /// Shown in the worklist: neither deleted nor registered.
+    pub fn is_open(&self) -> bool {
+        !self.is_deleted() && !self.is_registered()
+    }
+
+    /// Its number as Accession Number has it, which has 16 characters; R8 compares no more of it.
+    pub fn accession_no(&self) -> String {
+        accession_of(&self.key.apply_no)
+    }
+
+    /// `YYYY-MM-DD HH:MM:SS` for which it is planned: of the appointment, else of the request.
+    pub fn planned_time(&self) -> &str {
+        match self.content.scheduled_time.as_str() {
             "" => &self.content.req_time,
             scheduled => scheduled,
-        };
+        }
+    }
+
+    /// The day of [`Self::planned_time`], `YYYY-MM-DD`.
+    pub fn planned_date(&self) -> &str {
+        let time = self.planned_time();
         time.get(..10).unwrap_or(time)
     }
 }
@@ -144,6 +193,11 @@ impl std::fmt::Debug for ApplyFormRow {
             .field("taken", &self.taken)
             .finish_non_exhaustive()
     }
+}
+
+/// A form's number as Accession Number has it.
+pub fn accession_of(apply_no: &str) -> String {
+    apply_no.chars().take(ACCESSION_CHARACTERS).collect()
 }
 
 /// The study UID of a form that was inserted at a position: the same on every node and in every replay, and another's

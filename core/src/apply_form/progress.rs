@@ -1,10 +1,11 @@
-//! Where a form stands (received, registered, images, reported, cancelled), and since when: derived from the form and the
-//! exams that name it.
+//! Where a form stands (received, registered, started, performed, images, reported, cancelled), and since when: derived from
+//! the form, the steps that machines reported of it, and the exams that name it.
 
 use serde::Serialize;
 
 use super::ApplyFormRow;
 use crate::exam::ExamRow;
+use crate::performed::{FormStepRow, StepStatus};
 
 /// How far a form has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -14,6 +15,10 @@ pub enum FormState {
     Received,
     /// An exam has it.
     Registered,
+    /// A machine has begun with it.
+    Started,
+    /// A machine is done with it.
+    Performed,
     /// An image of such an exam is here.
     Images,
     /// A report of such an exam is confirmed.
@@ -30,6 +35,10 @@ pub struct FormProgress {
     pub received_ms: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registered_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub performed_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,19 +61,36 @@ pub fn progress(form: &ApplyFormRow, meetings: &[Meeting<'_>]) -> FormProgress {
     let reported_ms = first(|it| (it.exam.confirmed_ms > 0).then_some(it.exam.confirmed_ms));
     let is_reported = meetings.iter().any(|it| it.exam.report.is_final());
     let cancelled_ms = form.deleted.map(|(_, time_ms)| time_ms);
-    let state = match (cancelled_ms, is_reported, images_ms, registered_ms) {
-        (Some(_), ..) => FormState::Cancelled,
-        (_, true, ..) => FormState::Reported,
-        (_, _, Some(_), _) => FormState::Images,
-        (.., Some(_)) => FormState::Registered,
+    let (started_ms, performed_ms) = performed(&form.steps);
+    let state = match (cancelled_ms, is_reported) {
+        (Some(_), _) => FormState::Cancelled,
+        (_, true) => FormState::Reported,
+        _ if images_ms.is_some() => FormState::Images,
+        _ if performed_ms.is_some() => FormState::Performed,
+        _ if started_ms.is_some() => FormState::Started,
+        _ if registered_ms.is_some() => FormState::Registered,
         _ => FormState::Received,
     };
     FormProgress {
         state,
         received_ms: form.first_time_ms,
         registered_ms,
+        started_ms,
+        performed_ms,
         images_ms,
         reported_ms,
         cancelled_ms,
     }
+}
+
+/// When the first step began that was not broken off, and when the last one ended if none goes on.
+fn performed(steps: &[FormStepRow]) -> (Option<i64>, Option<i64>) {
+    let counted = || {
+        let steps = steps.iter();
+        steps.filter(|it| it.status != StepStatus::Discontinued)
+    };
+    let started_ms = counted().map(|it| it.started_ms).min();
+    let goes_on = counted().any(|it| it.status == StepStatus::InProgress);
+    let ended_ms = counted().filter_map(|it| it.ended_ms).max();
+    (started_ms, ended_ms.filter(|_| !goes_on))
 }

@@ -1,5 +1,5 @@
 //! An apply form's message, in log order (contract §3.1, R14): inserted, updated, deleted, a repeat, or refused because its
-//! exam is registered. A form that is deleted can be inserted again.
+//! exam is registered or being done. A form that is deleted can be inserted again.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::outcome::{ErrorKind, FormOutcome, FormStep, Outcome, Refusal};
 use crate::registry::{Closed, HospitalMode};
 use crate::state::{State, StateError, Work};
 
-/// Rule of a refusal because an exam has the form: code -88.
+/// Rule of a refusal because an exam has the form, or a machine does it: code -88.
 pub const FORM_TAKEN: &str = "form-taken";
 /// Rule of a refusal because there is no such form: code -99.
 pub const FORM_UNKNOWN: &str = "form-unknown";
@@ -104,6 +104,7 @@ fn insert<S: State>(
         spelling: form.body.body.spelling.clone(),
         deleted: None,
         taken: is_taken(work, &form.key)?,
+        steps: Vec::new(),
         test: form.is_trial,
         study_uid: uid,
         content: FormContent::of(content),
@@ -121,10 +122,10 @@ fn update<S: State>(
 ) -> Result<Outcome, DecideError> {
     let key = before.key.clone();
     let is_insert = form.body.body.action == Action::Insert;
-    if before.digest == form.body.body.digest && (is_insert || !before.taken) {
+    if before.digest == form.body.body.digest && (is_insert || !before.is_registered()) {
         return Ok(done(&key, FormStep::Repeated));
     }
-    if before.taken {
+    if before.is_registered() {
         return Ok(Outcome::Refused(taken()));
     }
     let new = FormContent::of(content);
@@ -155,7 +156,7 @@ fn delete<S: State>(
     context: Context<'_>,
     before: ApplyFormRow,
 ) -> Result<Outcome, DecideError> {
-    if before.taken {
+    if before.is_registered() {
         return Ok(Outcome::Refused(taken()));
     }
     let key = before.key.clone();

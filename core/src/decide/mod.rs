@@ -20,6 +20,7 @@ mod moving;
 mod node;
 mod notice;
 mod past;
+pub mod performed;
 mod replaced;
 mod statistics;
 mod versions;
@@ -152,6 +153,7 @@ fn decide_read<S: State>(
         Event::NoticesTried(body) if lease::is_past(&work, DUTIES, body.epoch) => lease::ignored(),
         Event::NoticesTried(body) => notice::tried(&mut work, context, body)?,
         Event::NoticesAgain(body) => notice::again(&mut work, context, body)?,
+        Event::ProcedureStepReported(body) => performed::reported(&mut work, context, body)?,
         Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
         Event::NodeJoined(body) => node::joined(&mut work, body),
         Event::NodeStarted(body) => node::started(&mut work, body),

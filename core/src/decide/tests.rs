@@ -24,6 +24,7 @@ use crate::instance::{
 };
 use crate::notice::{NoticeId, NoticeRow, Told};
 use crate::outcome::{Outcome, PushStep};
+use crate::performed::StepRow;
 use crate::registry::{HospitalMode, Registry};
 use crate::state::{ChunkKey, State, StateError};
 use crate::statistics::{DayKey, DeclarationRow};
@@ -55,6 +56,7 @@ struct House {
     apply_forms: HashMap<FormKey, ApplyFormRow>,
     notices: HashMap<(HisId, NoticeId), NoticeRow>,
     told: HashMap<ExamKey, Told>,
+    steps: HashMap<SopInstanceUid, StepRow>,
     next: u64,
 }
 
@@ -117,6 +119,9 @@ impl State for House {
     }
     fn told(&self, exam: &ExamKey) -> Read<Told> {
         Ok(self.told.get(exam).copied())
+    }
+    fn step(&self, step: &SopInstanceUid) -> Read<StepRow> {
+        Ok(self.steps.get(step).cloned())
     }
 }
 
@@ -201,6 +206,7 @@ impl House {
         let notices = changes.notices.into_iter();
         merge(&mut self.notices, notices.map(|(k, r)| (k, r.after)));
         self.told.extend(changes.told);
+        self.steps.extend(changes.steps);
         for change in changes.registry {
             self.registry.apply(change);
         }
@@ -426,6 +432,7 @@ mod forms;
 mod images;
 mod nodes;
 mod notices;
+mod performed;
 mod persons;
 mod pushes;
 mod rulings;

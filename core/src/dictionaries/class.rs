@@ -226,7 +226,7 @@ pub fn canonical_class(aliases: &ClassAliases, text: &str) -> ClassCode {
     }
 }
 
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_whitespace())
         .map(|c| match c {

@@ -4,12 +4,14 @@
 //! X-Ray, and BPH and EOS look swapped. Codes are case-sensitive (`T` and `t` would be two specimens).
 
 mod class;
+mod modality;
 mod placeholder;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 pub use class::{ClassAliases, ClassCode, canonical_class};
+pub use modality::modalities_of;
 pub use placeholder::{Placeholders, is_placeholder};
 
 /// One table: every code with the names it has, in the order of the table.

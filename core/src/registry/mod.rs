@@ -3,10 +3,10 @@
 
 mod his;
 mod node;
+mod peer;
 mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,6 +19,7 @@ pub use his::{
     Escaping, His, IMAGE_URL_PLACES, NoticeCharset, Receiver, SoapVersion, unknown_place_of,
 };
 pub use node::{Lease, Node};
+pub use peer::{Peer, Service};
 pub use retention::{RULES_LIMIT, RetentionRule, SHORTEST_MONTHS};
 
 /// Everything that is registered, as of one position of the log.
@@ -232,38 +233,6 @@ impl std::fmt::Debug for Sealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Sealed(…)")
     }
-}
-
-/// A DICOM service that a peer may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Service {
-    Store,
-    Find,
-    Move,
-    Get,
-}
-
-/// A known application entity: a modality, a PACS, a workstation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Peer {
-    pub ae: AeTitle,
-    /// Where sub-operations of a C-MOVE to it go.
-    pub host: String,
-    pub port: u16,
-    /// Addresses that it may call from; empty: any.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub addresses: BTreeSet<IpAddr>,
-    #[serde(default = "all_services")]
-    pub services: BTreeSet<Service>,
-    /// Hospitals whose images it may store and see, and whose images are moved to it.
-    #[serde(default = "Scope::all")]
-    pub hospitals: Scope,
-}
-
-fn all_services() -> BTreeSet<Service> {
-    BTreeSet::from([Service::Store, Service::Find, Service::Move, Service::Get])
 }
 
 /// Settings that rules read, besides those of each hospital.

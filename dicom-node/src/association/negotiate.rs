@@ -31,9 +31,10 @@ pub const CONTEXT_LIMIT: usize = 128;
 /// PS3.5 §9.1
 const UID_LIMIT: usize = 64;
 
-const FIND: [&str; 2] = [
+const FIND: [&str; 3] = [
     uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
     uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
+    uids::MODALITY_WORKLIST_INFORMATION_MODEL_FIND,
 ];
 const MOVE: [&str; 2] = [
     uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE,
@@ -149,6 +150,9 @@ impl NegotiationPolicy {
             Operation::Find => FIND.contains(&abstract_syntax),
             Operation::Move => MOVE.contains(&abstract_syntax),
             Operation::Get => GET.contains(&abstract_syntax),
+            Operation::Create | Operation::Set => {
+                abstract_syntax == uids::MODALITY_PERFORMED_PROCEDURE_STEP
+            }
             Operation::Cancel | Operation::Other(_) => true,
         }
     }
@@ -171,8 +175,9 @@ impl NegotiationPolicy {
         } else if self.is_storage(abstract_syntax) {
             // The sender's first choice is how it has the instance: bytes that come are bytes that leave.
             offered().find(|uid| is_uid(uid))
-        } else if abstract_syntax == uids::VERIFICATION
-            || [FIND, MOVE, GET].as_flattened().contains(&abstract_syntax)
+        } else if [uids::VERIFICATION, uids::MODALITY_PERFORMED_PROCEDURE_STEP]
+            .contains(&abstract_syntax)
+            || [&FIND[..], &MOVE, &GET].concat().contains(&abstract_syntax)
         {
             OWN_SYNTAXES
                 .into_iter()

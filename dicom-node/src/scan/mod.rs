@@ -11,6 +11,7 @@ mod element;
 mod facts;
 mod inflate;
 mod root;
+mod tree;
 mod walk;
 
 use dicom_core::Tag;
@@ -21,6 +22,7 @@ pub(crate) use element::{
     Header, ITEM, ITEM_END, Kind, SEQUENCE_END, UNDEFINED, has_short_length, parse_header,
 };
 pub(crate) use root::read_root;
+pub(crate) use tree::{RawItem, RawValue, read_tree};
 
 use crate::text::Undeclared;
 use inflate::Inflater;

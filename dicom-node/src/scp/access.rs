@@ -81,7 +81,7 @@ impl Scp {
             .ok()
             .and_then(|title| registry.peers.get(&title).cloned());
         match known {
-            Some(peer) if peer.services.contains(&service) => Some(peer.hospitals),
+            Some(peer) if peer.may(service) => Some(peer.hospitals),
             Some(_) => None,
             None if self.settings().accept_any_calling_ae => Some(Scope::all()),
             None => None,
@@ -100,13 +100,12 @@ impl Scp {
             Service::Move => "move",
             Service::Get => "get",
             Service::Store => "store",
+            Service::Worklist => "worklist",
+            Service::Mpps => "mpps",
         };
-        let scope = self.scope(&peer.calling, service).ok_or_else(|| {
-            Denied::new(
-                Status::NOT_AUTHORISED,
-                format!("this AE may not {operation}: ask the operator"),
-            )
-        })?;
+        let scope = self
+            .scope(&peer.calling, service)
+            .ok_or_else(|| not_allowed(operation))?;
         let entry = AuditEntry {
             reader: format!("ae:{}", peer.calling),
             operation: operation.to_owned(),
@@ -131,8 +130,15 @@ impl Scp {
     }
 }
 
+pub(super) fn not_allowed(operation: &str) -> Denied {
+    Denied::new(
+        Status::NOT_AUTHORISED,
+        format!("this AE may not {operation}: ask the operator"),
+    )
+}
+
 /// The archive cannot say what it holds.
-fn unavailable(error: &SubmitError) -> Denied {
+pub(super) fn unavailable(error: &SubmitError) -> Denied {
     tracing::warn!(%error, "a reading cannot be answered");
     Denied::new(
         status_of(error.kind()),

@@ -62,8 +62,8 @@ pub async fn serve(
 
 /// Who asks, and in which transfer syntax.
 pub struct Caller {
-    peer: Peer,
-    syntax: String,
+    pub peer: Peer,
+    pub syntax: String,
 }
 
 impl Caller {
@@ -100,7 +100,7 @@ pub async fn prepare(
 }
 
 /// A match as it goes to the caller.
-struct Answer {
+pub struct Answer {
     data_set: Vec<u8>,
     status: Status,
     /// Absent where there was none: then it waits alone.
@@ -122,13 +122,11 @@ async fn answer_all(
 ) -> Result<Denied, AssociationError> {
     let charset = answer_charset(&query);
     let syntax = association.context(context)?.transfer_syntax.to_string();
-    let caller = scp.caller(association.peer());
-    let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
+    let (answers, received) = Answers::new(scp, association.peer());
     let search = {
         let views = scp.archive().views();
         let registry = scp.archive().registry();
         let ae_title = scp.settings().ae_title.clone();
-        let memory = Arc::clone(&scp.inner.answers);
         tokio::task::spawn_blocking(move || {
             let _place = place;
             Search {
@@ -139,18 +137,14 @@ async fn answer_all(
                 ae_title,
                 syntax,
                 charset,
-                answers: Answers {
-                    sender,
-                    memory,
-                    caller,
-                },
+                answers,
                 sent: 0,
                 patients: HashMap::new(),
             }
             .run()
         })
     };
-    if deliver(association, context, request, answers).await? == Delivery::Cancelled {
+    if deliver(association, context, request, received).await? == Delivery::Cancelled {
         return Ok(Denied::new(Status::CANCELLED, ""));
     }
     Ok(match search.await {
@@ -174,14 +168,14 @@ async fn answer_all(
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Delivery {
+pub enum Delivery {
     Whole,
     Cancelled,
 }
 
 /// Sends answers as they come, and listens to the caller meanwhile: a search may go on for long without a match. When
 /// this returns, the receiver is gone, which ends the search at the next row that it looks at.
-async fn deliver(
+pub async fn deliver(
     association: &mut Association,
     context: u8,
     request: &Command,
@@ -217,7 +211,7 @@ fn answer_charset(query: &Query) -> CharacterSet {
 }
 
 /// Where a search puts its answers.
-struct Answers {
+pub struct Answers {
     sender: mpsc::Sender<Answer>,
     memory: Arc<Quota>,
     /// Whose memory it is.
@@ -225,9 +219,25 @@ struct Answers {
 }
 
 impl Answers {
+    /// … and where its caller takes them.
+    pub fn new(scp: &Scp, peer: &Peer) -> (Self, mpsc::Receiver<Answer>) {
+        let (sender, received) = mpsc::channel(ANSWERS_AHEAD);
+        let answers = Self {
+            sender,
+            memory: Arc::clone(&scp.inner.answers),
+            caller: scp.caller(peer),
+        };
+        (answers, received)
+    }
+
+    /// Whether nobody waits for them any more.
+    pub fn is_unheard(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Waits for room, on a thread that may. An answer without memory waits until the caller has taken all before it, so
     /// no search depends on another's caller.
-    fn send(&self, data_set: Vec<u8>, status: Status) -> Walk {
+    pub fn send(&self, data_set: Vec<u8>, status: Status) -> Walk {
         let memory = self.memory.try_take(&self.caller, data_set.len() as u64);
         let room = if memory.is_some() { 1 } else { ANSWERS_AHEAD };
         let reserved = Handle::current().block_on(self.sender.reserve_many(room));

@@ -7,7 +7,7 @@ use dicom_core::VR;
 use yingku_core::query::{DATE_DIGITS, digits, folded_name, wildcard_matches};
 
 /// `HHMMSS` and six digits of a second.
-const TIME_DIGITS: usize = 12;
+pub const TIME_DIGITS: usize = 12;
 /// Characters of one value of a key at most: what the longest of the VRs allow (LO, and PN for each of its three groups;
 /// PS3.5 §6.2). Numbers in images are longer than SH allows now and then, and must be found.
 const VALUE_CHARACTERS: usize = 64;
@@ -71,9 +71,12 @@ pub fn is_wildcard(key: &str) -> bool {
 
 fn in_range(key: &str, value: &str, length: usize) -> bool {
     let value = digits(value, length, '0');
-    bounds(key, length).is_some_and(|(from, to)| {
-        !value.is_empty() && value >= from && (to.is_empty() || value <= to)
-    })
+    bounds(key, length).is_some_and(|(from, to)| in_bounds(&value, &from, &to))
+}
+
+/// Whether a value's digits lie between what [`bounds`] gives.
+pub fn in_bounds(value: &str, from: &str, to: &str) -> bool {
+    !value.is_empty() && value >= from && (to.is_empty() || value <= to)
 }
 
 /// First and last value that a date or time key asks for, as [`digits`]; empty where it is open, `None` where it asks for

@@ -1,4 +1,5 @@
-//! The services that this node provides over an archive: storage, query, retrieve by move and by get.
+//! The services that this node provides over an archive: storage, query, retrieve by move and by get, worklist, performed
+//! procedure steps.
 
 mod access;
 mod answer;
@@ -9,12 +10,14 @@ mod index_tests;
 mod instances;
 mod matching;
 mod moving;
+mod performed;
 mod query;
 mod quota;
 mod retrieval;
 mod rewritten;
 mod shares;
 mod storage;
+mod worklist;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -171,7 +174,13 @@ impl QueryRetrieve for Scp {
         context: u8,
         request: &'a Command,
     ) -> BoxFuture<'a, Result<(), AssociationError>> {
-        Box::pin(find::serve(self, association, context, request))
+        Box::pin(async move {
+            if worklist::is_worklist(&association.context(context)?.abstract_syntax) {
+                worklist::serve(self, association, context, request).await
+            } else {
+                find::serve(self, association, context, request).await
+            }
+        })
     }
 
     fn retrieve_by_move<'a>(
@@ -190,6 +199,15 @@ impl QueryRetrieve for Scp {
         request: &'a Command,
     ) -> BoxFuture<'a, Result<(), AssociationError>> {
         Box::pin(get::serve(self, association, context, request))
+    }
+
+    fn procedure_step<'a>(
+        &'a self,
+        association: &'a mut Association,
+        context: u8,
+        request: &'a Command,
+    ) -> BoxFuture<'a, Result<(), AssociationError>> {
+        Box::pin(performed::serve(self, association, context, request))
     }
 
     fn ending<'a>(&'a self, peer: &'a Peer) -> BoxFuture<'a, ()> {

@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::support::{EXPLICIT, Running, ct, file};
 
-async fn tool<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = S>) -> Output {
+pub async fn tool<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = S>) -> Output {
     Command::new(name)
         .args(arguments)
         .output()

@@ -5,4 +5,7 @@
 mod dcmtk;
 mod hostile;
 mod own_peer;
+mod performed;
 mod support;
+mod ward;
+mod worklist;

@@ -10,12 +10,15 @@ use yingku_core::apply_form::ApplyFormRow;
 use yingku_core::correction::CorrectionRow;
 use yingku_core::exam::{ExamRow, FormRow};
 use yingku_core::finding::{FindingKey, FindingRow};
-use yingku_core::ids::{ExamKey, FormKey, HisId, PackId, Position, StudyKey, StudyUid};
+use yingku_core::ids::{
+    ExamKey, FormKey, HisId, PackId, Position, SopInstanceUid, StudyKey, StudyUid,
+};
 use yingku_core::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, PackRow, Place,
     StudyClaims, StudyRow,
 };
 use yingku_core::notice::{NoticeId, NoticeRow, NoticeState, Told};
+use yingku_core::performed::StepRow;
 use yingku_core::registry::Registry;
 use yingku_core::state::{Changes, ChunkKey, Logged, Replaced, State, StateError};
 use yingku_core::statistics::{DayKey, DeclarationRow};
@@ -266,6 +269,9 @@ impl<'a> BatchState<'a> {
         for (exam, told) in changes.told {
             self.put(View::Told, keys::exam(&exam), &told)?;
         }
+        for (step, row) in changes.steps {
+            self.put(View::Steps, keys::step(&step), &row)?;
+        }
         for (index, row) in changes.refusals.into_iter().enumerate() {
             let hospital = row
                 .refused
@@ -456,6 +462,10 @@ impl State for BatchState<'_> {
 
     fn told(&self, exam: &ExamKey) -> Result<Option<Told>, StateError> {
         self.read(View::Told, keys::exam(exam))
+    }
+
+    fn step(&self, step: &SopInstanceUid) -> Result<Option<StepRow>, StateError> {
+        self.read(View::Steps, keys::step(step))
     }
 
     fn claims(&self, study: &StudyUid) -> Result<Option<StudyClaims>, StateError> {

@@ -3,7 +3,8 @@
 use yingku_core::apply_form::ApplyFormRow;
 use yingku_core::apply_form::progress::{FormProgress, Meeting, progress};
 use yingku_core::exam::ExamRow;
-use yingku_core::ids::{FormKey, HospitalCode, StudyKey};
+use yingku_core::ids::{FormKey, HospitalCode, SopInstanceUid, StudyKey};
+use yingku_core::performed::StepRow;
 
 use super::keys::{self, FormIndexKind};
 use super::{View, Views, ViewsError, Walk, decode};
@@ -11,6 +12,11 @@ use super::{View, Views, ViewsError, Walk, decode};
 impl Views {
     pub fn apply_form(&self, key: &FormKey) -> Result<Option<ApplyFormRow>, ViewsError> {
         self.get(View::ApplyForms, &keys::form(key))
+    }
+
+    /// A procedure step that a machine performs.
+    pub fn step(&self, step: &SopInstanceUid) -> Result<Option<StepRow>, ViewsError> {
+        self.get(View::Steps, &keys::step(step))
     }
 
     /// Shows a hospital's forms with a value, deleted ones left out, until the visitor stops.
@@ -24,6 +30,25 @@ impl Views {
         let prefix = keys::forms_with(kind, hospital, value);
         self.scan(View::FormIndex, &prefix, &[], |line, _| {
             self.form_of_line(line, visit)
+        })
+    }
+
+    /// Shows a hospital's forms with an accession number, which is cut where a form's number is longer; deleted ones too,
+    /// until the visitor stops.
+    pub fn visit_forms_of_accession(
+        &self,
+        hospital: &HospitalCode,
+        accession_no: &str,
+        visit: &mut dyn FnMut(ApplyFormRow) -> Walk,
+    ) -> Result<(), ViewsError> {
+        let prefix = keys::forms_numbered(hospital, accession_no);
+        self.scan(View::ApplyForms, &prefix, &[], |_, value| {
+            let row: ApplyFormRow = decode(View::ApplyForms, value)?;
+            // In the order of their numbers: what is cut to this one comes before what only begins with it.
+            if row.accession_no() != accession_no {
+                return Ok(Walk::Stop);
+            }
+            Ok(visit(row))
         })
     }
 

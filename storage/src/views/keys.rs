@@ -7,7 +7,8 @@ use yingku_core::apply_form::ApplyFormRow;
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{
-    ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, StudyKey, StudyUid,
+    ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, SopInstanceUid, StudyKey,
+    StudyUid,
 };
 use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
 use yingku_core::notice::{NoticeId, NoticeState};
@@ -75,12 +76,14 @@ pub enum View {
     Notices,
     /// exam key → what its notices' receivers were told
     Told,
+    /// SOP Instance UID → procedure step that a machine performs
+    Steps,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 29] = [
+    pub const ALL: [View; 30] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -109,6 +112,7 @@ impl View {
         View::FormIndex,
         View::Notices,
         View::Told,
+        View::Steps,
         View::Meta,
     ];
 
@@ -142,6 +146,7 @@ impl View {
             View::FormIndex => "form_index",
             View::Notices => "notices",
             View::Told => "told",
+            View::Steps => "steps",
             View::Meta => "meta",
         }
     }
@@ -281,6 +286,11 @@ pub fn form(key: &FormKey) -> Vec<u8> {
         .done()
 }
 
+/// Beginning of the rows of a hospital's forms whose numbers begin so.
+pub fn forms_numbered(hospital: &HospitalCode, beginning: &str) -> Vec<u8> {
+    Key::default().text(hospital.as_str()).prefix(beginning)
+}
+
 /// By what a form is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -300,7 +310,11 @@ pub fn form_index(row: &ApplyFormRow) -> Vec<Vec<u8>> {
         return Vec::new();
     }
     let content = &row.content;
-    let open_day = if row.taken { "" } else { row.planned_date() };
+    let open_day = if row.is_open() {
+        row.planned_date()
+    } else {
+        ""
+    };
     let found_by = [
         (FormIndexKind::SickId, content.sick_id.as_str()),
         (FormIndexKind::CardNo, &content.card_no),
@@ -367,6 +381,10 @@ pub fn notice(his: &HisId, state: NoticeState, id: NoticeId) -> Vec<u8> {
 /// Beginning of the lines of a HIS's notices in a state, eldest first.
 pub fn notices(his: &HisId, state: NoticeState) -> Vec<u8> {
     Key::default().text(his.as_str()).byte(state as u8).done()
+}
+
+pub fn step(step: &SopInstanceUid) -> Vec<u8> {
+    step.as_str().as_bytes().to_vec()
 }
 
 pub fn history(key: &ExamKey, position: Position) -> Vec<u8> {
