@@ -23,6 +23,8 @@ pub struct Api {
     pub places: Places,
     pub sign_attempts: SignAttempts,
     pub license_attempts: LicenseAttempts,
+    /// Of questions of 基卫 that a key should open.
+    pub question_attempts: SignAttempts,
     pub private_keys: Arc<PrivateKeys>,
     /// Decryptions at once: they take whole cores.
     pub decrypting: Arc<tokio::sync::Semaphore>,
@@ -40,6 +42,7 @@ impl Api {
             places: Places::new(&config),
             sign_attempts: SignAttempts::new(&config),
             license_attempts: LicenseAttempts::new(&config),
+            question_attempts: SignAttempts::of_questions(&config),
             private_keys: Arc::default(),
             decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
             node_parts: Arc::new(tokio::sync::Semaphore::new(nodes::PARTS_AT_ONCE)),
@@ -109,6 +112,8 @@ pub struct Call {
     pub charset: Option<String>,
     /// `appId` of the query or a header: narrows whose key a sign is tried with.
     pub app_hint: Option<String>,
+    /// What follows the operation's address, of those that go on.
+    pub rest_of_path: Option<String>,
     pub registry: Arc<Registry>,
 }
 

@@ -28,7 +28,8 @@ pub struct ApiConfig {
     pub body_timeout: Duration,
     /// Requests with a token at work at once.
     pub max_requests: usize,
-    /// Requests for a token at work at once: apart from the others, for anybody may send them.
+    /// Requests for a token at work at once: apart from the others, for anybody may send them. As many enciphered
+    /// questions, apart from those.
     pub max_token_requests: usize,
     /// Bytes of bodies held in memory by all requests together.
     pub max_held_bytes: usize,
@@ -84,6 +85,7 @@ const PERMIT_BYTES: usize = 1 << 10;
 pub struct Places {
     all: Arc<Semaphore>,
     open: Arc<Semaphore>,
+    keyed: Arc<Semaphore>,
     held: Arc<Semaphore>,
     apps: Shares<AppId>,
     soap: Arc<Semaphore>,
@@ -95,6 +97,7 @@ impl Places {
         Self {
             all: Arc::new(Semaphore::new(config.max_requests)),
             open: Arc::new(Semaphore::new(config.max_token_requests)),
+            keyed: Arc::new(Semaphore::new(config.max_token_requests)),
             held: Arc::new(Semaphore::new(config.max_held_bytes / PERMIT_BYTES)),
             apps: Shares::of(config.max_requests_per_app),
             soap: Arc::new(Semaphore::new(config.max_soap_requests)),
@@ -110,6 +113,11 @@ impl Places {
     /// A place among the requests that need no token.
     pub fn open(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.open).try_acquire_owned().ok()
+    }
+
+    /// A place among the requests that a key must open.
+    pub fn keyed(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.keyed).try_acquire_owned().ok()
     }
 
     /// Room for a piece of a body; `None`: there is none.
