@@ -13,6 +13,7 @@ use yingku_storage::archive::{Archive, RefusedRequest};
 use crate::auth::attempts::{LicenseAttempts, SignAttempts};
 use crate::auth::sign::PrivateKeys;
 use crate::error::{Failure, Note};
+use crate::jiwei::JiweiClient;
 use crate::limits::{ApiConfig, Places};
 use crate::nodes;
 
@@ -26,6 +27,7 @@ pub struct Api {
     /// Of questions of 基卫 that a key should open.
     pub question_attempts: SignAttempts,
     pub private_keys: Arc<PrivateKeys>,
+    pub jiwei: JiweiClient,
     /// Decryptions at once: they take whole cores.
     pub decrypting: Arc<tokio::sync::Semaphore>,
     /// Parts of packs that are in memory for other nodes.
@@ -44,6 +46,7 @@ impl Api {
             license_attempts: LicenseAttempts::new(&config),
             question_attempts: SignAttempts::of_questions(&config),
             private_keys: Arc::default(),
+            jiwei: JiweiClient::new(config.jiwei_timeout),
             decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
             node_parts: Arc::new(tokio::sync::Semaphore::new(nodes::PARTS_AT_ONCE)),
             config,

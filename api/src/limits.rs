@@ -48,6 +48,8 @@ pub struct ApiConfig {
     pub sign_failure_window: Duration,
     /// How long the turn of one caller takes, where callers take turns: 60 signs a minute, all of them together.
     pub sign_turn_time: Duration,
+    /// Time for the whole of one question to a hospital's 基卫: who asks stands at a counter.
+    pub jiwei_timeout: Duration,
     /// `/metrics`; absent if nothing is gathered.
     pub meters: Option<Meters>,
 }
@@ -70,6 +72,7 @@ impl Default for ApiConfig {
             max_sign_failures: 30,
             sign_failure_window: Duration::from_secs(60),
             sign_turn_time: Duration::from_secs(1),
+            jiwei_timeout: Duration::from_secs(15),
             meters: None,
         }
     }

@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::envelope::Answer;
 use crate::error::Failure;
 use crate::rest::{
-    apply_query, detail, get_token, history, push, query, reconcile, upload_detail,
+    apply_fetch, apply_query, detail, get_token, history, push, query, reconcile, upload_detail,
     upload_statistics, validate, withdraw,
 };
 
@@ -25,6 +25,7 @@ pub enum Access {
 
 const PUSH: Access = Access::Token(&[Right::Push]);
 const READ: Access = Access::Token(&[Right::Read]);
+const PUSH_OR_READ: Access = Access::Token(&[Right::Push, Right::Read]);
 
 type Handler = fn(Call) -> BoxFuture<'static, Result<Answer, Failure>>;
 
@@ -128,6 +129,13 @@ pub static OPERATIONS: &[Operation] = &[
         PUSH,
         withdraw,
         "撤回一个检查：立即不可见，历史保留 (hides an exam at once; nothing is destroyed)"
+    ),
+    operation!(
+        "/v1/apply/fetch",
+        "向基卫取申请单",
+        PUSH_OR_READ,
+        apply_fetch,
+        "平台按卡号向医院的基卫查询申请单，逐张归档并返回结果；已由 HIS 以 SOAP 发送的不被覆盖 (asks the hospital's 基卫 for a patient's apply forms and records each; those that a HIS has sent by SOAP stay as they are)"
     ),
     operation!(
         "/v1/apply/query",

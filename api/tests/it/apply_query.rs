@@ -24,16 +24,16 @@ use yingku_storage::keys::Purpose;
 
 use crate::house::{House, code, hospital, push_with};
 
-const KEY: &str = "0123456789abcdef";
+pub const KEY: &str = "0123456789abcdef";
 const FORM: &str = include_str!("../../../tests/fixtures/contract/syn_apply_info.xml");
 const PATH: &str = "/openapi/v1/apply/query/demo-pacs";
 const ANYWHERE: &str = "192.0.2.9";
 
-fn key() -> JiweiKey {
+pub fn key() -> JiweiKey {
     JiweiKey::new(KEY).unwrap()
 }
 
-fn with_key(house: &House, id: &str, hospitals: Scope, addresses: &[&str]) -> App {
+pub fn with_key(house: &House, id: &str, hospitals: Scope, addresses: &[&str]) -> App {
     let sealed = house.archive.key().seal(Purpose::Jiwei, KEY.as_bytes());
     App {
         jiwei: Some(AppJiwei {
@@ -64,7 +64,7 @@ async fn asked_house(config: ApiConfig) -> House {
 }
 
 /// Brings in the contract's sample with some texts replaced.
-async fn bring(house: &House, replaced: &[(&str, &str)]) {
+pub async fn bring(house: &House, replaced: &[(&str, &str)]) {
     let mut text = FORM.to_owned();
     for (from, to) in replaced {
         assert!(text.contains(from), "{from}");
