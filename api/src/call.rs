@@ -13,6 +13,7 @@ use yingku_storage::archive::{Archive, RefusedRequest};
 use crate::auth::attempts::{LicenseAttempts, SignAttempts};
 use crate::auth::sign::PrivateKeys;
 use crate::error::{Failure, Note};
+use crate::jiwei::JiweiClient;
 use crate::limits::{ApiConfig, Places};
 use crate::nodes;
 
@@ -23,7 +24,10 @@ pub struct Api {
     pub places: Places,
     pub sign_attempts: SignAttempts,
     pub license_attempts: LicenseAttempts,
+    /// Of questions of 基卫 that a key should open.
+    pub question_attempts: SignAttempts,
     pub private_keys: Arc<PrivateKeys>,
+    pub jiwei: JiweiClient,
     /// Decryptions at once: they take whole cores.
     pub decrypting: Arc<tokio::sync::Semaphore>,
     /// Parts of packs that are in memory for other nodes.
@@ -40,7 +44,9 @@ impl Api {
             places: Places::new(&config),
             sign_attempts: SignAttempts::new(&config),
             license_attempts: LicenseAttempts::new(&config),
+            question_attempts: SignAttempts::of_questions(&config),
             private_keys: Arc::default(),
+            jiwei: JiweiClient::new(config.jiwei_timeout),
             decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
             node_parts: Arc::new(tokio::sync::Semaphore::new(nodes::PARTS_AT_ONCE)),
             config,
@@ -109,6 +115,8 @@ pub struct Call {
     pub charset: Option<String>,
     /// `appId` of the query or a header: narrows whose key a sign is tried with.
     pub app_hint: Option<String>,
+    /// What follows the operation's address, of those that go on.
+    pub rest_of_path: Option<String>,
     pub registry: Arc<Registry>,
 }
 

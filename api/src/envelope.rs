@@ -54,6 +54,8 @@ pub struct Answer {
     pub result: Option<Value>,
     /// Of an app that only the operation itself has made out.
     pub shape: Option<Shape>,
+    /// What goes out in place of the envelope: enciphered text (contract §1).
+    pub enciphered: Option<String>,
 }
 
 impl Answer {
@@ -64,6 +66,7 @@ impl Answer {
             page: None,
             result: None,
             shape: None,
+            enciphered: None,
         }
     }
 
@@ -146,12 +149,21 @@ impl Reply {
 
 /// JSON as it goes out everywhere.
 pub fn json_response(http: StatusCode, bytes: Vec<u8>) -> Response<Body> {
+    response(http, "application/json;charset=UTF-8", bytes)
+}
+
+/// Enciphered text: Base64, and nothing around it.
+pub fn enciphered_response(http: StatusCode, text: String) -> Response<Body> {
+    response(http, "text/plain;charset=UTF-8", text.into_bytes())
+}
+
+fn response(http: StatusCode, content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = http;
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json;charset=UTF-8"),
+        header::HeaderValue::from_static(content_type),
     );
     headers.insert(
         header::CACHE_CONTROL,

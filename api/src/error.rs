@@ -38,6 +38,8 @@ pub struct Failure {
     pub shape: Option<Shape>,
     /// Whom the digest lists it under, where that is not the app of the token.
     pub source: Option<String>,
+    /// What goes out in place of the envelope: enciphered text (contract §1).
+    pub enciphered: Option<String>,
 }
 
 impl Failure {
@@ -57,6 +59,7 @@ impl Failure {
             result: None,
             shape: None,
             source: None,
+            enciphered: None,
         }
     }
 
@@ -117,6 +120,7 @@ impl Failure {
             )),
             shape: None,
             source: None,
+            enciphered: None,
         }
     }
 

@@ -9,6 +9,7 @@ mod call;
 mod envelope;
 mod error;
 mod health;
+mod jiwei;
 mod limits;
 mod meters;
 mod nodes;

@@ -28,7 +28,8 @@ pub struct ApiConfig {
     pub body_timeout: Duration,
     /// Requests with a token at work at once.
     pub max_requests: usize,
-    /// Requests for a token at work at once: apart from the others, for anybody may send them.
+    /// Requests for a token at work at once: apart from the others, for anybody may send them. As many enciphered
+    /// questions, apart from those.
     pub max_token_requests: usize,
     /// Bytes of bodies held in memory by all requests together.
     pub max_held_bytes: usize,
@@ -47,6 +48,8 @@ pub struct ApiConfig {
     pub sign_failure_window: Duration,
     /// How long the turn of one caller takes, where callers take turns: 60 signs a minute, all of them together.
     pub sign_turn_time: Duration,
+    /// Time for the whole of one question to a hospital's 基卫: who asks stands at a counter.
+    pub jiwei_timeout: Duration,
     /// `/metrics`; absent if nothing is gathered.
     pub meters: Option<Meters>,
 }
@@ -69,6 +72,7 @@ impl Default for ApiConfig {
             max_sign_failures: 30,
             sign_failure_window: Duration::from_secs(60),
             sign_turn_time: Duration::from_secs(1),
+            jiwei_timeout: Duration::from_secs(15),
             meters: None,
         }
     }
@@ -84,6 +88,7 @@ const PERMIT_BYTES: usize = 1 << 10;
 pub struct Places {
     all: Arc<Semaphore>,
     open: Arc<Semaphore>,
+    keyed: Arc<Semaphore>,
     held: Arc<Semaphore>,
     apps: Shares<AppId>,
     soap: Arc<Semaphore>,
@@ -95,6 +100,7 @@ impl Places {
         Self {
             all: Arc::new(Semaphore::new(config.max_requests)),
             open: Arc::new(Semaphore::new(config.max_token_requests)),
+            keyed: Arc::new(Semaphore::new(config.max_token_requests)),
             held: Arc::new(Semaphore::new(config.max_held_bytes / PERMIT_BYTES)),
             apps: Shares::of(config.max_requests_per_app),
             soap: Arc::new(Semaphore::new(config.max_soap_requests)),
@@ -110,6 +116,11 @@ impl Places {
     /// A place among the requests that need no token.
     pub fn open(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.open).try_acquire_owned().ok()
+    }
+
+    /// A place among the requests that a key must open.
+    pub fn keyed(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.keyed).try_acquire_owned().ok()
     }
 
     /// Room for a piece of a body; `None`: there is none.

@@ -3,11 +3,12 @@
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
+use yingku_core::contract::jiwei;
 
 use crate::call::Api;
 use crate::envelope::json_response;
 use crate::operations::{Access, OPERATIONS, Operation};
-use crate::rest::schema;
+use crate::rest::{apply_query, schema};
 
 pub fn document_response(api: &Api) -> Response<Body> {
     json_response(
@@ -24,12 +25,13 @@ pub fn document(context: &str) -> Value {
     };
     let paths: Map<String, Value> = OPERATIONS
         .iter()
-        .map(|operation| {
-            (
-                operation.path.to_owned(),
-                json!({ "post": describe(operation) }),
-            )
+        .flat_map(|operation| match operation.access {
+            Access::Key => enciphered(operation),
+            Access::Open | Access::Token(_) => {
+                vec![(operation.path.to_owned(), describe(operation))]
+            }
         })
+        .map(|(path, described)| (path, json!({ "post": described })))
         .collect();
     json!({
         "openapi": "3.1.0",
@@ -84,20 +86,96 @@ fn envelope(result: Value) -> Value {
     ])
 }
 
+fn refused(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Refusal" } } },
+    })
+}
+
+/// An operation of enciphered bodies, at its address and at that of an app (R11). The schemas are of the clear texts.
+fn enciphered(operation: &Operation) -> Vec<(String, Value)> {
+    let base64 = |limit: usize| {
+        json!({
+            "type": "string",
+            "maxLength": limit,
+            "contentEncoding": "base64",
+            "description": "AES/ECB/PKCS5Padding 密文的 Base64 (Base64 of the cipher text)",
+        })
+    };
+    let question = base64(jiwei::REQUEST_LIMIT_BYTES);
+    let param = schema::object(&[("param", true, question.clone())]);
+    let text = json!({ "schema": base64(jiwei::ANSWER_LIMIT_BYTES) });
+    // What fails once the key is known is enciphered, too.
+    let failed = |description: &str| {
+        let mut refused = refused(description);
+        if let Some(content) = refused.get_mut("content").and_then(Value::as_object_mut) {
+            content.insert("text/plain".to_owned(), text.clone());
+        }
+        refused
+    };
+    let clear: Value = serde_json::from_str(operation.example).unwrap_or_default();
+    let described = json!({
+        "operationId": operation.id(),
+        "summary": operation.title,
+        "description": format!("{}。{}", operation.summary, apply_query::describe_wire()),
+        "security": [],
+        "requestBody": {
+            "required": true,
+            "content": {
+                "text/plain": { "schema": question },
+                "application/json": { "schema": param, "example": { "param": "<Base64>" } },
+                "application/x-www-form-urlencoded": { "schema": param },
+            },
+        },
+        "responses": {
+            "200": { "description": "密文：申请单，或 success 为 false 的失败 (enciphered: forms, or a failure)", "content": { "text/plain": text } },
+            "401": refused("没有可用的密钥，明文应答 (no key to answer with: in clear)"),
+            "413": failed("内容过大 (too large)"),
+            "429": failed("请求过多 (too many)"),
+            "500": failed("内部错误 (internal error)"),
+            "503": failed("暂不可用，请重发 (send again)"),
+        },
+        "x-clear-text": {
+            "request": (operation.request)(),
+            "answer": (operation.result)(),
+            "example": clear,
+        },
+    });
+    let mut of_app = described.clone();
+    if let Some(of_app) = of_app.as_object_mut() {
+        of_app.insert(
+            "operationId".to_owned(),
+            format!("{}OfApp", operation.id()).into(),
+        );
+        of_app.insert(
+            "parameters".to_owned(),
+            json!([{
+                "name": "app",
+                "in": "path",
+                "required": true,
+                "schema": {
+                    "type": "string",
+                    "pattern": "^[A-Za-z0-9._-]{1,64}$",
+                    "description": "应用代码，其基卫密钥用于加解密 (the app whose key it is)",
+                },
+            }]),
+        );
+    }
+    vec![
+        (operation.path.to_owned(), described),
+        (format!("{}/{{app}}", operation.path), of_app),
+    ]
+}
+
 fn describe(operation: &Operation) -> Value {
     let example: Value = serde_json::from_str(operation.example).unwrap_or_default();
     let security = match operation.access {
-        Access::Open => json!([]),
+        Access::Open | Access::Key => json!([]),
         Access::Token(_) => json!([{ "token": [] }, { "bearer": [] }]),
     };
-    let refused = |description: &str| {
-        json!({
-            "description": description,
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Refusal" } } },
-        })
-    };
     let mut description = json!({
-        "operationId": operation.path.rsplit('/').next().unwrap_or_default(),
+        "operationId": operation.id(),
         "summary": operation.title,
         "description": operation.summary,
         "security": security,

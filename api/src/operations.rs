@@ -8,16 +8,24 @@ use crate::call::Call;
 use crate::envelope::Answer;
 use crate::error::Failure;
 use crate::rest::{
-    detail, get_token, history, push, query, reconcile, upload_detail, upload_statistics, validate,
-    withdraw,
+    apply_fetch, apply_query, detail, get_token, history, push, query, reconcile, upload_detail,
+    upload_statistics, validate, withdraw,
 };
 
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Open,
-    Token(Right),
+    /// Who has an app's key of 基卫: bodies are enciphered both ways (contract §1), and the address may go on with the
+    /// app's id (R11).
+    Key,
+    /// With one of these rights.
+    Token(&'static [Right]),
 }
+
+const PUSH: Access = Access::Token(&[Right::Push]);
+const READ: Access = Access::Token(&[Right::Read]);
+const PUSH_OR_READ: Access = Access::Token(&[Right::Push, Right::Read]);
 
 type Handler = fn(Call) -> BoxFuture<'static, Result<Answer, Failure>>;
 
@@ -29,7 +37,7 @@ pub struct Operation {
     pub summary: &'static str,
     pub access: Access,
     pub handler: Handler,
-    /// JSON schemas of the request and of `result`.
+    /// JSON schemas of the request and of `result`; of enciphered bodies, of their clear texts.
     pub request: fn() -> Value,
     pub result: fn() -> Value,
     /// A request that works in the demo.
@@ -62,64 +70,104 @@ pub static OPERATIONS: &[Operation] = &[
     operation!(
         "/v1/exam/push",
         "检查归档",
-        Access::Token(Right::Push),
+        PUSH,
         push,
         "推送一个检查及其患者、报告、影像信息 (one examination with its patient, reports and images)"
     ),
     operation!(
         "/v1/exam/validate",
         "检查归档预校验",
-        Access::Token(Right::Push),
+        PUSH,
         validate,
         "只校验不归档，列出全部错误与提醒 (a push's dry run: every fault and warning named)"
     ),
     operation!(
         "/v1/exam/uploadStatistics",
         "应上传统计",
-        Access::Token(Right::Push),
+        PUSH,
         upload_statistics,
         "按医院、日期、检查类别申报应上传检查数，整批接收或整批拒绝 (how many exams should have come; taken or refused as a whole)"
     ),
     operation!(
         "/v1/exam/uploadDetail",
         "应上传明细",
-        Access::Token(Right::Push),
+        PUSH,
         upload_detail,
         "申报统计所含的每个检查（扩展接口） (which exams a declaration counts; our extension)"
     ),
     operation!(
         "/v1/exam/query",
         "检查查询",
-        Access::Token(Right::Read),
+        READ,
         query,
         "按医院、检查号、申请单号、患者号、检查UID、日期、类别、状态分页查询 (exams by number, study, date, class, status; paged)"
     ),
     operation!(
         "/v1/exam/detail",
         "检查内容",
-        Access::Token(Right::Read),
+        READ,
         detail,
         "一个检查的当前内容与影像状态 (one exam's current content and images)"
     ),
     operation!(
         "/v1/exam/history",
         "检查历史",
-        Access::Token(Right::Read),
+        READ,
         history,
         "一个检查的全部版本、到达时间与变更位置；asOf 指定时刻 (every version, when it came and what changed)"
     ),
     operation!(
         "/v1/statistics/reconcile",
         "对账",
-        Access::Token(Right::Read),
+        READ,
         reconcile,
         "申报数与归档情况对比：按医院、日期、类别；asOf 指定时刻 (declared against archived, by hospital, date and class)"
     ),
     operation!(
         "/v1/exam/withdraw",
         "撤回检查",
-        Access::Token(Right::Push),
+        PUSH,
         withdraw,
         "撤回一个检查：立即不可见，历史保留 (hides an exam at once; nothing is destroyed)"
     ),
+    operation!(
+        "/v1/apply/fetch",
+        "向基卫取申请单",
+        PUSH_OR_READ,
+        apply_fetch,
+        "平台按卡号向医院的基卫查询申请单，逐张归档并返回结果；已由 HIS 以 SOAP 发送的不被覆盖 (asks the hospital's 基卫 for a patient's apply forms and records each; those that a HIS has sent by SOAP stay as they are)"
+    ),
+    operation!(
+        "/v1/apply/query",
+        "申请单查询（基卫格式）",
+        Access::Key,
+        apply_query,
+        "医院 PACS 按卡号查询申请单，报文与基卫影像申请单接口相同：AES/ECB/PKCS5Padding 加密后 Base64，应答与失败亦加密；密钥由地址中的应用代码或来源地址确定 (a PACS asks for apply forms by card number as it asks 基卫; the key is that of the app in the address, or of the caller's address)"
+    ),
 ];
+
+/// The operation of an address without context, and what follows it.
+pub fn operation_of(path: &str) -> Option<(&'static Operation, Option<&str>)> {
+    OPERATIONS.iter().find_map(|one| {
+        let rest = path.strip_prefix(one.path)?;
+        match rest.strip_prefix('/') {
+            None if rest.is_empty() => Some((one, None)),
+            Some(app) if one.access == Access::Key && !app.contains('/') => Some((one, Some(app))),
+            _ => None,
+        }
+    })
+}
+
+impl Operation {
+    /// One name for each: the last word of its address, where that is no other's.
+    pub fn id(&self) -> String {
+        let last = self.path.rsplit('/').next().unwrap_or_default();
+        match self.path.strip_prefix("/v1/apply/") {
+            None => last.to_owned(),
+            Some(_) => {
+                let (first, rest) = last.split_at(1);
+                format!("apply{}{rest}", first.to_ascii_uppercase())
+            }
+        }
+    }
+}

@@ -11,6 +11,7 @@ use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use futures::FutureExt;
+use yingku_core::contract::jiwei;
 use yingku_core::outcome::ErrorKind;
 use yingku_core::registry::Registry;
 use yingku_storage::archive::Archive;
@@ -18,11 +19,11 @@ use yingku_storage::archive::Archive;
 use crate::auth::token;
 use crate::body;
 use crate::call::{Api, Call, Caller, INVALID_TOKEN, now_ms};
-use crate::envelope::{Answer, DONE, REFUSED, Reply, Shape};
+use crate::envelope::{Answer, DONE, REFUSED, Reply, Shape, enciphered_response};
 use crate::error::Failure;
 use crate::limits::{ApiConfig, network};
 use crate::nodes::PackPart;
-use crate::operations::{Access, OPERATIONS, Operation};
+use crate::operations::{Access, Operation, operation_of};
 use crate::{health, meters, nodes, openapi, pages, soap};
 
 /// The most that anybody without a token may send: a sign has 1,024 characters.
@@ -63,16 +64,14 @@ fn plain_path(context: &str, path: &str) -> String {
 
 async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
     let path = plain_path(&api.config.context, request.uri().path());
-    if let Some(operation) = OPERATIONS.iter().find(|one| one.path == path) {
+    if let Some((operation, rest)) = operation_of(&path) {
         if request.method() != Method::POST {
             return words(
                 StatusCode::OK,
-                format!(
-                    "请使用 POST 方法，内容为 JSON；说明见 /docs (send {path} a POST with JSON; see /docs)"
-                ),
+                format!("请使用 POST 方法；说明见 /docs (send {path} a POST; see /docs)"),
             );
         }
-        return perform(api, operation, request).await;
+        return perform(api, operation, rest, request).await;
     }
     if path == soap::ROUTE {
         return soap::handle(api, request).await;
@@ -134,6 +133,7 @@ fn words(http: StatusCode, message: String) -> Response<Body> {
 async fn perform(
     api: &Arc<Api>,
     operation: &'static Operation,
+    rest_of_path: Option<&str>,
     request: Request<Body>,
 ) -> Response<Body> {
     let since = Instant::now();
@@ -156,19 +156,26 @@ async fn perform(
             return refuse(api, operation, failure, shape, source, since).await;
         }
     };
-    let places = match &caller {
-        Some(caller) => api
+    let places = match (&caller, operation.access) {
+        (Some(caller), _) => api
             .places
             .of(&caller.id)
             .zip(api.places.any())
             .map(|(own, any)| (own, Some(any))),
-        None => api.places.open().map(|place| (place, None)),
+        (None, Access::Key) => api.places.keyed().map(|place| (place, None)),
+        (None, _) => api.places.open().map(|place| (place, None)),
     };
     let Some(_places) = places else {
         body::discard(api, body.into_data_stream());
         return refuse(api, operation, too_many(), shape, source, since).await;
     };
-    match carry_out(api, operation, caller, address, &parts, body).await {
+    let asked = Asked {
+        operation,
+        rest_of_path,
+        address,
+        parts: &parts,
+    };
+    match carry_out(api, asked, caller, body).await {
         Ok(answer) => {
             let response = done(answer, shape);
             meters::requested(operation.path, &response, true, since);
@@ -178,18 +185,26 @@ async fn perform(
     }
 }
 
+/// A request but for its body.
+struct Asked<'r> {
+    operation: &'static Operation,
+    rest_of_path: Option<&'r str>,
+    address: IpAddr,
+    parts: &'r Parts,
+}
+
 /// Reads the body and runs the handler.
 async fn carry_out(
     api: &Arc<Api>,
-    operation: &'static Operation,
+    asked: Asked<'_>,
     caller: Option<Caller>,
-    address: IpAddr,
-    parts: &Parts,
     body: Body,
 ) -> Result<Answer, Failure> {
+    let (operation, parts) = (asked.operation, asked.parts);
     let declared = body::declared(&parts.headers);
     let limit = match operation.access {
         Access::Open => OPEN_BODY_BYTES.min(api.config.max_body_bytes),
+        Access::Key => jiwei::REQUEST_LIMIT_BYTES.min(api.config.max_body_bytes),
         Access::Token(_) => api.config.max_body_bytes,
     };
     let held = body::read(api, body, declared, limit).await?;
@@ -200,10 +215,11 @@ async fn carry_out(
     let call = Call {
         api: Arc::clone(api),
         caller,
-        address,
+        address: asked.address,
         body: held.bytes.clone(),
         charset: body::charset(&parts.headers),
         app_hint: app_hint(&parts.headers, parts.uri.query()),
+        rest_of_path: asked.rest_of_path.map(str::to_owned),
         registry,
     };
     // A handler that panics answers 500 like any other failure of ours, and the node goes on serving.
@@ -214,6 +230,9 @@ async fn carry_out(
 }
 
 fn done(answer: Answer, shape: Shape) -> Response<Body> {
+    if let Some(text) = answer.enciphered {
+        return enciphered_response(StatusCode::OK, text);
+    }
     let shape = answer.shape.unwrap_or(shape);
     Reply {
         http: StatusCode::OK,
@@ -239,7 +258,10 @@ async fn refuse(
     let source = failure.source.take().unwrap_or(source);
     let notes = std::mem::take(&mut failure.notes);
     api.note_refusals(operation.path, source, notes).await;
-    let response = reply.into_response(shape);
+    let response = match failure.enciphered {
+        Some(text) => enciphered_response(reply.http, text),
+        None => reply.into_response(shape),
+    };
     meters::requested(operation.path, &response, false, since);
     response
 }
@@ -253,7 +275,7 @@ fn admit(
     shape: &mut Shape,
     source: &mut String,
 ) -> Result<Option<Caller>, Failure> {
-    let Access::Token(right) = operation.access else {
+    let Access::Token(rights) = operation.access else {
         return Ok(None);
     };
     let checked = token::check(
@@ -278,7 +300,8 @@ fn admit(
         registry: Arc::clone(registry),
         id,
     };
-    if !caller.app()?.rights.contains(&right) {
+    let own = &caller.app()?.rights;
+    if !rights.iter().any(|right| own.contains(right)) {
         let message = format!(
             "无权限：该应用不能使用 {} (no right for this interface)",
             operation.path

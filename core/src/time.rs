@@ -285,6 +285,53 @@ macro_rules! serde_as_text_or_number {
 serde_as_text_or_number!(LocalDate, u32, serialize_u32);
 serde_as_text_or_number!(LocalDateTime, u64, serialize_u64);
 
+/// For fields that may be without a time or date, `#[serde(with = "crate::time::optional")]`: as a number none is 0, which
+/// is on no calendar, so that a time that is there takes the bytes that it takes in a field that is always filled.
+pub mod optional {
+    use super::*;
+
+    pub fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            _ if serializer.is_human_readable() => value.serialize(serializer),
+            Some(value) => value.serialize(serializer),
+            None => serializer.serialize_u64(0),
+        }
+    }
+
+    pub fn deserialize<'de, T: OfNumber + Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        if deserializer.is_human_readable() {
+            return Option::deserialize(deserializer);
+        }
+        match u64::deserialize(deserializer)? {
+            0 => Ok(None),
+            number => T::of_number(number).map(Some).map_err(de::Error::custom),
+        }
+    }
+
+    /// What is one number for machines.
+    pub trait OfNumber: Sized {
+        fn of_number(number: u64) -> Result<Self, TimeError>;
+    }
+
+    impl OfNumber for LocalDate {
+        fn of_number(number: u64) -> Result<Self, TimeError> {
+            let number = u32::try_from(number).map_err(|_| TimeError::Calendar)?;
+            Self::from_number(number)
+        }
+    }
+
+    impl OfNumber for LocalDateTime {
+        fn of_number(number: u64) -> Result<Self, TimeError> {
+            Self::from_number(number)
+        }
+    }
+}
+
 fn days_of(year: u16, month: u8) -> u8 {
     match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,

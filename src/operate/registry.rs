@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use yingku_core::ids::AppId;
-use yingku_core::registry::{Registry, Right, Scope};
+use yingku_core::registry::{AppJiwei, Registry, Right, Scope};
 use yingku_storage::archive::Archive;
 use yingku_storage::keys::PublicKeyForms;
 
@@ -120,7 +120,7 @@ fn hospitals(registry: &Registry) -> Table {
 }
 
 fn app_table(registry: &Registry) -> Table {
-    let mut table = Table::new(["应用", "机构", "权限", "医院", "启用", "令牌代"]);
+    let mut table = Table::new(["应用", "机构", "权限", "医院", "启用", "令牌代", "基卫查询"]);
     for it in registry.apps.values() {
         let rights: Vec<String> = it.rights.iter().map(word::<Right>).collect();
         table.row([
@@ -130,9 +130,19 @@ fn app_table(registry: &Registry) -> Table {
             scope(&it.hospitals),
             if it.enabled { "是" } else { "否" }.to_owned(),
             it.epoch.to_string(),
+            it.jiwei.as_ref().map(may_ask).unwrap_or_default(),
         ]);
     }
     table
+}
+
+/// From where an app may ask for forms.
+fn may_ask(jiwei: &AppJiwei) -> String {
+    let addresses: Vec<String> = jiwei.addresses.iter().map(ToString::to_string).collect();
+    match addresses.is_empty() {
+        true => "不限地址".to_owned(),
+        false => addresses.join(" "),
+    }
 }
 
 fn peers(registry: &Registry) -> Table {
@@ -153,7 +163,7 @@ fn peers(registry: &Registry) -> Table {
 }
 
 fn his_table(registry: &Registry) -> Table {
-    let mut table = Table::new(["HIS", "医院", "启用", "状态回传", "通知"]);
+    let mut table = Table::new(["HIS", "医院", "启用", "状态回传", "通知", "基卫"]);
     let yes = |is: bool| if is { "是" } else { "否" }.to_owned();
     for it in registry.his.values() {
         let (url, statuses) = match &it.receiver {
@@ -170,6 +180,11 @@ fn his_table(registry: &Registry) -> Table {
             yes(it.enabled),
             url,
             statuses,
+            match &it.jiwei {
+                Some(jiwei) if jiwei.enabled => jiwei.url.clone(),
+                Some(_) => "停用".to_owned(),
+                None => String::new(),
+            },
         ]);
     }
     table

@@ -6,6 +6,7 @@ use yingku_core::ids::HospitalCode;
 use yingku_core::registry::{Hospital, Registry, Scope};
 
 use super::file::RegistryFile;
+use super::jiwei;
 
 /// Refuses a file whose entries contradict each other or what stays registered. What it does not name is not looked at.
 pub(super) fn check_against(registry: &Registry, file: &RegistryFile) -> anyhow::Result<()> {
@@ -14,6 +15,7 @@ pub(super) fn check_against(registry: &Registry, file: &RegistryFile) -> anyhow:
     // R15: a number's prefix identifies the hospital; so does yyid00 in 基卫.
     one_hospital_each(file, &hospitals, "prefix", |it| it.prefix.as_deref())?;
     one_hospital_each(file, &hospitals, "yyid00", |it| it.yyid00.as_deref())?;
+    jiwei::one_app_each(registry, file)?;
     let known = |who: &str, code: &str| {
         let known = hospitals.keys().any(|known| known.as_str() == code);
         anyhow::ensure!(

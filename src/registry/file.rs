@@ -15,6 +15,8 @@ use yingku_core::registry::{
 };
 use yingku_core::time::Zone;
 
+use super::jiwei::{AppJiweiEntry, HisJiweiEntry};
+
 /// `Header/License` may have so many characters (R13).
 const LICENSE_LIMIT: usize = 64;
 
@@ -50,6 +52,8 @@ pub struct HisEntry {
     pub sealed_license: Option<Sealed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receiver: Option<Receiver>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jiwei: Option<HisJiweiEntry>,
 }
 
 /// An app; its license in clear, or its secrets as another node with the same cluster key exported them.
@@ -78,6 +82,8 @@ pub struct AppEntry {
     pub time_window_minutes: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<SealedSecrets>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jiwei: Option<AppJiweiEntry>,
 }
 
 fn enabled() -> bool {
@@ -113,6 +119,9 @@ impl RegistryFile {
             check_scope(&app.hospitals).with_context(|| named.clone())?;
             if let Some(license) = &app.license {
                 check_license(license).with_context(|| named.clone())?;
+            }
+            if let Some(jiwei) = &mut app.jiwei {
+                jiwei.check().with_context(|| named.clone())?;
             }
             anyhow::ensure!(
                 app.time_window_minutes > 0,
@@ -166,6 +175,9 @@ fn check_his(his: &HisEntry) -> anyhow::Result<()> {
             license.trim() == license && (1..=LICENSE_LIMIT).contains(&count),
             "license 须为 1 至 {LICENSE_LIMIT} 字，首尾无空格 (must have 1 to {LICENSE_LIMIT} characters, and no blanks at its ends)"
         );
+    }
+    if let Some(jiwei) = &his.jiwei {
+        jiwei.check()?;
     }
     let Some(receiver) = &his.receiver else {
         return Ok(());
@@ -315,6 +327,7 @@ pub fn export(registry: &Registry, sealed: bool) -> anyhow::Result<String> {
             private_key: app.private_key.clone(),
             public_key: app.public_key.clone(),
         }),
+        jiwei: app.jiwei.as_ref().map(|it| AppJiweiEntry::of(it, sealed)),
     };
     let file = RegistryFile {
         settings: Some(registry.settings.clone()),
@@ -338,6 +351,7 @@ fn his_entry(his: &His, sealed: bool) -> HisEntry {
         enabled: his.enabled,
         sealed_license: sealed.then(|| his.license.clone()),
         receiver: his.receiver.clone(),
+        jiwei: his.jiwei.as_ref().map(|it| HisJiweiEntry::of(it, sealed)),
     }
 }
 

@@ -3,6 +3,8 @@
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rand::RngCore;
+use rand::rngs::OsRng;
 use yingku_core::event::{CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, RegistryChanged};
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::outcome::Outcome;
@@ -16,6 +18,9 @@ use super::file::{AppEntry, HisEntry, RegistryFile, SealedSecrets};
 
 /// Changes of one record: an app with its sealed keys takes some 6 KB of the log's 1 MiB.
 const CHANGES_OF_RECORD: usize = 50;
+
+/// A license that nobody may guess.
+const UNKNOWN_LICENSE_BYTES: usize = 32;
 
 /// Behind every day that a declaration may name.
 const LAST_DAY: &str = "9999-12-31";
@@ -146,7 +151,7 @@ async fn submit(
     Ok(())
 }
 
-fn plan(
+pub(super) fn plan(
     registry: &Registry,
     key: &ClusterKey,
     file: RegistryFile,
@@ -194,6 +199,9 @@ fn plan(
     for entry in file.apps {
         let known = registry.apps.get(&entry.id);
         let name = format!("app {}", entry.id);
+        if entry.jiwei.is_some() {
+            forms_are_active(registry, &name)?;
+        }
         let app = app_of(entry, known, key, first_epoch).with_context(|| name.clone())?;
         put(Standing::of(known, &app), name, RegistryChange::PutApp(app));
     }
@@ -233,18 +241,27 @@ fn his_of(entry: HisEntry, known: Option<&His>, key: &ClusterKey) -> anyhow::Res
             sealed
         }
         (None, None, Some(known)) => known.license.clone(),
+        // It is asked and sends nothing: a license that nobody knows.
+        (None, None, None) if entry.jiwei.is_some() => {
+            let mut secret = [0; UNKNOWN_LICENSE_BYTES];
+            OsRng.fill_bytes(&mut secret);
+            key.seal(Purpose::License, &secret)?
+        }
         (None, None, None) => bail!("新 HIS 须给出 license (a new HIS needs a license)"),
         (None, Some(license), Some(known)) if opens_to(key, &known.license, &license)? => {
             known.license.clone()
         }
         (None, Some(license), _) => key.seal(Purpose::License, license.as_bytes())?,
     };
+    let known = known.and_then(|known| known.jiwei.as_ref());
+    let jiwei = entry.jiwei.map(|jiwei| jiwei.seal(known, key));
     Ok(His {
         id: entry.id,
         hospitals: entry.hospitals,
         enabled: entry.enabled,
         license,
         receiver: entry.receiver,
+        jiwei: jiwei.transpose()?,
     })
 }
 
@@ -279,6 +296,8 @@ fn app_of(
         let disabled = known.enabled && !entry.enabled;
         known.epoch.wrapping_add(u32::from(new_license || disabled))
     });
+    let known = known.and_then(|known| known.jiwei.as_ref());
+    let jiwei = entry.jiwei.map(|jiwei| jiwei.seal(known, key));
     Ok(App {
         id: entry.id,
         org: entry.org,
@@ -295,6 +314,7 @@ fn app_of(
         result_shape: entry.result_shape,
         require_time: entry.require_time,
         time_window_minutes: entry.time_window_minutes,
+        jiwei: jiwei.transpose()?,
     })
 }
 

@@ -3,6 +3,7 @@
 mod consistent;
 mod file;
 mod import;
+mod jiwei;
 mod keys;
 
 pub use file::{RegistryFile, export};

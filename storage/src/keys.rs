@@ -1,4 +1,4 @@
-//! The cluster key, and what is sealed under it: app licences, private keys, tokens.
+//! The cluster key, and what is sealed under it: app licences, private keys, keys of 基卫, tokens.
 //!
 //! Sealed = nonce (12 bytes) + AES-256-GCM over the secret, the purpose as associated data, so that a sealed licence
 //! never opens as a token.
@@ -53,6 +53,8 @@ pub enum Purpose {
     Page,
     /// Requests of one node to another.
     Node,
+    /// Keys of 基卫 (contract §1).
+    Jiwei,
 }
 
 impl Purpose {
@@ -63,6 +65,7 @@ impl Purpose {
             Self::Token => b"token",
             Self::Page => b"page",
             Self::Node => b"node",
+            Self::Jiwei => b"jiwei",
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Failed signs and licences: who has to wait after how many.
+//! Failed signs and licences, and questions that no key opens (R11): who has to wait after how many, and when failures
+//! are answered.
 //!
 //! Before a sign is opened nobody knows whose it is, so what fails is counted in three ways:
 //!
@@ -7,6 +8,9 @@
 //! - any other, by address: callers from there take turns, one at a time, and are not locked out, for many hospitals
 //!   may come from one address;
 //! - all that an app's key opened, by app: whoever has not got a token from the same address before takes turns too.
+//!
+//! Questions in the way of 基卫 are counted in the same way, apart from signs: one that the key of its app does not open
+//! as a sign whose license is wrong, one that nobody has a key for as any other.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -28,6 +32,16 @@ const ADDRESSES: u32 = 10;
 /// Callers that wait for their turn at most: few beside the places for requests of all who want a token.
 const WAITING: usize = 8;
 
+/// Failures are answered at a multiple of this after the request came, so that their time tells nothing (R3). Above
+/// what the keys of some dozens of apps take.
+const FLOOR: Duration = Duration::from_millis(200);
+
+/// When a request that came then and failed is answered.
+pub fn next_floor(came: tokio::time::Instant) -> tokio::time::Instant {
+    let passed = came.elapsed().as_millis() / FLOOR.as_millis() + 1;
+    came + FLOOR.saturating_mul(u32::try_from(passed).unwrap_or(u32::MAX))
+}
+
 pub struct SignAttempts {
     pairs: Failures<(IpAddr, AppId)>,
     addresses: Failures<IpAddr>,
@@ -35,10 +49,20 @@ pub struct SignAttempts {
     /// Pairs that have got a token.
     known: Known<AppId>,
     turns: Turns,
+    too_many: fn() -> Failure,
 }
 
 impl SignAttempts {
     pub fn new(config: &ApiConfig) -> Self {
+        Self::refused_with(config, too_many)
+    }
+
+    /// For questions in the way of 基卫.
+    pub fn of_questions(config: &ApiConfig) -> Self {
+        Self::refused_with(config, too_many_questions)
+    }
+
+    fn refused_with(config: &ApiConfig, too_many: fn() -> Failure) -> Self {
         let (limit, window) = (config.max_sign_failures, config.sign_failure_window);
         Self {
             pairs: Failures::new(limit, window),
@@ -46,6 +70,7 @@ impl SignAttempts {
             apps: Failures::new(limit.saturating_mul(ADDRESSES), window),
             known: Known::default(),
             turns: Turns::new(config.sign_turn_time),
+            too_many,
         }
     }
 
@@ -54,7 +79,7 @@ impl SignAttempts {
     pub async fn begin(&self, address: IpAddr, named: Option<&AppId>) -> Result<(), Failure> {
         let known = named.is_some_and(|app| self.known.has(address, app));
         match self.addresses.is_full(&network(address)) && !known {
-            true => self.turns.take(too_many).await,
+            true => self.turns.take(self.too_many).await,
             false => Ok(()),
         }
     }
@@ -62,10 +87,10 @@ impl SignAttempts {
     /// After a sign was opened and its license compared, whatever came of it.
     pub async fn opened(&self, address: IpAddr, app: &AppId) -> Result<(), Failure> {
         if self.pairs.is_full(&(network(address), app.clone())) {
-            return Err(too_many());
+            return Err((self.too_many)());
         }
         match self.apps.is_full(app) && !self.known.has(address, app) {
-            true => self.turns.take(too_many).await,
+            true => self.turns.take(self.too_many).await,
             false => Ok(()),
         }
     }
@@ -175,6 +200,14 @@ fn too_many_licenses() -> Failure {
         ErrorKind::TooMany,
         "license-failures",
         "验证码错误次数过多，请稍后再试 (too many wrong licences: try again later)",
+    )
+}
+
+fn too_many_questions() -> Failure {
+    Failure::new(
+        ErrorKind::TooMany,
+        "jiwei-failures",
+        "无法识别的查询过多，请稍后再试 (too many questions that cannot be read: try again later)",
     )
 }
 

@@ -9,12 +9,13 @@ use serde_json::Value;
 use super::{escape, page};
 use crate::call::Api;
 use crate::operations::{Access, OPERATIONS, Operation};
+use crate::rest::apply_query;
 
 pub fn docs(api: &Api) -> Response<Body> {
     let context = api.config.context.trim_matches('/');
     let mut body = String::from(
         "<h1>影库接口说明 <small>Yingku interfaces</small></h1>\
-         <p>均为 POST，请求与应答均为 JSON；令牌置于请求头 <code>token</code>（或 <code>Authorization: Bearer</code>）。\
+         <p>均为 POST，请求与应答均为 JSON（基卫格式的申请单查询除外）；令牌置于请求头 <code>token</code>（或 <code>Authorization: Bearer</code>）。\
          <code>status</code>：0 成功，1 拒绝或失败（<code>result</code> 列出全部错误），500 内部错误，999 令牌或权限。\
          <br>All are POST with JSON; the token goes into the header <code>token</code>. \
          <a href=\"/openapi.json\">OpenAPI 3.1</a></p><ul>",
@@ -41,18 +42,28 @@ fn section(body: &mut String, context: &str, operation: &Operation) {
     } else {
         format!("/{context}")
     };
-    let token = match operation.access {
-        Access::Open => "",
-        Access::Token(_) => " \\\n  -H \"token: $TOKEN\"",
+    let address = format!("http://127.0.0.1:8080{context}{}", operation.path);
+    let example = operation.example.trim();
+    let json = "-H 'Content-Type: application/json'";
+    let (wire, curl) = match operation.access {
+        Access::Open => (
+            String::new(),
+            format!("curl -s {address} \\\n  {json} \\\n  -d '{example}'"),
+        ),
+        Access::Token(_) => (
+            String::new(),
+            format!("curl -s {address} \\\n  {json} -H \"token: $TOKEN\" \\\n  -d '{example}'"),
+        ),
+        Access::Key => (
+            format!("<p>{}</p>", escape(&apply_query::describe_wire())),
+            format!(
+                "AES=\"openssl enc -aes-128-ecb -K $(printf %s \"$KEY\" | xxd -p) -base64 -A\"\nprintf %s '{example}' | $AES | \\\n  curl -s {address}/$APP --data-binary @- | $AES -d"
+            ),
+        ),
     };
-    let curl = format!(
-        "curl -s http://127.0.0.1:8080{context}{} \\\n  -H 'Content-Type: application/json'{token} \\\n  -d '{}'",
-        operation.path,
-        operation.example.trim()
-    );
     let _ = write!(
         body,
-        "<h2 id=\"{path}\">{title} <code>{path}</code></h2><p>{summary}</p><h3>请求 (request)</h3>",
+        "<h2 id=\"{path}\">{title} <code>{path}</code></h2><p>{summary}</p>{wire}<h3>请求 (request)</h3>",
         path = operation.path,
         title = operation.title,
         summary = escape(operation.summary),

@@ -1,7 +1,6 @@
 //! `POST /v1/auth/getToken` (§2.2, R3, R4): a token for a sign.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -12,6 +11,7 @@ use yingku_core::registry::{App, Registry};
 
 use super::params::{Params, text};
 use super::schema;
+use crate::auth::attempts::next_floor;
 use crate::auth::sign::{self, Identified, SignFault};
 use crate::auth::token;
 use crate::call::{Api, Call, blocking, local_time, now_ms};
@@ -19,9 +19,6 @@ use crate::envelope::{Answer, Shape};
 use crate::error::Failure;
 use crate::limits::network;
 
-/// Failures are answered at a multiple of this after the request came, so that their time tells nothing (R3). Above
-/// what the keys of some dozens of apps take.
-const FLOOR: Duration = Duration::from_millis(200);
 /// The mark of a used sign outlives its time window by this, for clocks of nodes that differ.
 const MARK_MARGIN_MS: i64 = 60_000;
 
@@ -88,11 +85,6 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             failure.source = Some(format!("app:{}", app.id));
             failure
         })
-}
-
-fn next_floor(started: Instant) -> Instant {
-    let passed = started.elapsed().as_millis() / FLOOR.as_millis() + 1;
-    started + FLOOR.saturating_mul(u32::try_from(passed).unwrap_or(u32::MAX))
 }
 
 /// Why no app was made out.

@@ -1,5 +1,7 @@
 //! The archive contract and the reading interfaces: one file an operation, each parse, call, encode.
 
+pub mod apply_fetch;
+pub mod apply_query;
 pub mod detail;
 mod exam_row;
 pub mod get_token;

@@ -120,6 +120,7 @@ impl House {
             result_shape: ResultShape::Object,
             require_time: false,
             time_window_minutes: 10,
+            jiwei: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! The interfaces as a client meets them: requests against the router of an archive in a directory of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod apply_fetch;
+mod apply_query;
 mod documents;
 mod faults;
 mod house;

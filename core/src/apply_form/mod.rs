@@ -7,12 +7,15 @@
 
 pub mod progress;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::contract::apply_form::{ApplyForm, Coded, FormItem};
 use crate::ids::{FormKey, Position, StudyUid};
 use crate::performed::{FormStepRow, StepStatus};
+use crate::time::LocalDateTime;
 
 /// Versions of a form that its row names, at most; the eldest of them go for later ones and stay in the log.
 pub const VERSIONS_LIMIT: usize = 64;
@@ -59,6 +62,8 @@ pub struct ApplyFormRow {
     pub test: bool,
     /// Study UID that the worklist gives out for it, once and for all (R16).
     pub study_uid: StudyUid,
+    /// Local day on which it was inserted, `YYYY-MM-DD`.
+    pub came_on: String,
     pub content: FormContent,
 }
 
@@ -71,7 +76,7 @@ pub struct FormContent {
     pub name: String,
     pub phonetic: String,
     pub sex: String,
-    /// `YYYY-MM-DD`
+    /// `YYYY-MM-DD`; empty: not known.
     pub birth_date: String,
     pub patient_class: Coded,
     pub card_no: String,
@@ -94,10 +99,12 @@ pub struct FormContent {
     pub technician: String,
     pub req_dept: Coded,
     pub req_physician: Coded,
-    /// 申请时间, `YYYY-MM-DD HH:MM:SS`.
+    /// 申请时间, `YYYY-MM-DD HH:MM:SS`; empty: not known.
     pub req_time: String,
     /// 预约时间; empty: none.
     pub scheduled_time: String,
+    /// 健康卡号, 社保卡号 and 医保卡号 that are not the card number.
+    pub other_cards: Vec<String>,
 }
 
 /// Items and organs of a form that its row holds; the rest is read from the log.
@@ -110,17 +117,26 @@ impl FormContent {
         let (patient, exam) = (&form.patient, &form.exam);
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let name = |coded: &Option<Coded>| coded.clone().unwrap_or_default().name;
-        let scheduled = exam.scheduled_time.map(|time| time.to_string());
         let reasons = [&exam.exam_motive, &exam.clin_diag, &exam.clin_symp];
         let reason = reasons.into_iter().flatten().next();
         let reason = reason.map(String::as_str).unwrap_or_default();
+        let time = |time: Option<LocalDateTime>| time.map(|it| it.to_string()).unwrap_or_default();
+        let cards = [&patient.health_card, &patient.si_card, &patient.mi_card];
+        let other_cards: BTreeSet<&String> = cards
+            .into_iter()
+            .flatten()
+            .filter(|card| Some(*card) != patient.card_no.as_ref())
+            .collect();
         Self {
             sick_id: patient.sick_no.clone(),
             sick_spelling: form.sick_no_spelling.clone(),
             name: patient.name.clone(),
             phonetic: text(&patient.phoneticize),
             sex: patient.sex.clone(),
-            birth_date: patient.birth_date.to_string(),
+            birth_date: patient
+                .birth_date
+                .map(|date| date.to_string())
+                .unwrap_or_default(),
             patient_class: patient.patient_class.clone(),
             card_no: text(&patient.card_no),
             inpatient_no: text(&patient.in_patient_no),
@@ -137,8 +153,9 @@ impl FormContent {
             technician: name(&exam.technician),
             req_dept: exam.req_dept.clone(),
             req_physician: exam.req_physician.clone(),
-            req_time: exam.req_time.to_string(),
-            scheduled_time: scheduled.unwrap_or_default(),
+            req_time: time(exam.req_time),
+            scheduled_time: time(exam.scheduled_time),
+            other_cards: other_cards.into_iter().cloned().collect(),
         }
     }
 }
@@ -169,12 +186,12 @@ impl ApplyFormRow {
         accession_of(&self.key.apply_no)
     }
 
-    /// `YYYY-MM-DD HH:MM:SS` for which it is planned: of the appointment, else of the request.
+    /// For when it is planned: `YYYY-MM-DD HH:MM:SS` of the appointment, else of the request, else the day on which it came.
     pub fn planned_time(&self) -> &str {
-        match self.content.scheduled_time.as_str() {
-            "" => &self.content.req_time,
-            scheduled => scheduled,
-        }
+        let content = &self.content;
+        let times = [&content.scheduled_time, &content.req_time, &self.came_on];
+        let mut times = times.into_iter().filter(|time| !time.is_empty());
+        times.next().map_or("", String::as_str)
     }
 
     /// The day of [`Self::planned_time`], `YYYY-MM-DD`.

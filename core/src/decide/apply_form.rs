@@ -1,20 +1,29 @@
 //! An apply form's message, in log order (contract §3.1, R14): inserted, updated, deleted, a repeat, or refused because its
 //! exam is registered or being done. A form that is deleted can be inserted again.
+//!
+//! What 基卫 says of a form (§1) is an INSERT with less in it than a HIS sends by §3. So it never changes a form that came
+//! by §3: of the same patient it is a repeat, of another one it is refused, and one that its HIS has deleted stays deleted.
+//! The other way round a form that came from 基卫 takes what its HIS sends later.
 
 use std::collections::BTreeSet;
 
 use super::exam::{closed, form_key};
 use super::{Context, DecideError};
-use crate::apply_form::{ApplyFormRow, FormContent, VERSIONS_LIMIT, study_uid};
+use crate::apply_form::{ApplyFormRow, FormContent, FormSource, VERSIONS_LIMIT, study_uid};
 use crate::contract::apply_form::{Action, ApplyForm};
 use crate::event::ApplyFormReceived;
 use crate::ids::{ExamKey, FormKey};
 use crate::outcome::{ErrorKind, FormOutcome, FormStep, Outcome, Refusal};
 use crate::registry::{Closed, HospitalMode};
 use crate::state::{State, StateError, Work};
+use crate::time::{LocalDateTime, Zone};
 
 /// Rule of a refusal because an exam has the form, or a machine does it: code -88.
 pub const FORM_TAKEN: &str = "form-taken";
+/// Rule of a refusal because its HIS deleted the form.
+pub const FORM_DELETED: &str = "form-deleted";
+/// Rule of a refusal because the number is another patient's.
+pub const FORM_REUSED: &str = "number-reuse";
 /// Rule of a refusal because there is no such form: code -99.
 pub const FORM_UNKNOWN: &str = "form-unknown";
 
@@ -38,6 +47,11 @@ pub(super) fn received<S: State>(
     }
     // What was tried out keeps no number from who is live.
     let live = live.filter(|row| row.test == is_trial);
+    let was_soap = |row: &ApplyFormRow| row.source == FormSource::Soap && row.test == is_trial;
+    let is_deleted = live.is_none() && known.as_ref().is_some_and(was_soap);
+    if is_deleted && body.source == FormSource::Jiwei {
+        return Ok(Outcome::Refused(deleted()));
+    }
     let form = FormReceived {
         body,
         key: form_key(&body.hospital, &body.body.apply_no, hospital.generation),
@@ -107,6 +121,7 @@ fn insert<S: State>(
         steps: Vec::new(),
         test: form.is_trial,
         study_uid: uid,
+        came_on: local_day(work, context.time_ms),
         content: FormContent::of(content),
     };
     work.put_apply_form(before, Some(row));
@@ -122,16 +137,22 @@ fn update<S: State>(
 ) -> Result<Outcome, DecideError> {
     let key = before.key.clone();
     let is_insert = form.body.body.action == Action::Insert;
+    let new = FormContent::of(content);
+    // R6 for forms: an update may correct a person, another's form under the number is no insert of this one.
+    let is_another_s = is_insert && is_other_person(&before.content, &new);
+    if form.body.source == FormSource::Jiwei && before.source == FormSource::Soap {
+        return Ok(match is_another_s {
+            true => Outcome::Refused(reused()),
+            false => done(&key, FormStep::Repeated),
+        });
+    }
     if before.digest == form.body.body.digest && (is_insert || !before.is_registered()) {
         return Ok(done(&key, FormStep::Repeated));
     }
     if before.is_registered() {
         return Ok(Outcome::Refused(taken()));
     }
-    let new = FormContent::of(content);
-    // R6 for forms: an update may correct a person, another's form under the number is no insert of this one.
-    let is_other_person = before.content.sick_id != new.sick_id && before.content.name != new.name;
-    if is_insert && is_other_person {
+    if is_another_s {
         return Ok(Outcome::Refused(reused()));
     }
     let mut row = ApplyFormRow {
@@ -149,6 +170,18 @@ fn update<S: State>(
     row.versions.push(context.position);
     work.put_apply_form(Some(before), Some(row));
     Ok(done(&key, FormStep::Updated))
+}
+
+/// A number that is absent, as forms of 基卫 may have it, tells nothing of whose they are.
+fn is_other_person(before: &FormContent, new: &FormContent) -> bool {
+    let same_number = !new.sick_id.is_empty() && before.sick_id == new.sick_id;
+    !same_number && before.name != new.name
+}
+
+fn local_day<S: State>(work: &Work<'_, S>, time_ms: i64) -> String {
+    let zone = Zone::named(&work.registry().settings.time_zone).unwrap_or_default();
+    let time = LocalDateTime::from_unix_ms(time_ms, &zone);
+    time.map(|time| time.date().to_string()).unwrap_or_default()
 }
 
 fn delete<S: State>(
@@ -259,10 +292,20 @@ fn unknown() -> Refusal {
 fn reused() -> Refusal {
     Refusal::new(
         ErrorKind::Conflict,
-        "number-reuse",
+        FORM_REUSED,
         PATH,
         "此申请单号已属于另一患者（SickNo、PatientName 均不同），疑似重复使用，未作改动：更正患者请发 UPDATE，换患者请先 DELETE \
          (the number belongs to another patient's form: send UPDATE to correct the patient, or DELETE the form first)",
+    )
+}
+
+fn deleted() -> Refusal {
+    Refusal::new(
+        ErrorKind::Conflict,
+        FORM_DELETED,
+        PATH,
+        "此申请单已由其 HIS 删除，基卫所述不再收下；仍有效的请 HIS 以 INSERT 重新发送 \
+         (its HIS deleted this form, so it is not taken from 基卫: if it stands, have the HIS send it again)",
     )
 }
 

@@ -25,7 +25,7 @@ mod replaced;
 mod statistics;
 mod versions;
 
-pub use apply_form::{FORM_TAKEN, FORM_UNKNOWN};
+pub use apply_form::{FORM_DELETED, FORM_REUSED, FORM_TAKEN, FORM_UNKNOWN};
 pub use deleted::{Look, hold_of, losers};
 pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;

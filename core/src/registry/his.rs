@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Registry, Scope, Sealed};
+use super::{HisJiwei, Registry, Scope, Sealed};
 use crate::ids::{HisId, HospitalCode};
 use crate::notice::NoticeStatus;
 
@@ -19,6 +19,9 @@ pub struct His {
     pub license: Sealed,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receiver: Option<Receiver>,
+    /// Where its forms are asked for by card number (§1); absent: it sends them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jiwei: Option<HisJiwei>,
 }
 
 impl std::fmt::Debug for His {

@@ -2,6 +2,7 @@
 //! replay has the same one.
 
 mod his;
+mod jiwei;
 mod node;
 mod peer;
 mod retention;
@@ -18,6 +19,7 @@ use crate::ids::{AeTitle, AppId, HisId, HospitalCode};
 pub use his::{
     Escaping, His, IMAGE_URL_PLACES, NoticeCharset, Receiver, SoapVersion, unknown_place_of,
 };
+pub use jiwei::{AppJiwei, HisJiwei};
 pub use node::{Lease, Node};
 pub use peer::{Peer, Service};
 pub use retention::{RULES_LIMIT, RetentionRule, SHORTEST_MONTHS};
@@ -208,6 +210,9 @@ pub struct App {
     pub require_time: bool,
     #[serde(default = "default_time_window_minutes")]
     pub time_window_minutes: u16,
+    /// For its questions in the way of 基卫; absent: it has none. Since rules version 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jiwei: Option<AppJiwei>,
 }
 
 /// R3: a sign's time must lie within ten minutes.

@@ -180,7 +180,7 @@ impl View {
             | View::Logged
             | View::Packs
             | View::Meta => 4,
-            View::ApplyForms | View::FormIndex | View::Notices | View::Told => 5,
+            View::ApplyForms | View::FormIndex | View::Notices | View::Told | View::Steps => 5,
         }
     }
 }
@@ -302,6 +302,8 @@ pub enum FormIndexKind {
     StudyUid = 5,
     /// The day for which it is planned; of open forms only.
     OpenDay = 6,
+    /// Any other card: 健康卡, 社保卡, 医保卡.
+    OtherCard = 7,
 }
 
 /// What a form is found by: nothing once it is deleted.
@@ -323,8 +325,11 @@ pub fn form_index(row: &ApplyFormRow) -> Vec<Vec<u8>> {
         (FormIndexKind::StudyUid, row.study_uid.as_str()),
         (FormIndexKind::OpenDay, open_day),
     ];
-    let found_by = found_by.into_iter().filter(|(_, value)| !value.is_empty());
+    let cards = content.other_cards.iter();
+    let cards = cards.map(|card| (FormIndexKind::OtherCard, card.as_str()));
+    let found_by = found_by.into_iter().chain(cards);
     found_by
+        .filter(|(_, value)| !value.is_empty())
         .map(|(kind, value)| {
             let key = Key::default()
                 .byte(kind as u8)

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::fault::Fault;
 use super::super::push::FieldWarning;
 use super::digest::Encoding;
 use super::exam::FormExam;
@@ -30,6 +31,34 @@ pub struct ApplyFormBody {
     pub operator: Option<Coded>,
     /// Where the form was taken although a rule was broken.
     pub warnings: Vec<FieldWarning>,
+}
+
+impl ApplyFormBody {
+    /// An INSERT of a form that came otherwise than by §3.
+    ///
+    /// # Errors
+    /// If it is larger than [`super::FORM_LIMIT_BYTES`].
+    pub(in crate::contract) fn inserted(
+        apply_no: &str,
+        spelling: &str,
+        form: ApplyForm,
+        operator: Option<Coded>,
+        warnings: &[Fault],
+    ) -> Result<Self, Fault> {
+        let encoding = encode(apply_no, Some(&form));
+        if encoding.len() > super::FORM_LIMIT_BYTES {
+            return Err(super::too_large(encoding.len()));
+        }
+        Ok(Self {
+            action: Action::Insert,
+            apply_no: apply_no.to_owned(),
+            spelling: spelling.to_owned(),
+            digest: encoding.digest(),
+            form: Some(form),
+            operator,
+            warnings: warnings.iter().map(FieldWarning::from).collect(),
+        })
+    }
 }
 
 /// 申请单: what a hospital's HIS asks to have examined (§3.1).

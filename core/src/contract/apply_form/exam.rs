@@ -48,8 +48,9 @@ record! {
         req_physician: Coded = "ReqPhysician",
         /// 预约时间
         scheduled_time: Option<LocalDateTime> = "ScheduledTime",
-        /// 申请时间
-        req_time: LocalDateTime = "ReqTime",
+        /// 申请时间; none only of forms of 基卫, which may leave it out.
+        #[serde(with = "crate::time::optional")]
+        req_time: Option<LocalDateTime> = "ReqTime",
         /// 体征
         phys_sign: Option<String> = "PhysSign",
         /// 临床症状

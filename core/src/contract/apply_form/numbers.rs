@@ -120,6 +120,30 @@ fn split<'r>(
     })
 }
 
+/// The number's prefix names another hospital than the one whose it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::contract) struct OtherHospital;
+
+/// A number without its prefix, where its hospital is known otherwise: what is no registered prefix is part of it.
+pub(in crate::contract) fn of_hospital<'n>(
+    registry: &Registry,
+    hospital: &Hospital,
+    spelling: &'n str,
+) -> Result<&'n str, OtherHospital> {
+    let Some((prefix, rest)) = spelling.split_once('_') else {
+        return Ok(spelling);
+    };
+    let (prefix, rest) = (prefix.trim(), rest.trim());
+    if is_project(registry, prefix) {
+        return Ok(rest);
+    }
+    match hospital_by_number_prefix(registry, prefix) {
+        None => Ok(spelling),
+        Some(named) if named.code == hospital.code => Ok(rest),
+        Some(_) => Err(OtherHospital),
+    }
+}
+
 /// The hospital of numbers without prefix where no registered one is named: the only one that there is, if none is named
 /// at all.
 fn untold<'r>(

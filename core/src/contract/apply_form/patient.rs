@@ -34,8 +34,9 @@ record! {
         name: String = "PatientName",
         /// 病人姓名拼音
         phoneticize: Option<String> = "Phoneticize",
-        /// 出生日期
-        birth_date: LocalDate = "BirthDate",
+        /// 出生日期; none only of forms of 基卫, which may leave it out.
+        #[serde(with = "crate::time::optional")]
+        birth_date: Option<LocalDate> = "BirthDate",
         /// 性别: 男, 女, 其他; anything else is flagged.
         sex: String = "Sex",
         /// 年龄, 7岁/7月/7天

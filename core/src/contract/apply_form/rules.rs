@@ -7,7 +7,7 @@ use crate::dictionaries::{MENSES_STATUS, PATIENT_CLASS, canonical_class};
 use crate::registry::Settings;
 
 /// 性别: the contract names them in words.
-const SEXES: [&str; 3] = ["男", "女", "其他"];
+pub(in crate::contract) const SEXES: [&str; 3] = ["男", "女", "其他"];
 /// Marks that are 0 or 1.
 const MARKS: [&str; 2] = ["0", "1"];
 /// The dictionary's code of pathology.

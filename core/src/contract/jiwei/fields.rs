@@ -11,6 +11,8 @@ pub struct WireField {
     /// The key, `medicarecode`.
     pub name: &'static str,
     pub required: bool,
+    /// 病人卡号
+    pub title: &'static str,
 }
 
 pub static REQUEST: LazyLock<Vec<WireField>> =
@@ -27,6 +29,7 @@ fn parse(table: &'static str) -> Vec<WireField> {
         Some(WireField {
             name: cells.next()?,
             required: cells.next()? == "required",
+            title: cells.nth(1)?.trim(),
         })
     };
     table.lines().skip(1).filter_map(row).collect()

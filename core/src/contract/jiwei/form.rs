@@ -92,6 +92,11 @@ form! {
 }
 
 impl JiweiForm {
+    /// The contract's names of the fields, and what they mean.
+    pub fn fields() -> impl Iterator<Item = (&'static str, &'static str)> {
+        RESPONSE.iter().map(|field| (field.name, field.title))
+    }
+
     /// The contract's names of required fields that the form lacks. Such a form is taken (a patient without papers has
     /// no 身份证号码), and flagged.
     pub fn missing(&self) -> impl Iterator<Item = &'static str> {

@@ -2,8 +2,9 @@
 //! asked by a hospital's PACS with the same wire, so both directions are here. Pure: bodies in, typed content out.
 //!
 //! A body's way in: [`carrier`] finds the Base64 in it, [`cipher`] makes clear text of that, and [`request`] or
-//! [`answer`] reads the one JSON object that stands there. A body's way out is the same backwards. Which key belongs to
-//! whom, addresses and HTTP are the edge's.
+//! [`answer`] reads the one JSON object that stands there. A body's way out is the same backwards. [`taken`] makes of an
+//! answer's rows what events hold, and [`told`] rows of what they held. Which key belongs to whom, addresses and HTTP are
+//! the edge's.
 //!
 //! The contract's cipher has no checksum: who holds no key cannot read a message, but may cut or put together blocks of
 //! messages that were seen. Keep it inside the hospital network or TLS.
@@ -15,6 +16,10 @@ mod error;
 mod fields;
 mod form;
 pub mod request;
+mod taken;
+#[cfg(test)]
+mod taken_tests;
+mod told;
 #[cfg(test)]
 mod vector_tests;
 
@@ -24,6 +29,8 @@ pub use cipher::JiweiKey;
 pub use error::{JiweiError, RemoteText};
 pub use form::JiweiForm;
 pub use request::{ApplyKind, ApplyQuery, BusinessType};
+pub use taken::{RefusedForm, TakeContext, TakenForm, take};
+pub use told::ToldForm;
 
 /// The most bytes of a request's body. Four short fields are some 200 bytes; the rest is room for other fields, line
 /// breaks and escapes.

@@ -3,6 +3,9 @@
 use super::*;
 use crate::apply_form::FormSource;
 use crate::contract::apply_form::{FormContext, parse};
+use crate::contract::jiwei::{
+    ApplyKind, ApplyQuery, BusinessType, JiweiForm, TakeContext, take as take_rows,
+};
 use crate::contract::xml;
 use crate::event::ApplyFormReceived;
 use crate::outcome::FormStep;
@@ -209,4 +212,88 @@ fn a_hospital_s_new_generation_of_numbers_has_forms_of_its_own() {
     assert_eq!(house.send("INSERT", "1", "王二"), Ok(FormStep::Inserted));
     assert_eq!(house.form("1").content.name, "王一");
     assert_eq!(house.apply_forms[&form_key("1", 1)].content.name, "王二");
+}
+
+/// What 基卫 says of a form.
+fn told_by_jiwei(
+    house: &mut House,
+    apply_no: &str,
+    person: &str,
+    diagnosis: &str,
+) -> Result<FormStep, String> {
+    let row = JiweiForm {
+        apply_code: Some(apply_no.to_owned()),
+        fkey: Some(format!("S-{person}")),
+        name: Some(person.to_owned()),
+        diagnosis: Some(diagnosis.to_owned()),
+        ..JiweiForm::default()
+    };
+    let registry = house.registry.clone();
+    let context = TakeContext {
+        registry: &registry,
+        hospital: &registry.hospitals[&code("350006")],
+        asked: &ApplyQuery {
+            medicare_code: "C1".to_owned(),
+            yyid00: "350006".to_owned(),
+            business_type: BusinessType::Outpatient,
+            kind: ApplyKind::Imaging,
+        },
+    };
+    let taken = take_rows(&[row], context).remove(0);
+    let event = Event::ApplyFormReceived(ApplyFormReceived {
+        hospital: code("350006"),
+        source: FormSource::Jiwei,
+        body: taken.ok().unwrap().body,
+    });
+    match house.take("app:demo-pacs", event) {
+        Outcome::Form(outcome) => Ok(outcome.step),
+        Outcome::Refused(refusal) => Err(refusal.rule),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_jiwei_says_changes_no_form_that_its_his_sent() {
+    let mut house = House::form_house();
+    house.send("INSERT", "1", "王一").unwrap();
+    let before = house.form("1").clone();
+    // Of the same patient it is a repeat, of another one refused
+    let said = told_by_jiwei(&mut house, "1", "王一", "肺炎");
+    assert_eq!(said, Ok(FormStep::Repeated));
+    let said = told_by_jiwei(&mut house, "1", "王二", "肺炎");
+    assert_eq!(said, refused("number-reuse"));
+    assert!(*house.form("1") == before);
+    // When its HIS has deleted it, it does not come back that way
+    house.send("DELETE", "1", "王一").unwrap();
+    let said = told_by_jiwei(&mut house, "1", "王一", "肺炎");
+    assert_eq!(said, refused("form-deleted"));
+    assert!(house.form("1").is_deleted());
+}
+
+#[test]
+fn a_form_of_jiwei_is_updated_by_it_and_takes_what_its_his_sends() {
+    let mut house = House::form_house();
+    let mut said = |diagnosis| told_by_jiwei(&mut house, "1", "王一", diagnosis);
+    assert_eq!(said("待查"), Ok(FormStep::Inserted));
+    assert_eq!(said("待查"), Ok(FormStep::Repeated));
+    assert_eq!(said("肺炎"), Ok(FormStep::Updated));
+    // Without a time of its request it is planned for the day on which it came
+    let form = house.form("1");
+    assert!(form.content.req_time.is_empty() && form.planned_date().len() == 10);
+    assert_eq!(form.planned_date(), form.came_on);
+    assert_eq!(house.send("INSERT", "1", "王一"), Ok(FormStep::Updated));
+    assert_eq!(house.form("1").source, FormSource::Soap);
+    let said = told_by_jiwei(&mut house, "1", "王一", "肺癌");
+    assert_eq!(said, Ok(FormStep::Repeated));
+}
+
+#[test]
+fn a_form_of_jiwei_whose_exam_is_registered_is_refused_unless_it_is_the_same() {
+    let mut house = House::form_house();
+    told_by_jiwei(&mut house, "F-王一", "王一", "待查").unwrap();
+    house.push(&Push::new("350006", "E1", "王一", 50, "1.2.1"));
+    let said = told_by_jiwei(&mut house, "F-王一", "王一", "待查");
+    assert_eq!(said, Ok(FormStep::Repeated));
+    let said = told_by_jiwei(&mut house, "F-王一", "王一", "肺炎");
+    assert_eq!(said, refused("form-taken"));
 }
