@@ -21,6 +21,8 @@ pub const ELEMENTS_LIMIT: usize = 20_000;
 pub const ATTRIBUTES_PER_ELEMENT_LIMIT: usize = 64;
 /// The most attributes in all: five bytes of text make one, and each costs many times that.
 pub const ATTRIBUTES_LIMIT: usize = 20_000;
+/// Bytes in which the end of a character's second reference is looked for: it has eight, and perhaps zeros in front.
+const REFERENCE_BYTES: usize = 16;
 
 pub(super) fn read(text: &str) -> Result<Element, XmlError> {
     if text.len() > TEXT_LIMIT {
@@ -91,6 +93,7 @@ impl<'t> Tree<'t> {
         config.check_end_names = false;
         config.allow_unmatched_ends = true;
         let mut start = 0;
+        let mut taken = 0;
         loop {
             let event = reader.read_event();
             let end = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
@@ -104,8 +107,11 @@ impl<'t> Tree<'t> {
                 Event::End(_) => self.end(within(piece, "</", ">"), offset)?,
                 Event::Text(_) => self.characters(piece, offset)?,
                 Event::CData(_) => self.characters(within(piece, "<![CDATA[", "]]>"), offset)?,
+                Event::GeneralRef(_) if start < taken => {}
                 Event::GeneralRef(_) => {
-                    let c = self.reference(within(piece, "&", ";"), offset)?;
+                    let after = body.get(end..).unwrap_or_default();
+                    let (c, more) = self.reference(within(piece, "&", ";"), after, offset)?;
+                    taken = end + more;
                     self.own_text(offset)?.push(c);
                 }
                 Event::DocType(_) => {
@@ -217,8 +223,9 @@ impl<'t> Tree<'t> {
             let (name, after) = after.split_once(';').ok_or_else(|| XmlError::Entity {
                 place: self.place(offset),
             })?;
-            value.push(self.reference(name, offset)?);
-            rest = after;
+            let (c, more) = self.reference(name, after, offset)?;
+            value.push(c);
+            rest = after.get(more..).unwrap_or_default();
         }
         value.extend(rest.chars().map(blank));
         Ok(value.trim().to_owned())
@@ -285,27 +292,24 @@ impl<'t> Tree<'t> {
         }
     }
 
-    /// The character that stands behind `&name;`.
-    fn reference(&self, name: &str, offset: usize) -> Result<char, XmlError> {
+    /// The character that stands behind `&name;`, and how many bytes of what comes after belong to it.
+    fn reference(&self, name: &str, after: &str, offset: usize) -> Result<(char, usize), XmlError> {
         let number = match name {
-            "lt" => return Ok('<'),
-            "gt" => return Ok('>'),
-            "amp" => return Ok('&'),
-            "apos" => return Ok('\''),
-            "quot" => return Ok('"'),
+            "lt" => return Ok(('<', 0)),
+            "gt" => return Ok(('>', 0)),
+            "amp" => return Ok(('&', 0)),
+            "apos" => return Ok(('\'', 0)),
+            "quot" => return Ok(('"', 0)),
             _ => name.strip_prefix('#').ok_or_else(|| XmlError::Entity {
                 place: self.place(offset),
             })?,
         };
-        let (digits, radix) = match number.strip_prefix('x') {
-            Some(digits) => (digits, 16),
-            None => (number, 10),
-        };
-        Some(digits)
-            .filter(|digits| digits.chars().all(|c| c.is_digit(radix)))
-            .and_then(|digits| u32::from_str_radix(digits, radix).ok())
-            .and_then(char::from_u32)
-            .filter(|c| is_allowed(*c))
+        number_of(number)
+            .and_then(|number| match char::from_u32(number) {
+                Some(c) => Some((c, 0)),
+                None => of_two_halves(number, after),
+            })
+            .filter(|(c, _)| is_allowed(*c))
             .ok_or_else(|| XmlError::Character {
                 place: self.place(offset),
             })
@@ -327,6 +331,31 @@ impl<'t> Tree<'t> {
             _ => self.wrong(offset, "起的标记没有结束", "markup that does not end"),
         }
     }
+}
+
+/// What stands behind the `#` of a reference.
+fn number_of(number: &str) -> Option<u32> {
+    let (digits, radix) = match number.strip_prefix('x') {
+        Some(digits) => (digits, 16),
+        None => (number, 10),
+    };
+    Some(digits)
+        .filter(|digits| digits.chars().all(|c| c.is_digit(radix)))
+        .and_then(|digits| u32::from_str_radix(digits, radix).ok())
+}
+
+/// A character beyond U+FFFF of which two references were made, one for each half that UTF-16 has of it: so writes Woodstox,
+/// which is in CXF, rare names in GBK. Also the bytes of the second reference, which begins `after`.
+fn of_two_halves(first: u32, after: &str) -> Option<(char, usize)> {
+    let mut bytes = after.bytes().take(REFERENCE_BYTES);
+    let length = bytes.position(|byte| byte == b';')? + 1;
+    let second = after.get(..length)?.strip_prefix("&#")?.strip_suffix(';')?;
+    let halves = [first, number_of(second)?].map(u16::try_from);
+    let [Ok(first), Ok(second)] = halves else {
+        return None;
+    };
+    let c = char::decode_utf16([first, second]).next()?.ok()?;
+    Some((c, length))
 }
 
 /// What stands between two ends that a piece is known to have.

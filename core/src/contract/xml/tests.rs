@@ -105,6 +105,34 @@ fn references_are_decoded_once() {
 }
 
 #[test]
+fn the_two_halves_of_a_rare_character_are_one() {
+    let halves = "&#xd842;&#xdfb7;";
+    assert_eq!(
+        text_of(&format!("<a>欧阳{halves}&#55362;&#57271;</a>")),
+        "欧阳𠮷𠮷"
+    );
+    assert_eq!(text_of("<a>&#xd842;&#xdfb7;&lt;</a>"), "𠮷<");
+    let element = read(&format!("<a code='{halves}{halves}王'/>")).unwrap();
+    assert_eq!(element.attribute("code"), Some("𠮷𠮷王"));
+    // Halves that do not belong together, or that something stands between, are none.
+    for text in [
+        "<a>&#xdfb7;&#xd842;</a>",
+        "<a>&#xd842;&#xd842;&#xdfb7;</a>",
+        "<a>&#xd842; &#xdfb7;</a>",
+        "<a>&#xd842;王</a>",
+        "<a>&#xd842;&#x41;</a>",
+        "<a>&#xd842;<b/>&#xdfb7;</a>",
+        "<a>&#xd842;&#x0000000000000000dfb7;</a>",
+        "<a b='&#xd842;'/>",
+    ] {
+        assert!(
+            matches!(error(text), XmlError::Character { .. }),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
 fn what_reaches_outside_the_text_is_refused() {
     for text in [
         "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>",
