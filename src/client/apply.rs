@@ -157,6 +157,7 @@ impl Apply {
             namespace: &self.namespace,
             operation: OPERATION,
             parameter: PARAMETER,
+            qualified: false,
             action: "",
             escaping: match self.cdata {
                 true => Escaping::Cdata,

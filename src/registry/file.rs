@@ -201,6 +201,13 @@ fn check_his(his: &HisEntry) -> anyhow::Result<()> {
             "receiver.{key} {name:?} 不是 XML 元素名 (is no name of an XML element)"
         );
     }
+    // It stands between quotes in a header.
+    let is_action = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+    anyhow::ensure!(
+        receiver.action.chars().all(is_action),
+        "receiver.action {:?} 只能有 ASCII 可见字符，不含引号与反斜杠 (must be visible ASCII without quotes and backslashes)",
+        receiver.action
+    );
     Ok(())
 }
 
@@ -430,6 +437,11 @@ mod tests {
                 "[[hospital]]\ncode = \"350008\"\nname = \"a\"\n[hospital.validation]\nlength = {{ \"{path}\" = \"warn\" }}"
             )
         };
+        let receiver = |more: &str| {
+            format!(
+                "[[his]]\nid = \"his\"\nlicense = \"a\"\nhospitals = [\"1\"]\n[his.receiver]\nurl = \"http://h/\"\n{more}"
+            )
+        };
         let alias = |code: &str| format!("[settings.class_aliases]\n\"骨密度\" = \"{code}\"");
         for (text, named) in [
             (app("license = \"a,b\""), "vendor"),
@@ -443,6 +455,9 @@ mod tests {
             (peer("host = \"h\"\nport = 0"), "CT"),
             (alias("NOPE"), "骨密度"),
             (length("reportList[].nope"), "reportList[].nope"),
+            (receiver("action = \"urn:a\\\"b\""), "receiver.action"),
+            (receiver("action = \"状态\""), "receiver.action"),
+            (receiver("parameter = \"1st\""), "receiver.parameter"),
             (length("reportList[].nope*"), "reportList[].nope*"),
         ] {
             refused_by_name(&[(&text, named)]);
@@ -451,6 +466,7 @@ mod tests {
             app("license = \"a b\"\ntime_window_minutes = 1"),
             peer("host = \"h\"\nport = 104"),
             alias("X-Ray"),
+            receiver("action = \"http://tempuri.org/SynStatusInfo\"\nqualified = true"),
             length("reportList[].*"),
             length("examInfo.examItemList[].itemName"),
             length("*"),

@@ -21,6 +21,8 @@ pub struct Manner<'a> {
     pub namespace: &'a str,
     pub operation: &'a str,
     pub parameter: &'a str,
+    /// Whether the parameter's element is of the namespace too.
+    pub qualified: bool,
     /// SOAPAction; empty: `""`.
     pub action: &'a str,
     pub escaping: Escaping,
@@ -42,6 +44,7 @@ impl<'a> Manner<'a> {
             namespace: &receiver.namespace,
             operation: &receiver.operation,
             parameter: &receiver.parameter,
+            qualified: receiver.qualified,
             action: &receiver.action,
             escaping: receiver.escaping,
             charset: receiver.charset,
@@ -57,14 +60,14 @@ impl<'a> Manner<'a> {
             Escaping::Escaped => escape(&document).into_owned(),
             Escaping::Cdata => cdata(&document),
         };
-        let (open, close) = match self.namespace {
-            "" => (operation.to_owned(), operation.to_owned()),
-            own => (
-                format!("ns:{operation} xmlns:ns=\"{}\"", escape(own)),
-                format!("ns:{operation}"),
-            ),
+        let (prefix, declared) = match self.namespace {
+            "" => ("", String::new()),
+            own => ("ns:", format!(" xmlns:ns=\"{}\"", escape(own))),
         };
-        let text = format!("<{open}><{parameter}>{content}</{parameter}></{close}>");
+        let inner = if self.qualified { prefix } else { "" };
+        let text = format!(
+            "<{prefix}{operation}{declared}><{inner}{parameter}>{content}</{inner}{parameter}></{prefix}{operation}>"
+        );
         let (mut content_type, body) = enveloped(self.soap, self.charset, &text);
         let action = match self.soap {
             SoapVersion::Soap11 => Some(format!("\"{}\"", self.action)),
@@ -169,6 +172,7 @@ mod tests {
                             namespace,
                             operation: "SynStatusInfo",
                             parameter: "inputString",
+                            qualified: false,
                             action: "urn:x",
                             escaping,
                             charset,
@@ -186,6 +190,30 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_of_the_namespace_where_its_receiver_wants_it() {
+        for (qualified, namespace, its) in [
+            (false, "http://tempuri.org/", None),
+            (true, "http://tempuri.org/", Some("http://tempuri.org/")),
+            (true, "", None),
+        ] {
+            let manner = Manner {
+                soap: SoapVersion::Soap11,
+                namespace,
+                operation: "SynStatusInfo",
+                parameter: "inputString",
+                qualified,
+                action: "",
+                escaping: Escaping::Escaped,
+                charset: NoticeCharset::Utf8,
+            };
+            let body = String::from_utf8(manner.message(NOTICE).body).unwrap();
+            let root = xml::read(&body).unwrap();
+            let parameter = root.at("Body/SynStatusInfo/inputString").unwrap();
+            assert_eq!(parameter.namespace(), its);
         }
     }
 }

@@ -22,13 +22,14 @@ IN_XML = "欧阳𠮷“é”①&lt;&amp;&gt;'\""
 
 NAMED = {"namespace": "http://his.hospital.example/status", "operation": "SynStatusInfo", "parameter": "inputString"}
 # By endpoint of StatusReceivers.java: how it wants notices.
-MANNERS: dict[str, dict[str, str]] = {
+MANNERS: dict[str, dict[str, str | bool]] = {
     "named": NAMED,
     "cdata": {**NAMED, "escaping": "cdata"},
     "gbk": {**NAMED, "charset": "GBK"},
     "gbk-cdata": {**NAMED, "charset": "GBK", "escaping": "cdata"},
     "named12": {**NAMED, "soap": "1.2", "action": "urn:status"},
     "plain": {"namespace": "http://his.hospital.example/plain", "parameter": "arg0"},
+    "qualified": {"namespace": "http://tempuri.org/", "qualified": True, "action": "http://tempuri.org/SynStatusInfo"},
     "rpc": {"namespace": "http://his.hospital.example/rpc", "action": "urn:rpc-status"},
 }
 REFUSING = "refusing"

@@ -60,6 +60,9 @@ pub struct Receiver {
     pub operation: String,
     #[serde(default = "usual_parameter")]
     pub parameter: String,
+    /// Whether the parameter's element is of the namespace too, as .NET's services want it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub qualified: bool,
     /// SOAPAction; empty: `""`.
     #[serde(default)]
     pub action: String,

@@ -29,6 +29,7 @@ public class StatusReceivers {
         }
         Endpoint.publish(base + "named12", new Named12());
         Endpoint.publish(base + "plain", new Plain());
+        Endpoint.publish(base + "qualified", new Qualified());
         Endpoint.publish(base + "rpc", new Rpc());
         System.out.println("ready");
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
@@ -86,6 +87,16 @@ public class StatusReceivers {
     public static class Plain {
         public String SynStatusInfo(String inputString) {
             return taken("plain", inputString);
+        }
+    }
+
+    /** The parameter is of the namespace too, as in what .NET's services say of themselves. */
+    @WebService(targetNamespace = "http://tempuri.org/")
+    public static class Qualified {
+        @WebMethod(operationName = "SynStatusInfo", action = "http://tempuri.org/SynStatusInfo")
+        public String synStatusInfo(
+            @WebParam(name = "inputString", targetNamespace = "http://tempuri.org/") String inputString) {
+            return taken("qualified", inputString);
         }
     }
 
