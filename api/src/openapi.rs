@@ -88,7 +88,7 @@ fn describe(operation: &Operation) -> Value {
     let example: Value = serde_json::from_str(operation.example).unwrap_or_default();
     let security = match operation.access {
         Access::Open => json!([]),
-        Access::Token(_) => json!([{ "token": [] }, { "bearer": [] }]),
+        Access::Token(_) | Access::Any(_) => json!([{ "token": [] }, { "bearer": [] }]),
     };
     let refused = |description: &str| {
         json!({
@@ -121,8 +121,8 @@ fn describe(operation: &Operation) -> Value {
             "503": refused("暂不可用，请重发 (send again)"),
         },
     });
-    if let (Access::Token(_), Some(responses)) = (
-        operation.access,
+    if let (true, Some(responses)) = (
+        operation.access.needs_token(),
         description
             .get_mut("responses")
             .and_then(Value::as_object_mut),

@@ -8,8 +8,8 @@ use crate::call::Call;
 use crate::envelope::Answer;
 use crate::error::Failure;
 use crate::rest::{
-    detail, get_token, history, push, query, reconcile, upload_detail, upload_statistics, validate,
-    withdraw,
+    apply_list, apply_turnaround, detail, get_token, history, push, query, reconcile,
+    upload_detail, upload_statistics, validate, withdraw,
 };
 
 /// Who may call an operation.
@@ -17,7 +17,27 @@ use crate::rest::{
 pub enum Access {
     Open,
     Token(Right),
+    /// Any of these rights.
+    Any(&'static [Right]),
 }
+
+impl Access {
+    /// Rights of which an app needs one; none: no token is needed.
+    pub fn rights(&self) -> &[Right] {
+        match self {
+            Self::Open => &[],
+            Self::Token(right) => std::slice::from_ref(right),
+            Self::Any(rights) => rights,
+        }
+    }
+
+    pub fn needs_token(&self) -> bool {
+        !self.rights().is_empty()
+    }
+}
+
+/// Whom statistics are for: who may read an exam, and supervision.
+const READ_OR_SUPERVISE: Access = Access::Any(&[Right::Read, Right::Supervise]);
 
 type Handler = fn(Call) -> BoxFuture<'static, Result<Answer, Failure>>;
 
@@ -114,6 +134,20 @@ pub static OPERATIONS: &[Operation] = &[
         Access::Token(Right::Read),
         reconcile,
         "申报数与归档情况对比：按医院、日期、类别；asOf 指定时刻 (declared against archived, by hospital, date and class)"
+    ),
+    operation!(
+        "/v1/apply/list",
+        "申请单查询",
+        READ_OR_SUPERVISE,
+        apply_list,
+        "按申请日期列出申请单及其进展，或列出超时未检的 (apply forms and how far they have come, or those without an exam after a set time; paged)"
+    ),
+    operation!(
+        "/v1/apply/turnaround",
+        "申请单时效",
+        READ_OR_SUPERVISE,
+        apply_turnaround,
+        "按申请日期统计从申请到检查、报告的时间 (how long it takes from the form to exam and report, by day)"
     ),
     operation!(
         "/v1/exam/withdraw",

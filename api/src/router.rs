@@ -190,7 +190,7 @@ async fn carry_out(
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let limit = match operation.access {
         Access::Open => OPEN_BODY_BYTES.min(api.config.max_body_bytes),
-        Access::Token(_) => api.config.max_body_bytes,
+        Access::Token(_) | Access::Any(_) => api.config.max_body_bytes,
     };
     let held = body::read(api, body, declared, limit).await?;
     let registry = match &caller {
@@ -270,9 +270,9 @@ fn admit(
     shape: &mut Shape,
     source: &mut String,
 ) -> Result<Option<Caller>, Failure> {
-    let Access::Token(right) = operation.access else {
+    if !operation.access.needs_token() {
         return Ok(None);
-    };
+    }
     let checked = token::check(
         api.archive.key(),
         registry,
@@ -295,7 +295,13 @@ fn admit(
         registry: Arc::clone(registry),
         id,
     };
-    if !caller.app()?.rights.contains(&right) {
+    let rights = &caller.app()?.rights;
+    if !operation
+        .access
+        .rights()
+        .iter()
+        .any(|it| rights.contains(it))
+    {
         let message = format!(
             "无权限：该应用不能使用 {} (no right for this interface)",
             operation.path

@@ -43,7 +43,7 @@ fn section(body: &mut String, context: &str, operation: &Operation) {
     };
     let token = match operation.access {
         Access::Open => "",
-        Access::Token(_) => " \\\n  -H \"token: $TOKEN\"",
+        Access::Token(_) | Access::Any(_) => " \\\n  -H \"token: $TOKEN\"",
     };
     let curl = format!(
         "curl -s http://127.0.0.1:8080{context}{} \\\n  -H 'Content-Type: application/json'{token} \\\n  -d '{}'",

@@ -3,6 +3,7 @@
 
 mod documents;
 mod faults;
+mod forms;
 mod house;
 mod push;
 mod reading;

@@ -6,6 +6,7 @@
 //! when somebody asks ([`progress`]).
 
 pub mod progress;
+pub mod turnaround;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -125,14 +126,27 @@ impl ApplyFormRow {
         !self.is_deleted() && !self.taken
     }
 
-    /// `YYYY-MM-DD` for which it is planned: of the appointment, else of the request.
-    pub fn planned_date(&self) -> &str {
-        let time = match self.content.scheduled_time.as_str() {
+    /// `YYYY-MM-DD HH:MM:SS` for which it is planned: of the appointment, else of the request.
+    pub fn planned_time(&self) -> &str {
+        match self.content.scheduled_time.as_str() {
             "" => &self.content.req_time,
             scheduled => scheduled,
-        };
-        time.get(..10).unwrap_or(time)
+        }
     }
+
+    /// `YYYY-MM-DD` for which it is planned.
+    pub fn planned_date(&self) -> &str {
+        date_of(self.planned_time())
+    }
+
+    /// `YYYY-MM-DD` on which it was applied for.
+    pub fn apply_date(&self) -> &str {
+        date_of(&self.content.req_time)
+    }
+}
+
+fn date_of(time: &str) -> &str {
+    time.get(..10).unwrap_or(time)
 }
 
 impl std::fmt::Debug for ApplyFormRow {

@@ -259,16 +259,16 @@ pub enum FormIndexKind {
     StudyUid = 5,
     /// The day for which it is planned; of open forms only.
     OpenDay = 6,
+    /// The day on which it was applied for; of deleted forms too.
+    ApplyDay = 7,
 }
 
-/// What a form is found by: nothing once it is deleted.
+/// What a form is found by: only the day of the request once it is deleted.
 pub fn form_index(row: &ApplyFormRow) -> Vec<Vec<u8>> {
-    if row.is_deleted() {
-        return Vec::new();
-    }
     let content = &row.content;
     let open_day = if row.taken { "" } else { row.planned_date() };
     let found_by = [
+        (FormIndexKind::ApplyDay, row.apply_date()),
         (FormIndexKind::SickId, content.sick_id.as_str()),
         (FormIndexKind::CardNo, &content.card_no),
         (FormIndexKind::InpatientNo, &content.inpatient_no),
@@ -276,7 +276,10 @@ pub fn form_index(row: &ApplyFormRow) -> Vec<Vec<u8>> {
         (FormIndexKind::StudyUid, row.study_uid.as_str()),
         (FormIndexKind::OpenDay, open_day),
     ];
-    let found_by = found_by.into_iter().filter(|(_, value)| !value.is_empty());
+    let is_found = |kind| kind == FormIndexKind::ApplyDay || !row.is_deleted();
+    let found_by = found_by
+        .into_iter()
+        .filter(|(kind, value)| is_found(*kind) && !value.is_empty());
     found_by
         .map(|(kind, value)| {
             let key = Key::default()

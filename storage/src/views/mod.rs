@@ -7,6 +7,7 @@
 mod batch;
 mod bulk;
 pub mod exams;
+pub mod form_lists;
 mod forms;
 #[cfg(test)]
 mod histories;
