@@ -110,6 +110,7 @@ fn remarks(counts: &Counts) -> String {
         ("影像异版", counts.further_versions),
         ("迟到状态", counts.late),
         ("未知类别", counts.unknown_class),
+        ("未检申请单", counts.forms_without_exam.unwrap_or(0)),
         ("无申请单", counts.placeholder_apply_no),
         ("校验警告", counts.warned),
         ("明细不符", counts.detail_differs),
@@ -137,6 +138,7 @@ fn names(out: &mut String, cell: &Cell) {
     for named in &cell.unfinished {
         let why: Vec<&str> = named.why.iter().copied().map(Why::title).collect();
         let subject = match named.exam_no.as_str() {
+            "" if !named.apply_no.is_empty() => format!("申请单 {}", named.apply_no),
             "" => format!("检查UID {}", named.study_uid),
             exam_no if named.generation > 0 => format!("{exam_no}#{}", named.generation),
             exam_no => exam_no.to_owned(),

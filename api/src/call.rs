@@ -136,6 +136,18 @@ impl Call {
         allow(&self.caller()?.app()?.hospitals, hospital)
     }
 
+    /// The hospital asked about, or all of the app's.
+    pub fn hospitals(&self, asked: Option<&HospitalCode>) -> Result<Vec<HospitalCode>, Failure> {
+        let scope = &self.caller()?.app()?.hospitals;
+        if let Some(hospital) = asked {
+            allow(scope, hospital)?;
+            self.registered(hospital)?;
+            return Ok(vec![hospital.clone()]);
+        }
+        let all = self.registry.hospitals.keys();
+        Ok(all.filter(|code| scope.has(code)).cloned().collect())
+    }
+
     /// Refuses a hospital that nobody registered: an app of all hospitals is let in with any code.
     pub fn registered(&self, hospital: &HospitalCode) -> Result<(), Failure> {
         if self.registry.hospitals.contains_key(hospital) {

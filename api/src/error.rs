@@ -261,7 +261,7 @@ impl From<ViewsError> for Failure {
                 ErrorKind::Invalid,
                 "too-many",
                 format!(
-                    "查询涉及超过 {limit} 个检查，请缩小日期、医院或号码范围 (more than {limit} exams: narrow it by date, hospital or number)"
+                    "查询涉及超过 {limit} 个检查或申请单，请缩小日期、医院或号码范围 (more than {limit} exams or forms: narrow it by date, hospital or number)"
                 ),
             ),
             ViewsError::Days { limit } => Self::new(

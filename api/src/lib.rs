@@ -16,6 +16,7 @@ mod nodes;
 mod openapi;
 mod operations;
 mod pages;
+pub mod receiver;
 mod rest;
 mod router;
 mod server;

@@ -8,8 +8,8 @@ use crate::call::Call;
 use crate::envelope::Answer;
 use crate::error::Failure;
 use crate::rest::{
-    apply_fetch, apply_query, detail, get_token, history, push, query, reconcile, upload_detail,
-    upload_statistics, validate, withdraw,
+    apply_fetch, apply_list, apply_query, apply_turnaround, detail, get_token, history, push,
+    query, reconcile, upload_detail, upload_statistics, validate, withdraw,
 };
 
 /// Who may call an operation.
@@ -26,6 +26,8 @@ pub enum Access {
 const PUSH: Access = Access::Token(&[Right::Push]);
 const READ: Access = Access::Token(&[Right::Read]);
 const PUSH_OR_READ: Access = Access::Token(&[Right::Push, Right::Read]);
+/// Whom statistics are for: who may read an exam, and supervision.
+const READ_OR_SUPERVISE: Access = Access::Token(&[Right::Read, Right::Supervise]);
 
 type Handler = fn(Call) -> BoxFuture<'static, Result<Answer, Failure>>;
 
@@ -122,6 +124,20 @@ pub static OPERATIONS: &[Operation] = &[
         READ,
         reconcile,
         "申报数与归档情况对比：按医院、日期、类别；asOf 指定时刻 (declared against archived, by hospital, date and class)"
+    ),
+    operation!(
+        "/v1/apply/list",
+        "申请单查询",
+        READ_OR_SUPERVISE,
+        apply_list,
+        "按申请日期列出申请单及其进展，或列出超时未检的 (apply forms and how far they have come, or those without an exam after a set time; paged)"
+    ),
+    operation!(
+        "/v1/apply/turnaround",
+        "申请单时效",
+        READ_OR_SUPERVISE,
+        apply_turnaround,
+        "按申请日期统计从申请到检查、报告的时间 (how long it takes from the form to exam and report, by day)"
     ),
     operation!(
         "/v1/exam/withdraw",

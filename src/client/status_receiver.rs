@@ -7,14 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use clap::Args;
+use futures::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
+use yingku_api::receiver::{Posted, Replied, receive};
 use yingku_core::contract::xml::{Element, escape};
 use yingku_core::registry::NoticeCharset;
 use yingku_core::time::{LocalDateTime, Zone};
@@ -22,9 +19,6 @@ use yingku_core::time::{LocalDateTime, Zone};
 use crate::soap::answer::charset_of;
 use crate::soap::request::{self, Request};
 use crate::table::printable;
-
-/// A notice has some kilobytes.
-const BODY_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Args)]
 pub struct StatusReceiver {
@@ -67,17 +61,15 @@ impl StatusReceiver {
             "监听 (listening): http://{}/",
             listener.local_addr()?
         ))?;
-        let router = Router::new()
-            .fallback(receive)
-            .layer(DefaultBodyLimit::max(BODY_BYTES))
-            .with_state(receiving);
         let stop = async {
             // Without the signal the process ends by itself, too.
             let _ = tokio::signal::ctrl_c().await;
         };
-        axum::serve(listener, router)
-            .with_graceful_shutdown(stop)
-            .await?;
+        let answer = move |posted| -> BoxFuture<'static, Replied> {
+            let receiving = Arc::clone(&receiving);
+            Box::pin(async move { receiving.take(posted).await })
+        };
+        receive(listener, Arc::new(answer), stop).await?;
         Ok(true)
     }
 }
@@ -92,43 +84,45 @@ async fn opened(path: &Path) -> anyhow::Result<tokio::fs::File> {
         .with_context(|| format!("{} 写不了 (cannot be written)", path.display()))
 }
 
-async fn receive(
-    State(receiving): State<Arc<Receiving>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    if let Some(log) = &receiving.log {
-        let line = [&body, &b"\n"[..]].concat();
-        let mut log = log.lock().await;
-        let written = match log.write_all(&line).await {
-            Ok(()) => log.flush().await,
-            failed => failed,
-        };
-        if let Err(error) = written {
+impl Receiving {
+    async fn take(&self, posted: Posted) -> Replied {
+        if let Err(error) = self.keep(&posted.body).await {
             eprintln!("--log: {error}");
         }
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let now = LocalDateTime::from_unix_ms(now_ms, &Zone::default());
+        let now = now.map(|now| now.to_string()).unwrap_or_default();
+        let charset = posted.content_type.as_deref().and_then(charset_of);
+        let read = request::read(&posted.body, charset);
+        let words = match &read {
+            Ok(Request {
+                document: Some(document),
+                ..
+            }) => words(document),
+            Ok(_) => {
+                "不是状态通知：没有 XmlDocument (no notice: there is no XmlDocument)".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        // Nobody reads on: it goes on receiving.
+        let _ = say(&format!("{now} {}", printable(words)));
+        match read {
+            Ok(request) => answered(&request, charset, self.answer),
+            Err(error) => Replied {
+                is_understood: false,
+                content_type: "text/plain; charset=UTF-8".to_owned(),
+                body: error.to_string().into_bytes(),
+            },
+        }
     }
-    let kind = headers.get(header::CONTENT_TYPE);
-    let charset = kind
-        .and_then(|kind| kind.to_str().ok())
-        .and_then(charset_of);
-    let now =
-        LocalDateTime::from_unix_ms(jiff::Timestamp::now().as_millisecond(), &Zone::default());
-    let now = now.map(|now| now.to_string()).unwrap_or_default();
-    let read = request::read(&body, charset);
-    let words = match &read {
-        Ok(Request {
-            document: Some(document),
-            ..
-        }) => words(document),
-        Ok(_) => "不是状态通知：没有 XmlDocument (no notice: there is no XmlDocument)".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    // Nobody reads on: it goes on receiving.
-    let _ = say(&format!("{now} {}", printable(words)));
-    match read {
-        Ok(request) => answered(&request, charset, receiving.answer),
-        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+
+    async fn keep(&self, body: &[u8]) -> std::io::Result<()> {
+        let Some(log) = &self.log else {
+            return Ok(());
+        };
+        let mut log = log.lock().await;
+        log.write_all(&[body, b"\n"].concat()).await?;
+        log.flush().await
     }
 }
 
@@ -167,7 +161,7 @@ fn words(document: &Element) -> String {
 }
 
 /// As the request came: its SOAP, its namespace, its charset.
-fn answered(request: &Request, charset: Option<&str>, code: i32) -> Response {
+fn answered(request: &Request, charset: Option<&str>, code: i32) -> Replied {
     let words = if code == 0 { "成功" } else { "拒收" };
     let answer = format!("<response><code>{code}</code><desc>{words}</desc></response>");
     let operation = match request.operation.as_str() {
@@ -185,8 +179,12 @@ fn answered(request: &Request, charset: Option<&str>, code: i32) -> Response {
         true => NoticeCharset::Gbk,
         false => NoticeCharset::Utf8,
     };
-    let (kind, bytes) = request::enveloped(request.soap, charset, &text);
-    ([(header::CONTENT_TYPE, kind)], bytes).into_response()
+    let (content_type, body) = request::enveloped(request.soap, charset, &text);
+    Replied {
+        is_understood: true,
+        content_type,
+        body,
+    }
 }
 
 fn say(line: &str) -> std::io::Result<()> {
@@ -203,8 +201,8 @@ mod tests {
     use yingku_core::contract::xml;
     use yingku_core::registry::SoapVersion;
 
-    #[tokio::test]
-    async fn what_is_answered_is_read_by_who_asked() {
+    #[test]
+    fn what_is_answered_is_read_by_who_asked() {
         for (soap, charset) in [
             (SoapVersion::Soap11, "UTF-8"),
             (SoapVersion::Soap12, "gb2312"),
@@ -217,14 +215,7 @@ mod tests {
             };
             for code in [0, -1] {
                 let response = answered(&request, Some(charset), code);
-                let kind = response.headers()[header::CONTENT_TYPE]
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
-                let body = axum::body::to_bytes(response.into_body(), BODY_BYTES)
-                    .await
-                    .unwrap();
-                let read = answer::read(&body, charset_of(&kind));
+                let read = answer::read(&response.body, charset_of(&response.content_type));
                 assert_eq!(read.code, code.to_string());
                 assert_eq!(read.is_taken(), code == 0);
             }

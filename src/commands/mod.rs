@@ -3,6 +3,7 @@
 mod app;
 mod backup;
 mod correct;
+mod forms;
 mod log;
 mod migrate;
 mod notices;
@@ -45,6 +46,9 @@ enum Command {
     /// 事件日志 (the event log)
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// 申请单：进展、超时未检、时效 (apply forms: how far they have come, and how long it takes)
+    #[command(subcommand)]
+    Forms(forms::FormsCommand),
     /// 状态回传：待送、停发、重发 (status notices to HIS)
     #[command(subcommand)]
     Notices(notices::NoticesCommand),
@@ -239,6 +243,7 @@ impl Yingku {
             Command::App(command) => command.run().await,
             Command::Correct(command) => command.run().await,
             Command::Log(command) => command.run().await,
+            Command::Forms(command) => command.run().await,
             Command::Notices(command) => command.run().await,
             Command::Reconcile(command) => command.run().await,
             Command::Client(command) => command.run().await,

@@ -6,6 +6,7 @@ mod correct;
 mod digest;
 mod export;
 mod findings;
+mod forms;
 mod health;
 mod log;
 mod lost;
@@ -31,6 +32,7 @@ use yingku_storage::archive::{Archive, AuditEntry};
 use crate::control::Output;
 
 pub use compact::Compacting;
+pub use forms::{FormsAsked, OpenAfter, TurnaroundAsked};
 pub use log::Range;
 pub use lost::Lost;
 pub use notices::{Again, NoticesAsked};
@@ -90,6 +92,12 @@ pub enum Operation {
     Findings {
         kind: Option<FindingKind>,
         hospital: Option<HospitalCode>,
+    },
+    Forms {
+        asked: FormsAsked,
+    },
+    Turnaround {
+        asked: TurnaroundAsked,
     },
     Notices {
         asked: NoticesAsked,
@@ -159,6 +167,12 @@ impl Operation {
                 let hospital = hospital.as_ref().map(ToString::to_string);
                 Some(("findings", hospital.unwrap_or_default(), all()))
             }
+            Self::Forms { asked } => {
+                let days = asked.days.as_ref();
+                let target = days.map(|(from, to)| format!("{from}-{to}"));
+                let hospital = asked.hospital.to_string();
+                Some(("forms", hospital, target.unwrap_or_default()))
+            }
             Self::Notices { asked } => {
                 let his = asked.his.as_ref().map(ToString::to_string);
                 Some(("notices", all(), his.unwrap_or_default()))
@@ -180,6 +194,7 @@ impl Operation {
             | Self::PurgeTestData { .. }
             | Self::PackLost { .. }
             | Self::NoticesAgain { .. }
+            | Self::Turnaround { .. }
             | Self::Status
             | Self::Verify
             | Self::Rescan { .. }
@@ -236,6 +251,8 @@ pub async fn execute(
         Operation::Findings { kind, hospital } => {
             findings::findings(archive, kind, hospital, output).await
         }
+        Operation::Forms { asked } => forms::list(archive, asked, output).await,
+        Operation::Turnaround { asked } => forms::turnaround(archive, asked, output).await,
         Operation::Notices { asked } => notices::list(archive, asked, output).await,
         Operation::NoticesAgain { his, which } => {
             notices::again(archive, &his, which, operator, output).await

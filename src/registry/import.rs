@@ -176,9 +176,9 @@ pub(super) fn plan(
             settings.retention.is_empty() || registry.rules >= CARE_SINCE_RULES,
             "settings.retention: 须先启用规则版本 {CARE_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
         );
-        let needs_forms = settings.project_prefix.is_some() || settings.image_url.is_some();
-        if needs_forms {
-            forms_are_active(registry, "settings.project_prefix, settings.image_url")?;
+        if settings.needs_forms() {
+            let named = "settings.project_prefix, settings.image_url, settings.form_overdue_hours";
+            forms_are_active(registry, named)?;
         }
         put(
             Standing::of(Some(&registry.settings), &settings),
@@ -425,6 +425,29 @@ mod tests {
         registry.rules = CARE_SINCE_RULES;
         let (changed, _) = imported(&registry, retention());
         assert_eq!(changed.settings.retention.len(), 1);
+    }
+
+    #[test]
+    fn a_time_for_forms_waits_for_the_rules_that_know_it_and_the_usual_one_is_left_out() {
+        let hours = |hours: u32| {
+            let text = format!("[settings]\nform_overdue_hours = {hours}");
+            RegistryFile::parse(&text).unwrap()
+        };
+        let mut registry = Registry {
+            rules: FORMS_SINCE_RULES - 1,
+            ..Registry::default()
+        };
+        let (usual, _) = imported(&registry, hours(72));
+        assert_eq!(usual.settings, Default::default());
+        let text = serde_json::to_string(&usual.settings).unwrap();
+        assert!(!text.contains("form_overdue_hours"), "{text}");
+        let refused = plan(&registry, &key(), hours(24), FIRST_EPOCH)
+            .err()
+            .unwrap();
+        assert!(format!("{refused:#}").contains("activate-rules"));
+        registry.rules = FORMS_SINCE_RULES;
+        let (changed, _) = imported(&registry, hours(24));
+        assert_eq!(changed.settings.form_overdue_hours, 24);
     }
 
     #[test]

@@ -98,10 +98,12 @@ fn who_looked_at_pushes_is_on_record_with_and_without_a_server() {
     archive.said(&["log", "tail"]);
     archive.said(&["log", "show", "1"]);
     archive.said(&["findings", "--hospital", "350006"]);
+    archive.said(&["notices", "list"]);
     archive.said(&["status"]);
     assert!(archive.stop().success());
     archive.said(&["log", "export", "--from", "1", "--to", "2"]);
     archive.said(&["reconcile", "--from", "2026-07-04", "--to", "2026-07-05"]);
+    archive.said(&["forms", "list", "350006", "--open-after"]);
     // Then each look at patients is on record with the system's user, and the others are not
     let user = text(
         &std::process::Command::new("id")
@@ -114,8 +116,10 @@ fn who_looked_at_pushes_is_on_record_with_and_without_a_server() {
         ("logTail", "", "-"),
         ("logShow", "", "1"),
         ("findings", "350006", ""),
+        ("notices", "", ""),
         ("logExport", "", "1-2"),
         ("reconcile", "", "2026-07-04-2026-07-05"),
+        ("forms", "350006", ""),
     ];
     let expected = looks.map(|(operation, hospital, target)| {
         json!({"reader": reader, "operation": operation, "hospital": hospital, "target": target})

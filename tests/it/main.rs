@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod commands;
+mod forms;
 mod golden_events;
 mod layering;
 mod process;

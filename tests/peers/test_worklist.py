@@ -69,6 +69,7 @@ def send(archive: Archive, form: str) -> str:
 def worklist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     """An archive with three forms, and machines of several rights."""
     registry = Registry(
+        his=[{"id": "demo-his", "license": LICENSE, "hospitals": ["*"]}],
         peers={"CT01": free_port(), "STORES": free_port(), "TOWNCT": free_port()},
         rights={
             "CT01": {"services": ["store", "worklist", "mpps"], "hospitals": [COUNTY]},
@@ -76,8 +77,6 @@ def worklist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
             "TOWNCT": {"hospitals": ["350007"]},
         },
     )
-    his = f'\n[[his]]\nid = "demo-his"\nlicense = "{LICENSE}"\nhospitals = ["*"]\n'
-    registry.text = registry.toml() + his
     archive = Archive(tmp_path_factory.mktemp("worklist"), registry).start()
     for form in FORMS:
         assert send(archive, document(*form)) == "0", form

@@ -1,11 +1,14 @@
 //! The archive contract and the reading interfaces: one file an operation, each parse, call, encode.
 
 pub mod apply_fetch;
+pub mod apply_list;
 pub mod apply_query;
+pub mod apply_turnaround;
 pub mod detail;
 mod exam_row;
 pub mod get_token;
 pub mod history;
+mod paging;
 mod params;
 pub mod push;
 pub mod query;

@@ -1,36 +1,26 @@
 //! `POST /v1/exam/query`: exams by number, study, date, class and status, newest first, page by page.
-//!
-//! A page token is (position, sort key of the last row): rows first seen after that position are left out, and the sort
-//! key never changes, so nothing that is there throughout is missed or repeated; rows show their current state.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use yingku_core::contract::Rule;
 use yingku_core::dictionaries::canonical_class;
 use yingku_core::exam::ExamRow;
-use yingku_core::ids::{ExamNo, HospitalCode, Position, StudyUid};
+use yingku_core::ids::{ExamNo, HospitalCode, StudyUid};
 use yingku_core::registry::Scope;
 use yingku_core::time::LocalDate;
 use yingku_storage::archive::AuditEntry;
-use yingku_storage::keys::{ClusterKey, Purpose};
 use yingku_storage::views::exams::ExamSelector;
 use yingku_storage::views::keys::NumberKind;
 
 use super::exam_row::{Rows, row_schema};
+use super::paging::{self, Paging};
 use super::params::{NO_PAST, Params, text};
 use super::schema;
 use crate::call::{Call, allow, blocking};
-use crate::envelope::{Answer, Page};
+use crate::envelope::Answer;
 use crate::error::Failure;
 
-const PAGE_SIZE: u64 = 20;
-/// Rows of one page at most.
-const PAGE_SIZE_LIMIT: u64 = 200;
 /// Characters of any number (R13 allows 64 for the longest).
 const NUMBER_LIMIT: usize = 64;
-/// Characters of a page token: 33 bytes sealed are 82 of Base64.
-const TOKEN_LIMIT: usize = 256;
 /// What narrows a question.
 const CONDITIONS: [&str; 11] = [
     "hospitalCode",
@@ -53,7 +43,7 @@ pub const EXAMPLE: &str =
 
 pub fn request_schema() -> Value {
     let text = schema::text;
-    schema::object(&[
+    let mut fields = vec![
         (
             "hospitalCode",
             false,
@@ -81,18 +71,9 @@ pub fn request_schema() -> Value {
         ("examClass", false, text(32, "检查类别，按别名表比较")),
         ("examStatus", false, text(2, "50, 60, 65, 70")),
         ("includeWithdrawn", false, schema::boolean("含已撤回的检查")),
-        (
-            "pageSize",
-            false,
-            schema::number(1..=PAGE_SIZE_LIMIT, "每页行数，缺省 20"),
-        ),
-        ("pageNo", false, schema::page_no()),
-        (
-            "pageToken",
-            false,
-            text(TOKEN_LIMIT, "上一页的 nextPageToken；翻页期间不漏不重"),
-        ),
-    ])
+    ];
+    fields.extend(paging::request_schema());
+    schema::object(&fields)
 }
 
 pub fn result_schema() -> Value {
@@ -115,25 +96,10 @@ struct Asked {
     class: Option<String>,
     status: Option<u8>,
     include_withdrawn: bool,
-    page_size: u64,
-    page_no: u64,
-    token: Option<PageToken>,
-}
-
-/// Where a page ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct PageToken {
-    /// Rows first seen at or after this position are left out.
-    position: Position,
-    /// First position of the page's last row.
-    last: Position,
-    page_no: u64,
-    /// Of the filters, so that a token does not continue another question.
-    question: u64,
 }
 
 pub async fn handle(call: Call) -> Result<Answer, Failure> {
-    let asked = read(&call)?;
+    let (asked, paging) = read(&call)?;
     let scope = call.caller()?.app()?.hospitals.clone();
     if let Some(hospital) = &asked.hospital {
         allow(&scope, hospital)?;
@@ -153,17 +119,17 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
         })
         .await?;
     call.archive().settle().await?;
-    blocking(move || answer(&call, &asked, &scope)).await
+    blocking(move || answer(&call, &asked, &paging, &scope)).await
 }
 
-fn read(call: &Call) -> Result<Asked, Failure> {
+fn read(call: &Call) -> Result<(Asked, Paging), Failure> {
     let text = text(&call.body, call.charset.as_deref())?;
     let mut params = Params::read(&text)?;
     params.not_here("asOf", NO_PAST);
     let (from, to) = (params.date("from"), params.date("to"));
     params.in_order(from, to);
     let day = |date: Option<LocalDate>| date.map(|date| date.to_string());
-    let mut asked = Asked {
+    let asked = Asked {
         hospital: params.hospital(),
         exam_no: params.exam_no(),
         apply_no: params.text("applyNo", NUMBER_LIMIT),
@@ -179,11 +145,6 @@ fn read(call: &Call) -> Result<Asked, Failure> {
             _ => Err("应为 50、60、65、70 之一 (must be 50, 60, 65 or 70)"),
         }),
         include_withdrawn: params.flag("includeWithdrawn"),
-        page_size: params
-            .number("pageSize", 1..=PAGE_SIZE_LIMIT)
-            .unwrap_or(PAGE_SIZE),
-        page_no: params.page_no(),
-        token: None,
     };
     if !asked.narrows() && !params.any_wrong(&CONDITIONS) {
         params.fault(
@@ -193,21 +154,10 @@ fn read(call: &Call) -> Result<Asked, Failure> {
                 .to_owned(),
         );
     }
-    if let Some(token) = params.text("pageToken", TOKEN_LIMIT) {
-        let app = call.caller()?.id.as_str();
-        asked.token = PageToken::open(call.archive().key(), &token)
-            .filter(|token| token.question == asked.question(app));
-        if asked.token.is_none() {
-            params.fault(
-                "pageToken",
-                Rule::Format,
-                "pageToken 无效或不属于此查询，请从第一页重新开始 (not a token of this question: start again)"
-                    .to_owned(),
-            );
-        }
-    }
+    let filters = asked.filters(call.caller()?.id.as_str());
+    let paging = Paging::read(&mut params, call.archive().key(), &filters);
     params.finish()?;
-    Ok(asked)
+    Ok((asked, paging))
 }
 
 impl Asked {
@@ -295,9 +245,9 @@ impl Asked {
                 .is_none_or(|class| class_of(class) == class_of(&row.class))
     }
 
-    /// Of the app and the filters, page aside.
-    fn question(&self, app: &str) -> u64 {
-        let filters = json!([
+    /// The app and all that narrows its question.
+    fn filters(&self, app: &str) -> Value {
+        json!([
             app,
             self.hospital,
             self.exam_no,
@@ -311,13 +261,7 @@ impl Asked {
             self.class,
             self.status,
             self.include_withdrawn,
-        ]);
-        let mut question = [0; 8];
-        blake3::Hasher::new()
-            .update(filters.to_string().as_bytes())
-            .finalize_xof()
-            .fill(&mut question);
-        u64::from_le_bytes(question)
+        ])
     }
 }
 
@@ -329,13 +273,10 @@ const PATIENT_NUMBERS: [NumberKind; 5] = [
     NumberKind::OutpatientNo,
 ];
 
-fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> {
+fn answer(call: &Call, asked: &Asked, paging: &Paging, scope: &Scope) -> Result<Answer, Failure> {
     let archive = call.archive();
     let (views, registry) = (archive.views(), archive.registry());
-    let position = match asked.token {
-        Some(token) => token.position,
-        None => views.cursor()?.next,
-    };
+    let position = paging.position(views.cursor()?.next);
     let hospitals = registry.hospitals.keys().filter(|code| scope.has(code));
     let mut rows = views.exams(&asked.selector(hospitals.cloned()))?;
     let aliases = &registry.settings.class_aliases;
@@ -346,39 +287,12 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
             && asked.matches(row, class_of)
     });
     rows.sort_by_key(|row| std::cmp::Reverse(row.first_position));
-    let total = rows.len() as u64;
+    let total = rows.len();
     // What a hospital pushed stays readable when it is no longer registered.
     if let (Some(hospital), 0) = (&asked.hospital, total) {
         call.registered(hospital)?;
     }
-    let (skip, page_no) = match asked.token {
-        Some(token) => (
-            rows.iter()
-                .take_while(|row| row.first_position >= token.last)
-                .count(),
-            token.page_no.saturating_add(1),
-        ),
-        None => (
-            usize::try_from((asked.page_no - 1).saturating_mul(asked.page_size))
-                .unwrap_or(usize::MAX),
-            asked.page_no,
-        ),
-    };
-    let size = usize::try_from(asked.page_size).unwrap_or(usize::MAX);
-    let page: Vec<&ExamRow> = rows.iter().skip(skip).take(size).collect();
-    let has_more = rows.len() > skip.saturating_add(page.len());
-    let next = match page.last() {
-        Some(last) if has_more => {
-            let token = PageToken {
-                position,
-                last: last.first_position,
-                page_no,
-                question: asked.question(call.caller()?.id.as_str()),
-            };
-            Some(token.seal(archive.key())?)
-        }
-        _ => None,
-    };
+    let (page, said) = paging.cut(&rows, position, archive.key(), |row| row.first_position)?;
     let encode = Rows {
         views: &views,
         registry: &registry,
@@ -396,36 +310,6 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
     Ok(
         Answer::new(format!("成功，共 {total} 个检查 ({total} exams)"))
             .with_result(Value::Array(found))
-            .with_page(Page {
-                page_no,
-                page_size: asked.page_size,
-                total,
-                pages: total.div_ceil(asked.page_size),
-                next_page_token: next,
-            }),
+            .with_page(said),
     )
-}
-
-impl PageToken {
-    fn seal(&self, key: &ClusterKey) -> Result<String, Failure> {
-        let mut plain = Vec::with_capacity(32);
-        for number in [self.position.0, self.last.0, self.page_no, self.question] {
-            plain.extend_from_slice(&number.to_le_bytes());
-        }
-        Ok(URL_SAFE_NO_PAD.encode(key.seal_bytes(Purpose::Page, &plain)?))
-    }
-
-    fn open(key: &ClusterKey, text: &str) -> Option<Self> {
-        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let plain = key.open_bytes(Purpose::Page, &sealed).ok()?;
-        let mut numbers = plain
-            .chunks_exact(8)
-            .filter_map(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
-        Some(Self {
-            position: Position(numbers.next()?),
-            last: Position(numbers.next()?),
-            page_no: numbers.next()?,
-            question: numbers.next()?,
-        })
-    }
 }

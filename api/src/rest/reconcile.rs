@@ -1,12 +1,11 @@
 //! `POST /v1/statistics/reconcile` (R10): declared against archived, by hospital, date and class; at any past moment.
 
 use serde_json::Value;
-use yingku_core::ids::HospitalCode;
 use yingku_storage::views::reconcile::{Question, reconcile};
 
 use super::params::{Params, incomplete, text};
 use super::schema;
-use crate::call::{Call, allow, blocking};
+use crate::call::{Call, blocking};
 use crate::envelope::Answer;
 use crate::error::Failure;
 
@@ -52,6 +51,11 @@ fn counts() -> Vec<(&'static str, bool, Value)> {
         ("conflicts", true, count("检查UID有争议的检查")),
         ("suspectedReuse", true, count("疑似流水号复用，待裁定")),
         ("furtherVersions", true, count("另有版本的实例")),
+        (
+            "formsWithoutExam",
+            false,
+            count("计划在当日而尚无检查的申请单；查询过去时不给出 (not told of the past)"),
+        ),
         ("late", true, count("有迟到状态的检查")),
         ("unknownClass", true, count("类别不在字典中的检查")),
         ("placeholderApplyNo", true, count("申请单号为占位值的检查")),
@@ -91,8 +95,9 @@ fn cell() -> Value {
         (
             "examNo",
             true,
-            text(32, "检查唯一流水号；只知 Study 时为空"),
+            text(32, "检查唯一流水号；只知 Study 或申请单时为空"),
         ),
+        ("applyNo", false, text(64, "尚无检查的申请单号")),
         ("generation", false, schema::integer("流水号的代；首代省略")),
         ("studyUID", false, text(128, "Study 唯一号")),
         (
@@ -100,7 +105,7 @@ fn cell() -> Value {
             true,
             schema::array(text(
                 32,
-                "notRegistered, noReport, reportReturned, noApplyForm, withdrawn, imagesMissing, imagesPartly, imagesHeld, dateDiffers, applyNoDiffers, studyDiffers, imagesFewer, imagesMore",
+                "notRegistered, noReport, reportReturned, noApplyForm, withdrawn, imagesMissing, imagesPartly, imagesHeld, formWithoutExam, dateDiffers, applyNoDiffers, studyDiffers, imagesFewer, imagesMore",
             )),
         ),
     ]);
@@ -169,7 +174,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             _ => return Err(incomplete()),
         }
     };
-    let hospitals = hospitals(&call, hospital)?;
+    let hospitals = call.hospitals(hospital.as_ref())?;
     call.archive().settle().await?;
     let result = blocking(move || {
         let archive = call.archive();
@@ -187,23 +192,4 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
     })
     .await?;
     Ok(Answer::new("成功 (done)").with_result(result))
-}
-
-/// The hospital asked about, or all of the app's.
-fn hospitals(call: &Call, hospital: Option<HospitalCode>) -> Result<Vec<HospitalCode>, Failure> {
-    let scope = &call.caller()?.app()?.hospitals;
-    match hospital {
-        Some(hospital) => {
-            allow(scope, &hospital)?;
-            call.registered(&hospital)?;
-            Ok(vec![hospital])
-        }
-        None => Ok(call
-            .registry
-            .hospitals
-            .keys()
-            .filter(|code| scope.has(code))
-            .cloned()
-            .collect()),
-    }
 }

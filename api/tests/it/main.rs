@@ -5,6 +5,7 @@ mod apply_fetch;
 mod apply_query;
 mod documents;
 mod faults;
+mod forms;
 mod house;
 mod push;
 mod reading;

@@ -6,6 +6,7 @@
 //! when somebody asks ([`progress`]).
 
 pub mod progress;
+pub mod turnaround;
 
 use std::collections::BTreeSet;
 
@@ -196,9 +197,20 @@ impl ApplyFormRow {
 
     /// The day of [`Self::planned_time`], `YYYY-MM-DD`.
     pub fn planned_date(&self) -> &str {
-        let time = self.planned_time();
-        time.get(..10).unwrap_or(time)
+        date_of(self.planned_time())
     }
+
+    /// `YYYY-MM-DD` on which it was applied for; where that is not known, on which it came.
+    pub fn apply_date(&self) -> &str {
+        match self.content.req_time.as_str() {
+            "" => &self.came_on,
+            time => date_of(time),
+        }
+    }
+}
+
+fn date_of(time: &str) -> &str {
+    time.get(..10).unwrap_or(time)
 }
 
 impl std::fmt::Debug for ApplyFormRow {

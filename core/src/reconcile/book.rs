@@ -8,7 +8,7 @@ use super::{
 };
 use crate::dictionaries::ClassCode;
 use crate::exam::{ExamFlag, ExamRow, ReportState};
-use crate::ids::{AeTitle, StudyUid};
+use crate::ids::{AeTitle, FormKey, StudyUid};
 use crate::instance::HoldReason;
 use crate::refusal::RefusalReason;
 use crate::registry::{Hospital, HospitalMode};
@@ -38,6 +38,7 @@ pub struct Marks {
 pub struct Book {
     /// Of the times that cells tell.
     zone: Zone,
+    forms_known: bool,
     drafts: BTreeMap<(String, String, String), Draft>,
 }
 
@@ -65,7 +66,7 @@ impl Book {
     pub fn in_zone(zone: Zone) -> Self {
         Self {
             zone,
-            drafts: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -164,6 +165,7 @@ impl Book {
     pub fn not_registered(&mut self, place: &Place, exam_no: &str) {
         self.at(place).name(Unfinished {
             exam_no: exam_no.to_owned(),
+            apply_no: String::new(),
             generation: 0,
             study_uid: String::new(),
             why: vec![Why::NotRegistered],
@@ -176,6 +178,7 @@ impl Book {
         more(&mut draft.counts.detail_differs, 1);
         draft.name(Unfinished {
             exam_no: row.key.exam_no.as_str().to_owned(),
+            apply_no: String::new(),
             generation: row.key.generation,
             study_uid: String::new(),
             why: differs,
@@ -211,6 +214,7 @@ impl Book {
         let explained = draft.explained;
         draft.name(Unfinished {
             exam_no: String::new(),
+            apply_no: String::new(),
             generation: 0,
             study_uid: study.as_str().to_owned(),
             why: vec![Why::ImagesHeld],
@@ -221,16 +225,46 @@ impl Book {
         }
     }
 
+    /// An apply form that is planned for the place's day and that no exam has. `is_named`: `uploadDetail` names an exam for
+    /// it that is not there either; both tell of one.
+    pub fn form(&mut self, place: &Place, key: &FormKey, is_named: bool) {
+        let draft = self.at(place);
+        let count = draft.counts.forms_without_exam.get_or_insert(0);
+        more(count, 1);
+        let explained = draft.explained;
+        draft.name(Unfinished {
+            exam_no: String::new(),
+            apply_no: key.apply_no.clone(),
+            generation: key.generation,
+            study_uid: String::new(),
+            why: vec![Why::FormWithoutExam],
+        });
+        if is_named {
+            draft.explained = explained;
+        }
+    }
+
+    /// Forms were looked at: cells without any have none, not an unknown number.
+    pub fn forms_are_known(&mut self) {
+        self.forms_known = true;
+    }
+
     /// Cells with their numbers, and the totals of hospitals that are not in mode `test`.
     pub fn finish<'h>(
         self,
         hospital_of: impl Fn(&str) -> Option<&'h Hospital>,
     ) -> (Vec<Cell>, Counts) {
-        let mut totals = Counts::default();
+        let forms = self.forms_known.then_some(0);
+        let mut totals = Counts {
+            forms_without_exam: forms,
+            ..Counts::default()
+        };
         let cells: Vec<Cell> = self
             .drafts
             .into_iter()
-            .map(|((hospital, date, class), draft)| {
+            .map(|((hospital, date, class), mut draft)| {
+                let counts = &mut draft.counts;
+                counts.forms_without_exam = counts.forms_without_exam.or(forms);
                 let cell = draft.cell(&self.zone, hospital_of(&hospital), hospital, date, class);
                 if !cell.test {
                     totals.add(&cell.counts);
@@ -255,6 +289,7 @@ impl Draft {
     fn name_exam(&mut self, row: &ExamRow, why: Vec<Why>) {
         self.name(Unfinished {
             exam_no: row.key.exam_no.as_str().to_owned(),
+            apply_no: String::new(),
             generation: row.key.generation,
             study_uid: String::new(),
             why,
@@ -419,6 +454,31 @@ mod tests {
         assert_eq!((counts.registered, counts.confirmed), (4, 2));
         assert_eq!((counts.deficit, counts.unnamed), (Some(8), Some(3)));
         assert_eq!((counts.held, cells[0].unfinished.len()), (18, 6));
+        assert_eq!(totals, counts);
+    }
+
+    #[test]
+    fn forms_without_an_exam_are_named_and_explain_a_deficit() {
+        // Given three declared exams, and two forms without one; for the second uploadDetail names an exam
+        let mut book = Book::default();
+        book.forms_are_known();
+        book.declare(&place(), 3, 100);
+        let form = |apply_no: &str| FormKey {
+            hospital: HospitalCode::new("350006").unwrap(),
+            apply_no: apply_no.to_owned(),
+            generation: 0,
+        };
+        book.form(&place(), &form("F1"), false);
+        book.not_registered(&place(), "E2");
+        book.form(&place(), &form("F2"), true);
+        // When they are added up
+        let (cells, totals) = book.finish(|_| None);
+        // Then both are named, and one of the three is short without a name
+        let counts = cells[0].counts;
+        assert_eq!(counts.forms_without_exam, Some(2));
+        assert_eq!((counts.deficit, counts.unnamed), (Some(3), Some(1)));
+        let named = cells[0].unfinished.iter().map(|it| it.apply_no.as_str());
+        assert_eq!(named.collect::<Vec<_>>(), ["F1", "", "F2"]);
         assert_eq!(totals, counts);
     }
 

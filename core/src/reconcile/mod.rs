@@ -98,6 +98,10 @@ pub struct Counts {
     pub suspected_reuse: u32,
     /// SOP instances that came again with other bytes.
     pub further_versions: u32,
+    /// Apply forms that are planned for the day and that no exam has; absent for questions about the past, and before rules
+    /// version 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forms_without_exam: Option<u32>,
     /// Exams with a status that came late.
     pub late: u32,
     pub unknown_class: u32,
@@ -159,8 +163,11 @@ pub struct HeldFrom {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unfinished {
-    /// The hospital's number; empty where only the study is known.
+    /// The hospital's number; empty where only the study or the apply form is known.
     pub exam_no: String,
+    /// Of an apply form without an exam.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub apply_no: String,
     /// Generation of numbers that it is of (R6); the first is 0.
     #[serde(default, skip_serializing_if = "is_first")]
     pub generation: u16,
@@ -189,6 +196,8 @@ pub enum Why {
     ImagesPartly,
     /// Images without a pushed exam, or with other identifiers, are kept aside.
     ImagesHeld,
+    /// An apply form is planned for the day, and no exam has it.
+    FormWithoutExam,
     /// `uploadDetail` names it for another day than that of its push.
     DateDiffers,
     /// Another apply-form number than `uploadDetail` tells.
@@ -213,6 +222,7 @@ impl Why {
             Self::ImagesMissing => "缺影像",
             Self::ImagesPartly => "影像不全",
             Self::ImagesHeld => "影像暂存",
+            Self::FormWithoutExam => "有申请单无检查",
             Self::DateDiffers => "检查日期与明细不符",
             Self::ApplyNoDiffers => "申请单号与明细不符",
             Self::StudyDiffers => "StudyUID与明细不符",
@@ -230,6 +240,7 @@ impl Why {
             | Self::NoApplyForm
             | Self::Withdrawn
             | Self::ImagesHeld
+            | Self::FormWithoutExam
             | Self::DateDiffers => true,
             Self::ImagesMissing
             | Self::ImagesPartly
@@ -252,6 +263,7 @@ impl Counts {
         add_some(&mut self.declared, other.declared);
         add_some(&mut self.deficit, other.deficit);
         add_some(&mut self.unnamed, other.unnamed);
+        add_some(&mut self.forms_without_exam, other.forms_without_exam);
         add(&mut self.registered, other.registered);
         add(&mut self.confirmed, other.confirmed);
         add(&mut self.images.complete, other.images.complete);

@@ -260,6 +260,17 @@ pub struct Settings {
     /// in it; absent: notices carry none. Since rules version 5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<ImageUrl>,
+    /// Hours after the planned time from which a form without an exam is overdue, where nobody asks for others. Since
+    /// rules version 5.
+    #[serde(skip_serializing_if = "is_usual_overdue")]
+    pub form_overdue_hours: u32,
+}
+
+/// Three days: weekends and appointments that were moved by a day are nothing unusual.
+const USUAL_FORM_OVERDUE_HOURS: u32 = 72;
+
+fn is_usual_overdue(hours: &u32) -> bool {
+    *hours == USUAL_FORM_OVERDUE_HOURS
 }
 
 /// How an address of images is made.
@@ -276,6 +287,15 @@ fn usual_valid_days() -> u16 {
     30
 }
 
+impl Settings {
+    /// Whether it says something that only rules version 5 knows.
+    pub fn needs_forms(&self) -> bool {
+        self.project_prefix.is_some()
+            || self.image_url.is_some()
+            || !is_usual_overdue(&self.form_overdue_hours)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -285,6 +305,7 @@ impl Default for Settings {
             retention: Vec::new(),
             project_prefix: None,
             image_url: None,
+            form_overdue_hours: USUAL_FORM_OVERDUE_HOURS,
         }
     }
 }

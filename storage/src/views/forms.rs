@@ -61,17 +61,36 @@ impl Views {
         to: &str,
         visit: &mut dyn FnMut(ApplyFormRow) -> Walk,
     ) -> Result<(), ViewsError> {
-        let prefix = keys::forms_by(FormIndexKind::OpenDay, hospital);
-        let start = keys::forms_with(FormIndexKind::OpenDay, hospital, from);
-        self.scan(
-            View::FormIndex,
-            &prefix,
-            &start,
-            |line, _| match keys::form_of_line(line) {
-                Some((day, _)) if day > to => Ok(Walk::Stop),
-                _ => self.form_of_line(line, visit),
-            },
-        )
+        self.visit_forms_of_days(FormIndexKind::OpenDay, hospital, from, to, &mut |row| {
+            match row.is_open() {
+                true => Ok(visit(row)),
+                // It changed while this was read.
+                false => Ok(Walk::On),
+            }
+        })
+    }
+
+    /// As [`Views::visit_open_forms`], by an index of days.
+    pub(super) fn visit_forms_of_days(
+        &self,
+        kind: FormIndexKind,
+        hospital: &HospitalCode,
+        from: &str,
+        to: &str,
+        visit: &mut dyn FnMut(ApplyFormRow) -> Result<Walk, ViewsError>,
+    ) -> Result<(), ViewsError> {
+        let prefix = keys::forms_by(kind, hospital);
+        let start = keys::forms_with(kind, hospital, from);
+        self.scan(View::FormIndex, &prefix, &start, |line, _| {
+            let Some((day, key)) = keys::form_of_line(line) else {
+                return Ok(Walk::On);
+            };
+            if day > to {
+                return Ok(Walk::Stop);
+            }
+            // A row that is gone changed while this was read.
+            self.apply_form(&key)?.map_or(Ok(Walk::On), &mut *visit)
+        })
     }
 
     fn form_of_line(

@@ -304,13 +304,12 @@ pub enum FormIndexKind {
     OpenDay = 6,
     /// Any other card: 健康卡, 社保卡, 医保卡.
     OtherCard = 7,
+    /// The day on which it was applied for; of deleted forms too.
+    ApplyDay = 8,
 }
 
-/// What a form is found by: nothing once it is deleted.
+/// What a form is found by: only the day of the request once it is deleted.
 pub fn form_index(row: &ApplyFormRow) -> Vec<Vec<u8>> {
-    if row.is_deleted() {
-        return Vec::new();
-    }
     let content = &row.content;
     let open_day = if row.is_open() {
         row.planned_date()
@@ -318,6 +317,7 @@ pub fn form_index(row: &ApplyFormRow) -> Vec<Vec<u8>> {
         ""
     };
     let found_by = [
+        (FormIndexKind::ApplyDay, row.apply_date()),
         (FormIndexKind::SickId, content.sick_id.as_str()),
         (FormIndexKind::CardNo, &content.card_no),
         (FormIndexKind::InpatientNo, &content.inpatient_no),
@@ -327,9 +327,10 @@ pub fn form_index(row: &ApplyFormRow) -> Vec<Vec<u8>> {
     ];
     let cards = content.other_cards.iter();
     let cards = cards.map(|card| (FormIndexKind::OtherCard, card.as_str()));
+    let is_found = |kind| kind == FormIndexKind::ApplyDay || !row.is_deleted();
     let found_by = found_by.into_iter().chain(cards);
     found_by
-        .filter(|(_, value)| !value.is_empty())
+        .filter(|(kind, value)| is_found(*kind) && !value.is_empty())
         .map(|(kind, value)| {
             let key = Key::default()
                 .byte(kind as u8)

@@ -8,6 +8,7 @@ mod batch;
 mod bulk;
 mod digest;
 pub mod exams;
+pub mod form_lists;
 mod forms;
 #[cfg(test)]
 mod histories;

@@ -177,7 +177,10 @@ async fn a_question_about_a_past_moment_gives_the_answer_that_was_given_then() {
             );
             answered.as_of = None;
             for answer in [&mut given, &mut answered] {
+                // What forms were then is kept nowhere.
+                answer.totals.forms_without_exam = None;
                 for cell in &mut answer.cells {
+                    cell.counts.forms_without_exam = None;
                     cell.unfinished
                         .sort_by_key(|u| (u.exam_no.clone(), u.study_uid.clone()));
                 }

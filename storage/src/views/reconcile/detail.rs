@@ -1,6 +1,6 @@
 //! What `uploadDetail` names, held against the exams that are here (R10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use yingku_core::exam::{ExamFlag, ExamRow};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode};
@@ -37,6 +37,13 @@ impl Named {
                 }),
             }
         }
+    }
+
+    /// Forms of named exams that are not there.
+    pub(super) fn forms_not_here(&self) -> BTreeSet<String> {
+        let days = self.0.values().flatten().filter(|day| !day.is_here);
+        let lines = days.flat_map(|day| &day.lines);
+        lines.map(|line| line.apply_no.clone()).collect()
     }
 
     /// In what an exam is not as it was named for its day.

@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::de::DeserializeOwned;
 use yingku_core::dictionaries::{ClassCode, canonical_class};
+use yingku_core::event::FORMS_SINCE_RULES;
 use yingku_core::exam::ExamRow;
 use yingku_core::ids::{ExamKey, HospitalCode, Position};
 use yingku_core::reconcile::{Book, DAYS_LIMIT, Place, Reconciliation};
@@ -65,6 +66,7 @@ pub fn reconcile(
     for hospital in question.hospitals {
         let mut named = gathering.declarations(hospital)?;
         gathering.exams(hospital, &mut named)?;
+        gathering.forms(hospital, &named)?;
         gathering.not_in_place(hospital, named)?;
         gathering.refusals(hospital.as_str())?;
     }
@@ -191,6 +193,40 @@ impl Gathering<'_> {
                 marks.differs = named.differences(&row, &images);
                 self.book.exam(&place, &row, state, marks);
             }
+        }
+        Ok(())
+    }
+
+    /// Enters apply forms that are planned for the days and that no exam has. What a form was then is kept nowhere, so the
+    /// past is not told of.
+    fn forms(&mut self, hospital: &HospitalCode, named: &Named) -> Result<(), ViewsError> {
+        if self.as_of.is_some() || self.registry.rules < FORMS_SINCE_RULES {
+            return Ok(());
+        }
+        self.book.forms_are_known();
+        let named = named.forms_not_here();
+        let mut forms = Vec::new();
+        let (views, from, to) = (self.views, self.from.clone(), self.to.clone());
+        views.visit_open_forms(hospital, &from, &to, &mut |row| {
+            // What was tried out counts nowhere.
+            if !row.test {
+                let date = row.planned_date().to_owned();
+                forms.push((row.key, date, row.content.exam_class));
+            }
+            match forms.len() > EXAMS_LOOKED_AT_LIMIT {
+                true => Walk::Stop,
+                false => Walk::On,
+            }
+        })?;
+        if forms.len() > EXAMS_LOOKED_AT_LIMIT {
+            return Err(ViewsError::TooMany {
+                limit: EXAMS_LOOKED_AT_LIMIT,
+            });
+        }
+        for (key, date, class) in forms {
+            let place = self.place(hospital.as_str(), &date, &class);
+            let is_named = named.contains(&key.apply_no);
+            self.book.form(&place, &key, is_named);
         }
         Ok(())
     }
