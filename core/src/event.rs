@@ -18,6 +18,7 @@ use crate::ids::{
 };
 use crate::instance::{InstancesMoved, InstancesStored};
 use crate::notice::{NoticeId, TriedNotice};
+use crate::pull::TriedPull;
 use crate::refusal::RefusedInstances;
 use crate::registry::RegistryChange;
 use crate::statistics::DayKey;
@@ -32,7 +33,8 @@ use crate::statistics::DayKey;
 /// - 4: instances move from pack to pack, and packs go ([`InstancesMoved`], [`PacksCompacted`]); images are deleted by
 ///   rules ([`ImagesDeleted`]) unless they are under legal hold
 ///   ([`LegalHold`](crate::correction::CorrectionAction::LegalHold)).
-/// - 5: apply forms come in ([`ApplyFormReceived`]) and status notices go out ([`NoticesTried`], [`NoticesAgain`]).
+/// - 5: apply forms come in ([`ApplyFormReceived`]) and status notices go out ([`NoticesTried`], [`NoticesAgain`]); studies
+///   are fetched from gateways ([`PullsTried`], [`PullsAsked`]).
 pub const RULES_VERSION: u32 = 5;
 
 /// Rules version from which rulings are as it says there.
@@ -43,6 +45,9 @@ pub const CARE_SINCE_RULES: u32 = 4;
 
 /// Rules version since which apply forms are taken and notices are due.
 pub const FORMS_SINCE_RULES: u32 = 5;
+
+/// Rules version since which studies are fetched from gateways.
+pub const PULLS_SINCE_RULES: u32 = 5;
 
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +75,8 @@ pub enum Event {
     ApplyFormReceived(ApplyFormReceived),
     NoticesTried(NoticesTried),
     NoticesAgain(NoticesAgain),
+    PullsTried(PullsTried),
+    PullsAsked(PullsAsked),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -283,6 +290,32 @@ pub struct NoticesAgain {
     pub notices: Vec<NoticeId>,
 }
 
+/// What came of studies that were fetched from a hospital's gateway (contract §2.5). Since rules version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullsTried {
+    pub hospital: HospitalCode,
+    pub tried: Vec<TriedPull>,
+    /// The lease under which they were fetched; absent where one node is all there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+}
+
+/// An operator has exams' studies fetched: at once, or with the past. Since rules version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullsAsked {
+    /// Named one by one so that `decide` needs no scan.
+    pub exams: Vec<ExamKey>,
+    /// They wait for what is pushed today.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub backfill: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
@@ -356,6 +389,8 @@ kinds! {
     20, ApplyFormReceived, binary, "apply-form-received";
     21, NoticesTried, json, "notices-tried";
     22, NoticesAgain, json, "notices-again";
+    24, PullsTried, json, "pulls-tried";
+    25, PullsAsked, json, "pulls-asked";
 }
 
 impl Event {

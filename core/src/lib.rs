@@ -14,6 +14,7 @@ pub mod ids;
 pub mod instance;
 pub mod notice;
 pub mod outcome;
+pub mod pull;
 pub mod query;
 pub mod reconcile;
 pub mod refusal;

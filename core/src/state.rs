@@ -16,6 +16,7 @@ use crate::instance::{
     PackRow, Place, StudyClaims, StudyRow,
 };
 use crate::notice::{NoticeId, NoticeRow, Told};
+use crate::pull::PullRow;
 use crate::refusal::RefusalRow;
 use crate::registry::{Lease, Node, Registry, RegistryChange};
 use crate::statistics::{DayKey, DeclarationRow};
@@ -50,6 +51,7 @@ pub trait State {
     fn apply_form(&self, key: &FormKey) -> Read<ApplyFormRow>;
     fn notice(&self, his: &HisId, id: NoticeId) -> Read<NoticeRow>;
     fn told(&self, exam: &ExamKey) -> Read<Told>;
+    fn pull(&self, study: &StudyKey) -> Read<PullRow>;
 }
 
 /// A chunk row: study, index of the series in the study row, index of the chunk in the series.
@@ -125,6 +127,7 @@ pub struct Changes {
     pub notices: BTreeMap<(HisId, NoticeId), Replaced<NoticeRow>>,
     /// What the receivers of an exam's notices were told.
     pub told: BTreeMap<ExamKey, Told>,
+    pub pulls: BTreeMap<StudyKey, Replaced<PullRow>>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub node: Option<Node>,
@@ -260,6 +263,27 @@ impl<'a, S: State> Work<'a, S> {
 
     pub fn put_told(&mut self, exam: ExamKey, told: Told) {
         self.changes.told.insert(exam, told);
+    }
+
+    pub fn pull(&self, study: &StudyKey) -> Read<PullRow> {
+        match self.changes.pulls.get(study) {
+            Some(replaced) => Ok(replaced.after.clone()),
+            None => self.state.pull(study),
+        }
+    }
+
+    /// `None` removes the row.
+    pub fn put_pull(&mut self, before: Option<PullRow>, after: Option<PullRow>) {
+        let row = after.as_ref().or(before.as_ref());
+        let Some(key) = row.map(|row| row.study.clone()) else {
+            return;
+        };
+        match self.changes.pulls.entry(key) {
+            Entry::Occupied(mut known) => known.get_mut().after = after,
+            Entry::Vacant(place) => {
+                place.insert(Replaced { before, after });
+            }
+        }
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {

@@ -5,6 +5,7 @@ mod backup;
 mod correct;
 mod log;
 mod migrate;
+mod pull;
 mod reconcile;
 mod registry;
 
@@ -44,6 +45,9 @@ enum Command {
     /// 事件日志 (the event log)
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// 调取：从医院网关取影像 (studies that are fetched from gateways)
+    #[command(subcommand)]
+    Pull(pull::PullCommand),
     /// 对账：应上传与已归档 (declared against what came)
     Reconcile(reconcile::Reconcile),
     /// 接口的对端，供厂商试接 (the other side of the interfaces)
@@ -228,6 +232,7 @@ impl Yingku {
             Command::App(command) => command.run().await,
             Command::Correct(command) => command.run().await,
             Command::Log(command) => command.run().await,
+            Command::Pull(command) => command.run().await,
             Command::Reconcile(command) => command.run().await,
             Command::Client(command) => command.run().await,
             Command::Findings {

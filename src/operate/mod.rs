@@ -10,6 +10,7 @@ mod health;
 mod log;
 mod lost;
 mod operator;
+mod pull;
 mod purge;
 mod reconcile;
 mod registry;
@@ -24,7 +25,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use yingku_core::correction::CorrectionMade;
 use yingku_core::finding::FindingKind;
-use yingku_core::ids::HospitalCode;
+use yingku_core::ids::{ExamKey, HospitalCode};
 use yingku_storage::archive::{Archive, AuditEntry};
 
 use crate::control::Output;
@@ -115,6 +116,18 @@ pub enum Operation {
         to: PathBuf,
     },
     ActivateRules,
+    PullList {
+        hospital: Option<HospitalCode>,
+        all: bool,
+    },
+    PullNow {
+        /// And whether it was named without a generation: the latest that has the number is meant.
+        exams: Vec<(ExamKey, bool)>,
+    },
+    PullSwitch {
+        hospital: HospitalCode,
+        on: bool,
+    },
 }
 
 /// Who is recorded as having done it, where nobody gave a name.
@@ -146,6 +159,10 @@ impl Operation {
                 let hospital = hospital.as_ref().map(ToString::to_string);
                 Some(("findings", hospital.unwrap_or_default(), all()))
             }
+            Self::PullList { hospital, .. } => {
+                let hospital = hospital.as_ref().map(ToString::to_string);
+                Some(("pullList", hospital.unwrap_or_default(), all()))
+            }
             Self::Export { hospital, .. } => Some(("export", hospital.to_string(), all())),
             Self::Reconcile { asked } => {
                 let hospital = asked.hospital.as_ref().map(ToString::to_string);
@@ -171,7 +188,9 @@ impl Operation {
             | Self::Digest
             | Self::Snapshot
             | Self::Backup { .. }
-            | Self::ActivateRules => None,
+            | Self::ActivateRules
+            | Self::PullNow { .. }
+            | Self::PullSwitch { .. } => None,
         }
     }
 }
@@ -230,5 +249,8 @@ pub async fn execute(
         Operation::Backup { to, once } => backup::backup(archive, &to, once, output).await,
         Operation::Export { hospital, to } => export::export(archive, hospital, &to, output).await,
         Operation::ActivateRules => rules::activate(archive, output).await,
+        Operation::PullList { hospital, all } => pull::list(archive, hospital, all, output).await,
+        Operation::PullNow { exams } => pull::now(archive, exams, output).await,
+        Operation::PullSwitch { hospital, on } => pull::switch(archive, hospital, on, output).await,
     }
 }

@@ -180,6 +180,14 @@ fn samples() -> Vec<Event> {
             19,
             json!({ "rule": "体检五年", "exams": [exam], "epoch": 2 }),
         ),
+        (
+            24,
+            json!({ "hospital": "350006", "tried": [{
+                "studyUID": "1.2.3", "since": 41, "state": "open", "tries": 2, "nextMs": 1_790_000_000_000_i64,
+                "expected": 400, "got": 399, "words": "网关有 400 幅"
+            }], "epoch": 2 }),
+        ),
+        (25, json!({ "exams": [exam], "backfill": true })),
     ];
     let mut events: Vec<Event> = bodies
         .iter()
@@ -222,10 +230,19 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
             "grace_days": 30, "cold_after_months": 12
         }]
     } }] });
+    let pulled = json!({ "changes": [{ "change": "putHospital", "value": {
+        "code": "350006", "name": "示例县医院", "mode": "live", "matching": "exact", "generation": 0,
+        "validation": { "length_default": "warn", "length": {}, "pathology": "warn" }, "images": "pull",
+        "gateway": {
+            "ae": "GATE", "host": "10.35.0.8", "port": 104, "calling_ae": "YINGKU", "method": "move", "associations": 3,
+            "megabytes_per_second": 20, "hours": ["19:00-07:00"], "sweep": true, "enabled": false
+        }
+    } }] });
     let event = |kind, body: serde_json::Value| {
         Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap()
     };
     vec![
+        ("-gateway", event(1, pulled)),
         ("-hold", event(7, hold)),
         ("-retention", event(1, retention)),
         ("-declarations", event(12, declared)),

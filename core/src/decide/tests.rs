@@ -24,6 +24,7 @@ use crate::instance::{
 };
 use crate::notice::{NoticeId, NoticeRow, Told};
 use crate::outcome::{Outcome, PushStep};
+use crate::pull::PullRow;
 use crate::registry::{HospitalMode, Registry};
 use crate::state::{ChunkKey, State, StateError};
 use crate::statistics::{DayKey, DeclarationRow};
@@ -55,6 +56,7 @@ struct House {
     apply_forms: HashMap<FormKey, ApplyFormRow>,
     notices: HashMap<(HisId, NoticeId), NoticeRow>,
     told: HashMap<ExamKey, Told>,
+    pulls: HashMap<StudyKey, PullRow>,
     next: u64,
 }
 
@@ -117,6 +119,9 @@ impl State for House {
     }
     fn told(&self, exam: &ExamKey) -> Read<Told> {
         Ok(self.told.get(exam).copied())
+    }
+    fn pull(&self, study: &StudyKey) -> Read<PullRow> {
+        Ok(self.pulls.get(study).cloned())
     }
 }
 
@@ -201,6 +206,8 @@ impl House {
         let notices = changes.notices.into_iter();
         merge(&mut self.notices, notices.map(|(k, r)| (k, r.after)));
         self.told.extend(changes.told);
+        let pulls = changes.pulls.into_iter();
+        merge(&mut self.pulls, pulls.map(|(k, r)| (k, r.after)));
         for change in changes.registry {
             self.registry.apply(change);
         }
@@ -427,6 +434,7 @@ mod images;
 mod nodes;
 mod notices;
 mod persons;
+mod pulls;
 mod pushes;
 mod rulings;
 mod versions;

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod lists;
 mod notices;
 mod placed;
+mod pulls;
 pub mod reconcile;
 #[cfg(test)]
 mod recount;
@@ -55,7 +56,7 @@ const WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// One block of an index or a filter.
 const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// Version of the rows' encodings; views of another one are made anew.
-pub const ROWS_VERSION: u32 = 11;
+pub const ROWS_VERSION: u32 = 12;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
