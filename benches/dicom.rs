@@ -9,7 +9,7 @@ use yingku_core::instance::InstanceFacts;
 use yingku_dicom_node::association::{ProposedContext, Requestor};
 use yingku_dicom_node::dataset::DataSetWriter;
 use yingku_dicom_node::pdu::Timeouts;
-use yingku_dicom_node::scp::{self, Doors, ScpSettings};
+use yingku_dicom_node::scp::{self, Doors, Scp, ScpSettings};
 use yingku_dicom_node::scu::{Model, Outgoing, Scu, Whole, service_context};
 use yingku_dicom_node::server::NodeConfig;
 use yingku_dicom_node::status::Status;
@@ -51,9 +51,8 @@ impl Served {
                 clear: listener,
                 tls: None,
             },
-            archive,
+            Scp::new(archive, settings),
             config,
-            settings,
             stop.clone(),
         ));
         Self {

@@ -1,5 +1,6 @@
 //! What is done once for an archive. What time brings about: instances that waited too long for their push are dropped
-//! (R8), and images whose time is over by a retention rule are deleted, both by events. And status notices are sent.
+//! (R8), and images whose time is over by a retention rule are deleted, both by events. Status notices are sent, and
+//! studies are fetched from gateways.
 //!
 //! It is done by one node of an archive, the one that has the lease; where the log is this node's own it is always that one.
 
@@ -11,10 +12,11 @@ use yingku_core::decide::DUTIES;
 use yingku_core::event::{Event, HoldExpired};
 use yingku_core::ids::{HospitalCode, Position, StudyUid};
 use yingku_core::registry::Registry;
+use yingku_dicom_node::scp::Scp;
 use yingku_storage::archive::{Archive, SnapshotError, Submission};
 use yingku_storage::views::{ViewsError, Walk};
 
-use crate::{notices, retention};
+use crate::{notices, pulls, retention};
 
 /// `hold_days` counts days: an hour more or less is nothing.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -24,12 +26,14 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const STUDIES_OF_ROUND: usize = 10_000;
 
 /// What has to be done, and by whom.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct Duties {
     /// Other nodes may follow the same log.
     pub shared: bool,
     /// Hours between snapshots of the views; `None`: an operator makes them.
     pub snapshot_hours: Option<u16>,
+    /// Where images go that are fetched.
+    pub scp: Scp,
 }
 
 /// Looks every hour until `stop`.
@@ -37,25 +41,26 @@ pub async fn run(archive: Archive, duties: Duties, stop: CancellationToken) {
     if !duties.shared {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = work(&archive, duties, None) => {}
+            () = work(&archive, &duties, None) => {}
         }
         return;
     }
     let duty = archive.duty(DUTIES);
     tokio::select! {
         () = stop.cancelled() => duty.give_back().await,
-        () = duty.work(|epoch| work(&archive, duties, Some(epoch))) => {}
+        () = duty.work(|epoch| work(&archive, &duties, Some(epoch))) => {}
     }
 }
 
-async fn work(archive: &Archive, duties: Duties, epoch: Option<u64>) {
+async fn work(archive: &Archive, duties: &Duties, epoch: Option<u64>) {
     tokio::join!(
         look_every_hour(archive, duties, epoch),
-        notices::run(archive, epoch)
+        notices::run(archive, epoch),
+        pulls::run(archive, &duties.scp, epoch)
     );
 }
 
-async fn look_every_hour(archive: &Archive, duties: Duties, epoch: Option<u64>) {
+async fn look_every_hour(archive: &Archive, duties: &Duties, epoch: Option<u64>) {
     let mut hours = tokio::time::interval(EVERY);
     let mut retained_ms: Option<i64> = None;
     loop {

@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 use yingku_api::ApiConfig;
 use yingku_dicom_node::association::NegotiationPolicy;
 use yingku_dicom_node::pdu::Timeouts;
-use yingku_dicom_node::scp::{self, Doors, ScpSettings};
+use yingku_dicom_node::scp::{self, Doors, Scp, ScpSettings};
 use yingku_dicom_node::server::NodeConfig;
 use yingku_dicom_node::text::Undeclared;
 use yingku_storage::archive::Archive;
@@ -26,6 +26,7 @@ pub struct Listeners {
 pub fn start(
     archive: &Archive,
     config: &Config,
+    scp: &Scp,
     listeners: Listeners,
     stop: &CancellationToken,
     tasks: &TaskTracker,
@@ -53,6 +54,13 @@ pub fn start(
         max_associations: config.dicom.max_associations,
         ..NodeConfig::default()
     };
+    let (scp, stop) = (scp.clone(), stop.clone());
+    tasks.spawn(scp::serve(listeners.dicom, scp, node, stop));
+    Ok(())
+}
+
+/// The archive as the DICOM edge serves it, and as studies are fetched into it.
+pub fn scp(archive: &Archive, config: &Config) -> Scp {
     let settings = ScpSettings {
         ae_title: config.dicom.ae_title.trim().to_owned(),
         accept_any_calling_ae: config.dicom.accept_any_calling_ae,
@@ -60,9 +68,7 @@ pub fn start(
         undeclared: Undeclared::default(),
         timeouts: Timeouts::default(),
     };
-    let (archive, stop) = (archive.clone(), stop.clone());
-    tasks.spawn(scp::serve(listeners.dicom, archive, node, settings, stop));
-    Ok(())
+    Scp::new(archive.clone(), settings)
 }
 
 fn share_of_one_ae(all: usize) -> usize {

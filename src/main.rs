@@ -1,6 +1,7 @@
 //! Yingku 影库: a regional medical imaging archive. One binary: the archive, its operator's commands, and a client of
 //! its interfaces.
 
+mod backoff;
 mod care;
 mod client;
 mod commands;
@@ -12,6 +13,7 @@ mod meters;
 mod notices;
 mod open_files;
 mod operate;
+mod pulls;
 mod reconciliation;
 mod registry;
 mod retention;

@@ -130,9 +130,11 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
     let control = ControlServer::bind(archive).context("control.sock")?;
     let tasks = TaskTracker::new();
     announce(archive, config, &addresses).await;
+    let scp = edges::scp(archive, config);
     edges::start(
         archive,
         config,
+        &scp,
         edges::Listeners { http, dicom },
         signal,
         &tasks,
@@ -146,6 +148,7 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
             snapshot_hours: snapshots
                 .then_some(config.objects.snapshot_hours)
                 .filter(|hours| *hours > 0),
+            scp,
         };
         tasks.spawn(duties::run(archive.clone(), duties, signal.clone()));
         tasks.spawn(care::run(

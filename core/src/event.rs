@@ -20,6 +20,7 @@ use crate::ids::{
 use crate::instance::{InstancesMoved, InstancesStored};
 use crate::notice::{NoticeId, TriedNotice};
 use crate::performed::StepStatus;
+use crate::pull::TriedPull;
 use crate::refusal::RefusedInstances;
 use crate::registry::RegistryChange;
 use crate::statistics::DayKey;
@@ -37,7 +38,7 @@ use crate::time::LocalDateTime;
 ///   rules ([`ImagesDeleted`]) unless they are under legal hold
 ///   ([`LegalHold`](crate::correction::CorrectionAction::LegalHold)).
 /// - 5: apply forms come in ([`ApplyFormReceived`]), machines report what they do of them ([`ProcedureStepReported`]), and status
-///   notices go out ([`NoticesTried`], [`NoticesAgain`]).
+///   notices go out ([`NoticesTried`], [`NoticesAgain`]); studies are fetched from gateways ([`PullsTried`], [`PullsAsked`]).
 pub const RULES_VERSION: u32 = 5;
 
 /// Rules version from which rulings are as it says there.
@@ -48,6 +49,9 @@ pub const CARE_SINCE_RULES: u32 = 4;
 
 /// Rules version since which apply forms are taken and notices are due.
 pub const FORMS_SINCE_RULES: u32 = 5;
+
+/// Rules version since which studies are fetched from gateways.
+pub const PULLS_SINCE_RULES: u32 = 5;
 
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +80,8 @@ pub enum Event {
     NoticesTried(NoticesTried),
     NoticesAgain(NoticesAgain),
     ProcedureStepReported(ProcedureStepReported),
+    PullsTried(PullsTried),
+    PullsAsked(PullsAsked),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -319,6 +325,32 @@ pub struct ProcedureStepReported {
     pub forms: Vec<FormKey>,
 }
 
+/// What came of studies that were fetched from a hospital's gateway (contract §2.5). Since rules version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullsTried {
+    pub hospital: HospitalCode,
+    pub tried: Vec<TriedPull>,
+    /// The lease under which they were fetched; absent where one node is all there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+}
+
+/// An operator has exams' studies fetched: at once, or with the past. Since rules version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullsAsked {
+    /// Named one by one so that `decide` needs no scan.
+    pub exams: Vec<ExamKey>,
+    /// They wait for what is pushed today.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub backfill: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// Why a record is not an event that this release knows. The projector stops at it: nothing is skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
@@ -393,6 +425,8 @@ kinds! {
     21, NoticesTried, json, "notices-tried";
     22, NoticesAgain, json, "notices-again";
     23, ProcedureStepReported, json, "procedure-step-reported";
+    24, PullsTried, json, "pulls-tried";
+    25, PullsAsked, json, "pulls-asked";
 }
 
 impl Event {

@@ -16,6 +16,7 @@ pub mod names;
 pub mod notice;
 pub mod outcome;
 pub mod performed;
+pub mod pull;
 pub mod query;
 pub mod reconcile;
 pub mod refusal;

@@ -17,6 +17,7 @@ use crate::instance::{
 };
 use crate::notice::{NoticeId, NoticeRow, Told};
 use crate::performed::StepRow;
+use crate::pull::PullRow;
 use crate::refusal::RefusalRow;
 use crate::registry::{Lease, Node, Registry, RegistryChange};
 use crate::statistics::{DayKey, DeclarationRow};
@@ -52,6 +53,7 @@ pub trait State {
     fn notice(&self, his: &HisId, id: NoticeId) -> Read<NoticeRow>;
     fn told(&self, exam: &ExamKey) -> Read<Told>;
     fn step(&self, step: &SopInstanceUid) -> Read<StepRow>;
+    fn pull(&self, study: &StudyKey) -> Read<PullRow>;
 }
 
 /// A chunk row: study, index of the series in the study row, index of the chunk in the series.
@@ -129,6 +131,7 @@ pub struct Changes {
     pub told: BTreeMap<ExamKey, Told>,
     /// Procedure steps that machines perform.
     pub steps: BTreeMap<SopInstanceUid, StepRow>,
+    pub pulls: BTreeMap<StudyKey, Replaced<PullRow>>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub node: Option<Node>,
@@ -275,6 +278,27 @@ impl<'a, S: State> Work<'a, S> {
 
     pub fn put_step(&mut self, row: StepRow) {
         self.changes.steps.insert(row.step.clone(), row);
+    }
+
+    pub fn pull(&self, study: &StudyKey) -> Read<PullRow> {
+        match self.changes.pulls.get(study) {
+            Some(replaced) => Ok(replaced.after.clone()),
+            None => self.state.pull(study),
+        }
+    }
+
+    /// `None` removes the row.
+    pub fn put_pull(&mut self, before: Option<PullRow>, after: Option<PullRow>) {
+        let row = after.as_ref().or(before.as_ref());
+        let Some(key) = row.map(|row| row.study.clone()) else {
+            return;
+        };
+        match self.changes.pulls.entry(key) {
+            Entry::Occupied(mut known) => known.get_mut().after = after,
+            Entry::Vacant(place) => {
+                place.insert(Replaced { before, after });
+            }
+        }
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {

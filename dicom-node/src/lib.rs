@@ -7,6 +7,7 @@
 pub mod association;
 pub mod dataset;
 pub mod door;
+pub mod gateway;
 pub mod message;
 mod meters;
 pub mod part10;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use clap::Args;
 use futures::future::BoxFuture;
 use yingku_dicom_node::association::ProposedContext;
+use yingku_dicom_node::gateway::SYNTAXES;
 use yingku_dicom_node::scu::{Scu, service_context};
 use yingku_dicom_node::status::Status;
 use yingku_dicom_node::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal};
@@ -18,20 +19,6 @@ use super::find::{Level, identifier, matches};
 use super::node::Address;
 use super::retrieve::report;
 
-/// Each class is offered in each of these, since a stored instance leaves in the transfer syntax that it came in:
-/// uncompressed, JPEG, JPEG-LS, JPEG 2000, RLE, MPEG-4.
-const SYNTAXES: [&str; 10] = [
-    "1.2.840.10008.1.2.1",
-    "1.2.840.10008.1.2",
-    "1.2.840.10008.1.2.4.50",
-    "1.2.840.10008.1.2.4.51",
-    "1.2.840.10008.1.2.4.70",
-    "1.2.840.10008.1.2.4.80",
-    "1.2.840.10008.1.2.4.90",
-    "1.2.840.10008.1.2.4.91",
-    "1.2.840.10008.1.2.5",
-    "1.2.840.10008.1.2.4.102",
-];
 /// Contexts left for instances, beside the one of C-GET itself.
 const CONTEXTS_LIMIT: usize = 127;
 

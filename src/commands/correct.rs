@@ -104,10 +104,10 @@ enum Action {
 
 /// An exam as an operator names it.
 #[derive(Debug, Clone)]
-struct NamedExam {
-    key: ExamKey,
+pub(super) struct NamedExam {
+    pub(super) key: ExamKey,
     /// Without `#代`: of the latest generation that has the number.
-    latest: bool,
+    pub(super) latest: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -200,7 +200,7 @@ impl Action {
 }
 
 /// `350006/E0001`, or `350006/E0001#1` of a certain generation.
-fn exam(text: &str) -> Result<NamedExam, String> {
+pub(super) fn exam(text: &str) -> Result<NamedExam, String> {
     let (hospital, number) = text
         .split_once('/')
         .ok_or("写作 医院代码/流水号[#代] (hospital/examNo[#generation])")?;

@@ -7,6 +7,7 @@ mod forms;
 mod log;
 mod migrate;
 mod notices;
+mod pull;
 mod reconcile;
 mod registry;
 
@@ -52,6 +53,9 @@ enum Command {
     /// 状态回传：待送、停发、重发 (status notices to HIS)
     #[command(subcommand)]
     Notices(notices::NoticesCommand),
+    /// 调取：从医院网关取影像 (studies that are fetched from gateways)
+    #[command(subcommand)]
+    Pull(pull::PullCommand),
     /// 对账：应上传与已归档 (declared against what came)
     Reconcile(reconcile::Reconcile),
     /// 接口的对端，供厂商试接 (the other side of the interfaces)
@@ -245,6 +249,7 @@ impl Yingku {
             Command::Log(command) => command.run().await,
             Command::Forms(command) => command.run().await,
             Command::Notices(command) => command.run().await,
+            Command::Pull(command) => command.run().await,
             Command::Reconcile(command) => command.run().await,
             Command::Client(command) => command.run().await,
             Command::Findings {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rand::Rng;
+use crate::backoff::grown;
 
 /// Waits after a receiver that cannot be reached.
 const UNREACHED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -20,14 +20,6 @@ pub fn after_unreached(times: u32) -> Duration {
 /// Before the next try of a notice that was refused so many times.
 pub fn after_refusals(times: u32) -> Duration {
     grown(REFUSED, times)
-}
-
-/// Doubles with each time up to a limit, less up to half of it by chance.
-fn grown((first, longest): (Duration, Duration), times: u32) -> Duration {
-    let doubled = first.saturating_mul(1 << times.saturating_sub(1).min(16));
-    doubled
-        .min(longest)
-        .mul_f64(rand::thread_rng().gen_range(0.5..=1.0))
 }
 
 #[cfg(test)]

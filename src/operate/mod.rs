@@ -12,6 +12,7 @@ mod log;
 mod lost;
 mod notices;
 mod operator;
+mod pull;
 mod purge;
 mod reconcile;
 mod registry;
@@ -26,7 +27,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use yingku_core::correction::CorrectionMade;
 use yingku_core::finding::FindingKind;
-use yingku_core::ids::{HisId, HospitalCode};
+use yingku_core::ids::{ExamKey, HisId, HospitalCode};
 use yingku_storage::archive::{Archive, AuditEntry};
 
 use crate::control::Output;
@@ -136,6 +137,18 @@ pub enum Operation {
         #[serde(default)]
         gone: Vec<u16>,
     },
+    PullList {
+        hospital: Option<HospitalCode>,
+        all: bool,
+    },
+    PullNow {
+        /// And whether it was named without a generation: the latest that has the number is meant.
+        exams: Vec<(ExamKey, bool)>,
+    },
+    PullSwitch {
+        hospital: HospitalCode,
+        on: bool,
+    },
 }
 
 /// Who is recorded as having done it, where nobody gave a name.
@@ -177,6 +190,10 @@ impl Operation {
                 let his = asked.his.as_ref().map(ToString::to_string);
                 Some(("notices", all(), his.unwrap_or_default()))
             }
+            Self::PullList { hospital, .. } => {
+                let hospital = hospital.as_ref().map(ToString::to_string);
+                Some(("pullList", hospital.unwrap_or_default(), all()))
+            }
             Self::Export { hospital, .. } => Some(("export", hospital.to_string(), all())),
             Self::Reconcile { asked } => {
                 let hospital = asked.hospital.as_ref().map(ToString::to_string);
@@ -204,7 +221,9 @@ impl Operation {
             | Self::Digest
             | Self::Snapshot
             | Self::Backup { .. }
-            | Self::ActivateRules { .. } => None,
+            | Self::ActivateRules { .. }
+            | Self::PullNow { .. }
+            | Self::PullSwitch { .. } => None,
         }
     }
 }
@@ -269,5 +288,8 @@ pub async fn execute(
         Operation::Backup { to, once } => backup::backup(archive, &to, once, output).await,
         Operation::Export { hospital, to } => export::export(archive, hospital, &to, output).await,
         Operation::ActivateRules { gone } => rules::activate(archive, &gone, output).await,
+        Operation::PullList { hospital, all } => pull::list(archive, hospital, all, output).await,
+        Operation::PullNow { exams } => pull::now(archive, exams, output).await,
+        Operation::PullSwitch { hospital, on } => pull::switch(archive, hospital, on, output).await,
     }
 }

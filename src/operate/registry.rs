@@ -52,6 +52,9 @@ pub async fn show(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
     output.line(hospitals(&registry).render()).await?;
     output.line(app_table(&registry).render()).await?;
     output.line(peers(&registry).render()).await?;
+    if registry.hospitals.values().any(|it| it.gateway.is_some()) {
+        output.line(gateways(&registry).render()).await?;
+    }
     if !registry.his.is_empty() {
         output.line(his_table(&registry).render()).await?;
     }
@@ -114,6 +117,44 @@ fn hospitals(registry: &Registry) -> Table {
             it.hold_days
                 .map(|days| days.to_string())
                 .unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn gateways(registry: &Registry) -> Table {
+    let mut table = Table::new([
+        "医院",
+        "影像",
+        "网关",
+        "我方 AE",
+        "方式",
+        "连接数",
+        "MB/s",
+        "时段",
+        "夜查",
+        "启用",
+    ]);
+    let yes = |is: bool| if is { "是" } else { "否" }.to_owned();
+    for it in registry.hospitals.values() {
+        let Some(gateway) = &it.gateway else { continue };
+        let hours: Vec<String> = gateway.hours.iter().map(ToString::to_string).collect();
+        let speed = gateway.megabytes_per_second.map(|it| it.to_string());
+        table.row([
+            it.code.to_string(),
+            word(&it.images),
+            format!("{}@{}:{}", gateway.ae, gateway.host, gateway.port),
+            gateway
+                .calling_ae
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            word(&gateway.method),
+            gateway.associations.to_string(),
+            speed.unwrap_or_default(),
+            hours.join(" "),
+            yes(gateway.sweep),
+            yes(gateway.enabled),
         ]);
     }
     table

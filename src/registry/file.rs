@@ -9,9 +9,9 @@ use yingku_core::contract::fields::EXAM_PUSH;
 use yingku_core::dictionaries::EXAM_CLASS;
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::registry::{
-    App, EnvelopeShape, His, Hospital, HttpStatus, Peer, RULES_LIMIT, Receiver, Registry,
-    ResultShape, RetentionRule, Right, SHORTEST_MONTHS, Scope, Sealed, Settings, StatusType,
-    default_time_window_minutes,
+    App, EnvelopeShape, GATEWAY_ASSOCIATIONS_LIMIT, His, Hospital, HttpStatus, ImageWay, Peer,
+    RULES_LIMIT, Receiver, Registry, ResultShape, RetentionRule, Right, SHORTEST_MONTHS, Scope,
+    Sealed, Settings, StatusType, default_time_window_minutes,
 };
 use yingku_core::time::Zone;
 
@@ -111,6 +111,7 @@ impl RegistryFile {
             hospital.code = HospitalCode::new(&hospital.code)
                 .with_context(|| format!("hospital {:?}", hospital.code.as_str()))?;
             check_lengths(hospital)?;
+            check_gateway(hospital).with_context(|| format!("hospital {}", hospital.code))?;
         }
         for app in &mut self.apps {
             let named = format!("app {:?}", app.id.as_str());
@@ -165,6 +166,43 @@ impl RegistryFile {
         once("peer", self.peers.iter().map(|it| it.ae.as_str()))?;
         once("his", self.his.iter().map(|it| it.id.as_str()))
     }
+}
+
+fn check_gateway(hospital: &Hospital) -> anyhow::Result<()> {
+    let Some(gateway) = &hospital.gateway else {
+        anyhow::ensure!(
+            hospital.images != ImageWay::Pull,
+            "images = \"pull\" 须有 [hospital.gateway] (needs a gateway)"
+        );
+        return Ok(());
+    };
+    let is_address = !gateway.host.trim().is_empty() && gateway.host.trim() == gateway.host;
+    anyhow::ensure!(
+        is_address && gateway.port > 0,
+        "gateway.host 与 gateway.port 须为网关的地址 (must be the gateway's address)"
+    );
+    for (key, ae) in [
+        ("ae", Some(&gateway.ae)),
+        ("calling_ae", gateway.calling_ae.as_ref()),
+    ] {
+        if let Some(ae) = ae {
+            let same = AeTitle::new(ae).with_context(|| format!("gateway.{key}"))?;
+            anyhow::ensure!(
+                same == *ae,
+                "gateway.{key} {:?} 首尾不能有空格 (must have no blanks at its ends)",
+                ae.as_str()
+            );
+        }
+    }
+    anyhow::ensure!(
+        (1..=GATEWAY_ASSOCIATIONS_LIMIT).contains(&gateway.associations),
+        "gateway.associations 须为 1 至 {GATEWAY_ASSOCIATIONS_LIMIT} (must be 1 to {GATEWAY_ASSOCIATIONS_LIMIT})"
+    );
+    anyhow::ensure!(
+        gateway.megabytes_per_second != Some(0),
+        "gateway.megabytes_per_second 至少为 1；不限请省略 (must be 1 at least; leave it out for no limit)"
+    );
+    Ok(())
 }
 
 fn check_his(his: &HisEntry) -> anyhow::Result<()> {
@@ -473,6 +511,33 @@ mod tests {
         ] {
             RegistryFile::parse(&text).unwrap();
         }
+    }
+
+    #[test]
+    fn a_gateway_that_could_not_be_asked_is_named() {
+        let hospital = |more: &str| format!("[[hospital]]\ncode = \"1\"\nname = \"a\"\n{more}");
+        let gateway = |more: &str| {
+            let gateway = "[hospital.gateway]\nae = \"GATE\"\n";
+            hospital(&format!("images = \"pull\"\n{gateway}{more}"))
+        };
+        RegistryFile::parse(&gateway("host = \"h\"\nport = 104")).unwrap();
+        RegistryFile::parse(&hospital("images = \"link\"")).unwrap();
+        for (more, named) in [
+            ("host = \"\"\nport = 104", "gateway.host"),
+            ("host = \"h\"\nport = 0", "gateway.port"),
+            ("host = \"h\"\nport = 1\nassociations = 0", "associations"),
+            ("host = \"h\"\nport = 1\nassociations = 9", "associations"),
+            (
+                "host = \"h\"\nport = 1\nmegabytes_per_second = 0",
+                "megabytes",
+            ),
+            ("host = \"h\"\nport = 1\nhours = [\"19-7\"]", "19-7"),
+            ("host = \"h\"\nport = 1\ncalling_ae = \" A\"", "calling_ae"),
+            ("host = \"h\"\nport = 1\nspeed = 1", "speed"),
+        ] {
+            refused_by_name(&[(&gateway(more), named)]);
+        }
+        refused_by_name(&[(&hospital("images = \"pull\""), "gateway")]);
     }
 
     fn refused_by_name(cases: &[(&str, &str)]) {

@@ -5,7 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rand::RngCore;
 use rand::rngs::OsRng;
-use yingku_core::event::{CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, RegistryChanged};
+use yingku_core::event::{
+    CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, RegistryChanged,
+};
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::outcome::Outcome;
 use yingku_core::registry::{App, His, Registry, RegistryChange, Sealed, Service};
@@ -194,6 +196,9 @@ pub(super) fn plan(
             .max(known.map_or(0, |known| known.generation));
         let standing = Standing::of(known, &hospital);
         let name = format!("hospital {}", hospital.code);
+        if !hospital.images.is_store() || hospital.gateway.is_some() {
+            rules_are_active(registry, PULLS_SINCE_RULES, &name)?;
+        }
         put(standing, name, RegistryChange::PutHospital(hospital));
     }
     for entry in file.apps {
@@ -226,9 +231,13 @@ pub(super) fn plan(
 
 /// Nodes of an earlier release would stop at what they do not know.
 fn forms_are_active(registry: &Registry, what: &str) -> anyhow::Result<()> {
+    rules_are_active(registry, FORMS_SINCE_RULES, what)
+}
+
+fn rules_are_active(registry: &Registry, since: u32, what: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
-        registry.rules >= FORMS_SINCE_RULES,
-        "{what}: 须先启用规则版本 {FORMS_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
+        registry.rules >= since,
+        "{what}: 须先启用规则版本 {since}：yingku activate-rules (activate the rules of this release first)"
     );
     Ok(())
 }
@@ -448,6 +457,29 @@ mod tests {
         registry.rules = FORMS_SINCE_RULES;
         let (changed, _) = imported(&registry, hours(24));
         assert_eq!(changed.settings.form_overdue_hours, 24);
+    }
+
+    #[test]
+    fn a_gateway_waits_for_the_rules_that_know_it_and_comes_back_by_export() {
+        let file = || {
+            let text = "[[hospital]]\ncode = \"1\"\nname = \"一\"\nimages = \"pull\"\n[hospital.gateway]\nae = \"GATE\"\nhost = \"h\"\nport = 104\nhours = [\"19:00-07:00\"]\nsweep = true";
+            RegistryFile::parse(text).unwrap()
+        };
+        let mut registry = Registry {
+            rules: PULLS_SINCE_RULES - 1,
+            ..Registry::default()
+        };
+        let refused = plan(&registry, &key(), file(), FIRST_EPOCH).err().unwrap();
+        assert!(format!("{refused:#}").contains("activate-rules"));
+        registry.rules = PULLS_SINCE_RULES;
+        let (changed, _) = imported(&registry, file());
+        let exported = export(&changed, false).unwrap();
+        let (_, report) = imported(&changed, RegistryFile::parse(&exported).unwrap());
+        assert_eq!(
+            (report.unchanged, report.changed.len()),
+            (2, 0),
+            "{exported}"
+        );
     }
 
     #[test]

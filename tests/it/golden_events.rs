@@ -207,6 +207,14 @@ fn samples() -> Vec<Event> {
                 "forms": [{ "hospital": "350006", "apply_no": "A1", "generation": 1 }]
             }),
         ),
+        (
+            24,
+            json!({ "hospital": "350006", "tried": [{
+                "studyUID": "1.2.3", "since": 41, "state": "open", "tries": 2, "nextMs": 1_790_000_000_000_i64,
+                "expected": 400, "got": 399, "words": "网关有 400 幅"
+            }], "epoch": 2 }),
+        ),
+        (25, json!({ "exams": [exam], "backfill": true })),
     ];
     let mut events: Vec<Event> = bodies
         .iter()
@@ -267,10 +275,19 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
     let purged_forms = json!({
         "exams": [], "forms": [{ "hospital": "350006", "apply_no": "A1", "generation": 1 }],
     });
+    let pulled = json!({ "changes": [{ "change": "putHospital", "value": {
+        "code": "350006", "name": "示例县医院", "mode": "live", "matching": "exact", "generation": 0,
+        "validation": { "length_default": "warn", "length": {}, "pathology": "warn" }, "images": "pull",
+        "gateway": {
+            "ae": "GATE", "host": "10.35.0.8", "port": 104, "calling_ae": "YINGKU", "method": "move", "associations": 3,
+            "megabytes_per_second": 20, "hours": ["19:00-07:00"], "sweep": true, "enabled": false
+        }
+    } }] });
     let event = |kind, body: serde_json::Value| {
         Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap()
     };
     vec![
+        ("-gateway", event(1, pulled)),
         ("-hold", event(7, hold)),
         ("-retention", event(1, retention)),
         ("-his", event(1, his)),

@@ -48,11 +48,14 @@ class Orthanc:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
 
-    def __enter__(self) -> Orthanc:
+    def command(self) -> list[str]:
         config = self.home / "orthanc.json"
         config.write_text(json.dumps(self.settings), encoding="utf-8")
+        return [binary(), str(config)]
+
+    def __enter__(self) -> Orthanc:
         with (self.home / "orthanc.log").open("wb") as log:
-            self.process = subprocess.Popen([binary(), str(config)], stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
         wait_until_listening(self.dicom_port, self.process)
         wait_until_listening(self.http_port, self.process)
         return self

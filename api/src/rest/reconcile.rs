@@ -105,7 +105,7 @@ fn cell() -> Value {
             true,
             schema::array(text(
                 32,
-                "notRegistered, noReport, reportReturned, noApplyForm, withdrawn, imagesMissing, imagesPartly, imagesHeld, formWithoutExam, dateDiffers, applyNoDiffers, studyDiffers, imagesFewer, imagesMore",
+                "notRegistered, noReport, reportReturned, noApplyForm, withdrawn, imagesMissing, imagesPartly, imagesHeld, formWithoutExam, dateDiffers, applyNoDiffers, studyDiffers, imagesFewer, imagesMore, pulling, pullWaiting, pullStopped",
             )),
         ),
     ]);

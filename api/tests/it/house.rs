@@ -202,6 +202,8 @@ pub fn hospital(text: &str, mode: HospitalMode) -> Hospital {
         hold_days: None,
         validation: Default::default(),
         generation: 0,
+        images: Default::default(),
+        gateway: None,
     }
 }
 

@@ -21,6 +21,7 @@ mod node;
 mod notice;
 mod past;
 pub mod performed;
+mod pull;
 mod replaced;
 mod statistics;
 mod versions;
@@ -30,7 +31,9 @@ pub use deleted::{Look, hold_of, losers};
 pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
 
-use crate::event::{Event, FORMS_SINCE_RULES, RULES_VERSION, SignUsed, TestDataPurged};
+use crate::event::{
+    Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, RULES_VERSION, SignUsed, TestDataPurged,
+};
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
 use crate::ids::{ExamKey, Position, StudyKey, StudyUid};
@@ -154,6 +157,9 @@ fn decide_read<S: State>(
         Event::NoticesTried(body) => notice::tried(&mut work, context, body)?,
         Event::NoticesAgain(body) => notice::again(&mut work, context, body)?,
         Event::ProcedureStepReported(body) => performed::reported(&mut work, context, body)?,
+        Event::PullsTried(body) if lease::is_past(&work, DUTIES, body.epoch) => lease::ignored(),
+        Event::PullsTried(body) => pull::tried(&mut work, context, body)?,
+        Event::PullsAsked(body) => pull::asked(&mut work, context, body)?,
         Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
         Event::NodeJoined(body) => node::joined(&mut work, body),
         Event::NodeStarted(body) => node::started(&mut work, body),
@@ -163,6 +169,9 @@ fn decide_read<S: State>(
     if work.registry().rules >= FORMS_SINCE_RULES {
         apply_form::meet(&mut work)?;
         notice::follow(&mut work, context)?;
+    }
+    if work.registry().rules >= PULLS_SINCE_RULES {
+        pull::follow(&mut work, context)?;
     }
     // What is refused leaves no trace but the lists that say so.
     Ok((outcome, work.changes))

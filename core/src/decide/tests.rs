@@ -25,6 +25,7 @@ use crate::instance::{
 use crate::notice::{NoticeId, NoticeRow, Told};
 use crate::outcome::{Outcome, PushStep};
 use crate::performed::StepRow;
+use crate::pull::PullRow;
 use crate::registry::{HospitalMode, Registry};
 use crate::state::{ChunkKey, State, StateError};
 use crate::statistics::{DayKey, DeclarationRow};
@@ -57,6 +58,7 @@ struct House {
     notices: HashMap<(HisId, NoticeId), NoticeRow>,
     told: HashMap<ExamKey, Told>,
     steps: HashMap<SopInstanceUid, StepRow>,
+    pulls: HashMap<StudyKey, PullRow>,
     next: u64,
 }
 
@@ -122,6 +124,9 @@ impl State for House {
     }
     fn step(&self, step: &SopInstanceUid) -> Read<StepRow> {
         Ok(self.steps.get(step).cloned())
+    }
+    fn pull(&self, study: &StudyKey) -> Read<PullRow> {
+        Ok(self.pulls.get(study).cloned())
     }
 }
 
@@ -207,6 +212,8 @@ impl House {
         merge(&mut self.notices, notices.map(|(k, r)| (k, r.after)));
         self.told.extend(changes.told);
         self.steps.extend(changes.steps);
+        let pulls = changes.pulls.into_iter();
+        merge(&mut self.pulls, pulls.map(|(k, r)| (k, r.after)));
         for change in changes.registry {
             self.registry.apply(change);
         }
@@ -434,6 +441,7 @@ mod nodes;
 mod notices;
 mod performed;
 mod persons;
+mod pulls;
 mod pushes;
 mod rulings;
 mod versions;

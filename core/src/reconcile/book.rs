@@ -31,6 +31,8 @@ pub struct Marks {
     pub further_versions: u32,
     /// In what it is not as `uploadDetail` tells.
     pub differs: Vec<Why>,
+    /// Where fetching what it lacks stands.
+    pub pull: Option<Why>,
 }
 
 /// Cells in the making.
@@ -144,10 +146,12 @@ impl Book {
             ImageState::Partly => {
                 more(&mut tally.partly, 1);
                 why.push(Why::ImagesPartly);
+                why.extend(marks.pull);
             }
             ImageState::Missing => {
                 more(&mut tally.missing, 1);
                 why.push(Why::ImagesMissing);
+                why.extend(marks.pull);
             }
             ImageState::NoneDeclared => more(&mut tally.none_declared, 1),
             ImageState::Linked => more(&mut tally.linked, 1),

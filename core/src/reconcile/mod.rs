@@ -208,6 +208,12 @@ pub enum Why {
     ImagesFewer,
     /// More images are here than `uploadDetail` tells.
     ImagesMore,
+    /// What lacks is about to be fetched from the hospital's gateway.
+    Pulling,
+    /// It was tried, and is tried again later.
+    PullWaiting,
+    /// It was tried too often, or fetching is switched off.
+    PullStopped,
 }
 
 impl Why {
@@ -228,6 +234,9 @@ impl Why {
             Self::StudyDiffers => "StudyUID与明细不符",
             Self::ImagesFewer => "影像少于明细",
             Self::ImagesMore => "影像多于明细",
+            Self::Pulling => "调取中",
+            Self::PullWaiting => "调取待再试",
+            Self::PullStopped => "调取已停",
         }
     }
 
@@ -247,7 +256,10 @@ impl Why {
             | Self::ApplyNoDiffers
             | Self::StudyDiffers
             | Self::ImagesFewer
-            | Self::ImagesMore => false,
+            | Self::ImagesMore
+            | Self::Pulling
+            | Self::PullWaiting
+            | Self::PullStopped => false,
         }
     }
 }

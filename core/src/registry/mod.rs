@@ -1,6 +1,7 @@
 //! The registry: hospitals, apps, peers and the settings that rules read. Changed by events, so every node and every
 //! replay has the same one.
 
+mod gateway;
 mod his;
 mod jiwei;
 mod node;
@@ -16,6 +17,7 @@ use crate::contract::policy::ValidationPolicy;
 use crate::dictionaries::{ClassAliases, Placeholders};
 use crate::ids::{AeTitle, AppId, HisId, HospitalCode};
 
+pub use gateway::{GATEWAY_ASSOCIATIONS_LIMIT, Gateway, Hours, HoursError, ImageWay, PullMethod};
 pub use his::{
     Escaping, His, IMAGE_URL_PLACES, NoticeCharset, Receiver, SoapVersion, unknown_place_of,
 };
@@ -93,6 +95,19 @@ pub struct Hospital {
     /// Generation of exam numbers in use (R6).
     #[serde(default)]
     pub generation: u16,
+    /// By which way images come (contract §2.3). Since rules version 5.
+    #[serde(default, skip_serializing_if = "ImageWay::is_store")]
+    pub images: ImageWay,
+    /// From where they are fetched. Since rules version 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
+}
+
+impl Hospital {
+    /// Whether what is pushed is fetched by itself.
+    pub fn is_pulled(&self) -> bool {
+        self.images == ImageWay::Pull && self.gateway.is_some()
+    }
 }
 
 /// Hospitals that something extends to.

@@ -58,6 +58,15 @@ impl From<PduError> for RequestError {
 impl Requestor {
     /// Connects over TCP and negotiates; `address` is `host:port`.
     pub async fn connect(&self, address: &str) -> Result<Association, RequestError> {
+        self.connect_over(address, |tcp| Box::new(tcp)).await
+    }
+
+    /// As [`Self::connect`], over what `wrap` makes of the connection.
+    pub async fn connect_over(
+        &self,
+        address: &str,
+        wrap: impl FnOnce(TunedTcp) -> BoxedStream,
+    ) -> Result<Association, RequestError> {
         let limit = self.timeouts.negotiation;
         let tcp = timeout(limit, TcpStream::connect(address))
             .await
@@ -65,7 +74,7 @@ impl Requestor {
             .map_err(RequestError::Connect)?;
         let remote = tcp.peer_addr().ok();
         let stream = TunedTcp::new(tcp).map_err(RequestError::Connect)?;
-        self.negotiate(Box::new(stream), remote).await
+        self.negotiate(wrap(stream), remote).await
     }
 
     /// Negotiates over a stream that is already open.

@@ -3,6 +3,7 @@
 
 mod access;
 mod answer;
+mod fetched;
 mod find;
 mod get;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::server::{Node, NodeConfig, QueryRetrieve, Services};
 use crate::status::Status;
 use crate::text::Undeclared;
 use access::Denied;
+pub use fetched::{Came, FetchedStore};
 use instances::{OUTGOING_BYTES, OUTGOING_BYTES_PER_AE, Reader};
 use quota::{Part, Quota};
 use shares::Shares;
@@ -71,7 +73,7 @@ pub struct ScpSettings {
 
 /// The archive as a DICOM node sees it. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct Scp {
+pub struct Scp {
     inner: Arc<Inner>,
 }
 
@@ -97,27 +99,7 @@ pub struct Doors {
 }
 
 /// Serves DICOM until `stop`; returns when all associations have ended.
-pub async fn serve(
-    doors: Doors,
-    archive: Archive,
-    config: NodeConfig,
-    settings: ScpSettings,
-    stop: CancellationToken,
-) {
-    let scp = Scp {
-        inner: Arc::new(Inner {
-            archive,
-            runtime: Handle::current(),
-            places: PlacesPerAe::new(settings.max_associations_per_ae),
-            settings,
-            shares: Shares::default(),
-            outgoing: Quota::new(OUTGOING_BYTES, OUTGOING_BYTES_PER_AE),
-            searches: Quota::new(SEARCHES, SEARCHES_PER_AE),
-            answers: Quota::new(ANSWER_BYTES, ANSWER_BYTES_PER_AE),
-            retrievals: Quota::new(RETRIEVALS, RETRIEVALS_PER_AE),
-            refusals: Refusals::default(),
-        }),
-    };
+pub async fn serve(doors: Doors, scp: Scp, config: NodeConfig, stop: CancellationToken) {
     let services = Services {
         gatekeeper: Arc::new(scp.clone()),
         store: Arc::new(scp.clone()),
@@ -132,11 +114,29 @@ pub async fn serve(
 }
 
 impl Scp {
+    /// Within a runtime, for what goes on when an association has ended.
+    pub fn new(archive: Archive, settings: ScpSettings) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                archive,
+                runtime: Handle::current(),
+                places: PlacesPerAe::new(settings.max_associations_per_ae),
+                settings,
+                shares: Shares::default(),
+                outgoing: Quota::new(OUTGOING_BYTES, OUTGOING_BYTES_PER_AE),
+                searches: Quota::new(SEARCHES, SEARCHES_PER_AE),
+                answers: Quota::new(ANSWER_BYTES, ANSWER_BYTES_PER_AE),
+                retrievals: Quota::new(RETRIEVALS, RETRIEVALS_PER_AE),
+                refusals: Refusals::default(),
+            }),
+        }
+    }
+
     fn archive(&self) -> &Archive {
         &self.inner.archive
     }
 
-    fn settings(&self) -> &ScpSettings {
+    pub fn settings(&self) -> &ScpSettings {
         &self.inner.settings
     }
 

@@ -103,33 +103,56 @@ impl InstanceStore for Scp {
             let sender = AeTitle::new(&peer.calling).map_err(|_| {
                 StoreRefusal::new(Status::NOT_AUTHORISED, "calling AE title is not valid")
             })?;
-            let head = announced.file_meta().encode();
-            let crc = crc32c::crc32c(&head);
-            let sink = Sink {
-                scp: self.clone(),
-                share: self.share_of(&announced.peer),
-                association: format!("{:?}", announced.peer.address),
-                peer: announced.peer,
-                sender,
-                scope,
-                length: head.len(),
-                tried: false,
-                kept: Kept::Memory {
-                    data: vec![head],
-                    share: None,
-                },
-                crc,
-            };
+            let share = self.share_of(peer);
+            let sink = self.sink(announced, sender, scope, share);
             Ok(Box::new(sink) as Box<dyn InstanceSink>)
         })
     }
 
     fn refused(&self, peer: &Peer, refusal: &StoreRefusal) {
+        self.note_refusal(peer, self.hospital_of(&peer.calling), refusal);
+    }
+}
+
+impl Scp {
+    /// Takes an instance of a sender for the hospitals of a scope.
+    pub(super) fn sink(
+        &self,
+        announced: Announced,
+        sender: AeTitle,
+        scope: Scope,
+        share: Arc<SenderShare>,
+    ) -> Sink {
+        let head = announced.file_meta().encode();
+        let crc = crc32c::crc32c(&head);
+        Sink {
+            scp: self.clone(),
+            share,
+            association: format!("{:?}", announced.peer.address),
+            peer: announced.peer,
+            sender,
+            scope,
+            length: head.len(),
+            tried: false,
+            kept: Kept::Memory {
+                data: vec![head],
+                share: None,
+            },
+            crc,
+        }
+    }
+
+    /// Records why an instance was refused, for its sender and for reconciliation.
+    pub(super) fn note_refusal(
+        &self,
+        peer: &Peer,
+        hospital: Option<HospitalCode>,
+        refusal: &StoreRefusal,
+    ) {
         if refusal.is_recorded {
             return;
         }
         let (rule, reason) = rule_of(refusal.status);
-        let hospital = self.hospital_of(&peer.calling);
         let code = hospital.as_ref().map(HospitalCode::as_str);
         let study = refusal.study.as_ref().map(StudyUid::as_str);
         self.digest(
@@ -349,7 +372,7 @@ enum Kept {
 /// A pack to stream into, and the sender's part of them.
 type Leased = (StreamedIncoming, OwnedSemaphorePermit);
 
-struct Sink {
+pub(super) struct Sink {
     scp: Scp,
     peer: Peer,
     /// Which one it is that the pieces come by.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod dcmtk;
+mod gateway;
 mod hostile;
 mod own_peer;
 mod performed;

@@ -17,7 +17,7 @@ use yingku_dicom_node::association::{Association, Event as Arrived, Requestor};
 use yingku_dicom_node::dataset::{DataSetWriter, Nested};
 use yingku_dicom_node::message::{Command, Operation};
 use yingku_dicom_node::pdu::Timeouts;
-use yingku_dicom_node::scp::{self, Doors, ScpSettings};
+use yingku_dicom_node::scp::{self, Doors, Scp, ScpSettings};
 use yingku_dicom_node::scu::service_context;
 use yingku_dicom_node::server::NodeConfig;
 use yingku_dicom_node::status::{Status, StatusClass};
@@ -136,9 +136,8 @@ impl Ward {
         };
         let task = tokio::spawn(scp::serve(
             doors,
-            archive.clone(),
+            Scp::new(archive.clone(), settings),
             NodeConfig::default(),
-            settings,
             stop.clone(),
         ));
         let ward = Self {

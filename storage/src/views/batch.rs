@@ -19,6 +19,7 @@ use yingku_core::instance::{
 };
 use yingku_core::notice::{NoticeId, NoticeRow, NoticeState, Told};
 use yingku_core::performed::StepRow;
+use yingku_core::pull::PullRow;
 use yingku_core::registry::Registry;
 use yingku_core::state::{Changes, ChunkKey, Logged, Replaced, State, StateError};
 use yingku_core::statistics::{DayKey, DeclarationRow};
@@ -272,6 +273,9 @@ impl<'a> BatchState<'a> {
         for (step, row) in changes.steps {
             self.put(View::Steps, keys::step(&step), &row)?;
         }
+        for (_, pull) in changes.pulls {
+            self.put_pull(pull)?;
+        }
         for (index, row) in changes.refusals.into_iter().enumerate() {
             let hospital = row
                 .refused
@@ -378,6 +382,25 @@ impl<'a> BatchState<'a> {
         Ok(())
     }
 
+    fn put_pull(&mut self, pull: Replaced<PullRow>) -> Result<(), ViewsError> {
+        let line = pull.after.as_ref().map(keys::pull_line);
+        if let Some(before) = &pull.before {
+            let old = keys::pull_line(before);
+            if line.as_ref() != Some(&old) {
+                self.delete(View::PullLines, old);
+            }
+        }
+        if let Some(line) = line {
+            self.put_empty(View::PullLines, line);
+        }
+        match (&pull.before, &pull.after) {
+            (_, Some(row)) => self.put(View::Pulls, keys::study(&row.study), row)?,
+            (Some(row), None) => self.delete(View::Pulls, keys::study(&row.study)),
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
     fn put_study(&mut self, study: Replaced<StudyRow>) -> Result<(), ViewsError> {
         match (&study.before, &study.after) {
             (None, Some(row)) => {
@@ -466,6 +489,10 @@ impl State for BatchState<'_> {
 
     fn step(&self, step: &SopInstanceUid) -> Result<Option<StepRow>, StateError> {
         self.read(View::Steps, keys::step(step))
+    }
+
+    fn pull(&self, study: &StudyKey) -> Result<Option<PullRow>, StateError> {
+        self.read(View::Pulls, keys::study(study))
     }
 
     fn claims(&self, study: &StudyUid) -> Result<Option<StudyClaims>, StateError> {

@@ -12,6 +12,7 @@ use yingku_core::ids::{
 };
 use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
 use yingku_core::notice::{NoticeId, NoticeState};
+use yingku_core::pull::{PullLine, PullRow};
 use yingku_core::query::{DATE_DIGITS, digits, joined_name};
 use yingku_core::state::ChunkKey;
 use yingku_core::statistics::DayKey;
@@ -78,12 +79,16 @@ pub enum View {
     Told,
     /// SOP Instance UID → procedure step that a machine performs
     Steps,
+    /// hospital, study UID → study that is fetched from a gateway
+    Pulls,
+    /// hospital, line, time, study UID → nothing; when it is due, or when it ended
+    PullLines,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 30] = [
+    pub const ALL: [View; 32] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -113,6 +118,8 @@ impl View {
         View::Notices,
         View::Told,
         View::Steps,
+        View::Pulls,
+        View::PullLines,
         View::Meta,
     ];
 
@@ -147,6 +154,8 @@ impl View {
             View::Notices => "notices",
             View::Told => "told",
             View::Steps => "steps",
+            View::Pulls => "pulls",
+            View::PullLines => "pull_lines",
             View::Meta => "meta",
         }
     }
@@ -180,7 +189,13 @@ impl View {
             | View::Logged
             | View::Packs
             | View::Meta => 4,
-            View::ApplyForms | View::FormIndex | View::Notices | View::Told | View::Steps => 5,
+            View::ApplyForms
+            | View::FormIndex
+            | View::Notices
+            | View::Told
+            | View::Steps
+            | View::Pulls
+            | View::PullLines => 5,
         }
     }
 }
@@ -391,6 +406,34 @@ pub fn notices(his: &HisId, state: NoticeState) -> Vec<u8> {
 
 pub fn step(step: &SopInstanceUid) -> Vec<u8> {
     step.as_str().as_bytes().to_vec()
+}
+
+/// The line of a pull: those that are due first come first.
+pub fn pull_line(row: &PullRow) -> Vec<u8> {
+    Key::default()
+        .text(row.study.hospital.as_str())
+        .byte(row.line() as u8)
+        .u64(u64::try_from(row.next_ms).unwrap_or_default())
+        .text(row.study.study.as_str())
+        .done()
+}
+
+/// Beginning of a hospital's pulls of a line.
+pub fn pull_lines(hospital: &HospitalCode, line: PullLine) -> Vec<u8> {
+    Key::default()
+        .text(hospital.as_str())
+        .byte(line as u8)
+        .done()
+}
+
+/// Time, unix milliseconds, and study of a line of [`View::PullLines`].
+pub fn pull_of_line(key: &[u8]) -> Option<(i64, StudyKey)> {
+    let mut parts = Parts(key);
+    let hospital = HospitalCode::new(parts.text()?).ok()?;
+    parts.byte()?;
+    let time_ms = i64::try_from(parts.u64()?).ok()?;
+    let study = StudyUid::new(parts.text()?).ok()?;
+    Some((time_ms, StudyKey::new(hospital, study)))
 }
 
 pub fn history(key: &ExamKey, position: Position) -> Vec<u8> {
@@ -694,6 +737,12 @@ impl<'a> Parts<'a> {
         let (byte, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*byte)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_be_bytes(*bytes))
     }
 
     fn u16(&mut self) -> Option<u16> {

@@ -16,6 +16,7 @@ pub mod keys;
 pub mod lists;
 mod notices;
 mod placed;
+mod pulls;
 pub mod reconcile;
 #[cfg(test)]
 mod recount;

@@ -44,7 +44,7 @@ impl House {
         }
     }
 
-    fn stands(&self, apply_no: &str) -> FormState {
+    fn form_stands(&self, apply_no: &str) -> FormState {
         progress(self.the_form(apply_no), &[]).state
     }
 }
@@ -79,11 +79,11 @@ fn refused(rule: &str) -> Result<(), String> {
 #[test]
 fn a_form_that_a_machine_does_is_registered_until_that_is_broken_off() {
     let mut house = House::with_form("1");
-    assert_eq!(house.stands("1"), FormState::Received);
+    assert_eq!(house.form_stands("1"), FormState::Received);
     // When a machine begins with it, it is in no worklist and changes no more
     house.begin(UID, "1").unwrap();
     assert!(!house.the_form("1").is_open());
-    assert_eq!(house.stands("1"), FormState::Started);
+    assert_eq!(house.form_stands("1"), FormState::Started);
     for action in ["UPDATE", "DELETE"] {
         let sent = document(action, "1", "王一").replace("待查", "肺炎");
         assert_eq!(
@@ -98,7 +98,7 @@ fn a_form_that_a_machine_does_is_registered_until_that_is_broken_off() {
     // When it is broken off the form is open again, and can be deleted
     house.change(UID, StepStatus::Discontinued).unwrap();
     assert!(house.the_form("1").is_open());
-    assert_eq!(house.stands("1"), FormState::Received);
+    assert_eq!(house.form_stands("1"), FormState::Received);
     let delete = document("DELETE", "1", "王一");
     assert_eq!(house.send_document(&delete), Ok(FormStep::Deleted));
 }
@@ -109,7 +109,7 @@ fn a_form_that_is_done_says_when_it_began_and_when_it_ended() {
     house.begin(UID, "1").unwrap();
     let began = house.steps[&SopInstanceUid::new(UID).unwrap()].first_ms;
     house.change(UID, StepStatus::InProgress).unwrap();
-    assert_eq!(house.stands("1"), FormState::Started);
+    assert_eq!(house.form_stands("1"), FormState::Started);
     house.change(UID, StepStatus::Completed).unwrap();
     let ended = house.steps[&SopInstanceUid::new(UID).unwrap()].time_ms;
     let stands = progress(house.the_form("1"), &[]);
@@ -121,7 +121,7 @@ fn a_form_that_is_done_says_when_it_began_and_when_it_ended() {
     assert!(!house.the_form("1").is_open());
     // A second step of it goes on: it is not done yet
     house.begin("1.2.840.1.8", "1").unwrap();
-    assert_eq!(house.stands("1"), FormState::Started);
+    assert_eq!(house.form_stands("1"), FormState::Started);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind, FindingRow};
-use yingku_core::ids::HospitalCode;
-use yingku_core::reconcile::Marks;
+use yingku_core::ids::{HospitalCode, StudyKey};
+use yingku_core::pull::PullState;
+use yingku_core::reconcile::{ImageState, Marks, Why};
 
 use super::super::ViewsError;
 use super::Gathering;
@@ -67,5 +68,35 @@ impl Lists {
             }
         }
         marks
+    }
+}
+
+impl Gathering<'_> {
+    /// Where fetching what an exam lacks stands, of several studies the one that is furthest from coming. What is fetched is
+    /// of today: the past is not asked.
+    pub(super) fn pull_of(
+        &self,
+        row: &ExamRow,
+        images: ImageState,
+    ) -> Result<Option<Why>, ViewsError> {
+        let lacks = matches!(images, ImageState::Missing | ImageState::Partly);
+        let hospital = self.registry.hospitals.get(&row.key.hospital);
+        let gateway = hospital.and_then(|hospital| hospital.gateway.as_ref());
+        let Some(gateway) = gateway.filter(|_| lacks && self.as_of.is_none()) else {
+            return Ok(None);
+        };
+        let mut stands = None;
+        for declared in row.studies.iter().filter(|study| !study.foreign) {
+            let study = StudyKey::new(row.key.hospital.clone(), declared.uid.clone());
+            let why = self.views.pull(&study)?.and_then(|pull| match pull.state {
+                PullState::Done => None,
+                PullState::Stopped => Some(Why::PullStopped),
+                PullState::Open if !gateway.enabled => Some(Why::PullStopped),
+                PullState::Open if pull.tries == 0 => Some(Why::Pulling),
+                PullState::Open => Some(Why::PullWaiting),
+            });
+            stands = stands.max(why);
+        }
+        Ok(stands)
     }
 }

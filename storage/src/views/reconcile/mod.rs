@@ -191,6 +191,7 @@ impl Gathering<'_> {
                 let place = self.place(hospital.as_str(), row.exam_date(), &row.class);
                 let mut marks = lists.marks(&row);
                 marks.differs = named.differences(&row, &images);
+                marks.pull = self.pull_of(&row, state)?;
                 self.book.exam(&place, &row, state, marks);
             }
         }

@@ -24,6 +24,8 @@ fn hospital(code: &str, prefix: Option<&str>, yyid00: Option<&str>) -> Hospital 
         hold_days: None,
         validation: Default::default(),
         generation: 0,
+        images: Default::default(),
+        gateway: None,
     }
 }
 

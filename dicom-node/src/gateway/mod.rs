@@ -1,0 +1,298 @@
+//! A hospital's DICOM gateway, from which studies are fetched (contract §2.5): what it has of a study, and having it sent.
+//!
+//! What it sends passes the same scan, the same match and the same packs as what senders bring: the seam is
+//! [`InstanceStore`].
+
+mod bandwidth;
+mod contexts;
+mod own_thread;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use yingku_core::ids::StudyUid;
+
+use crate::association::{ProposedContext, RequestError, Requestor};
+use crate::dataset::{DataSetWriter, Identifier};
+use crate::pdu::Timeouts;
+use crate::scu::{Model, Outcome, Scu, ScuError, service_context};
+use crate::status::{Status, StatusClass};
+use crate::store::InstanceStore;
+use crate::text::{CharacterSet, Undeclared};
+
+pub use bandwidth::Bandwidth;
+pub use contexts::{SYNTAXES, storage_contexts};
+pub use own_thread::on_own_thread;
+
+/// A gateway may have to bring a study from tape before it sends the first image.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Series of a study that are asked about one by one.
+const SERIES_LIMIT: usize = 2_000;
+/// Instances of one series that are looked at to count them, and to learn their classes.
+const INSTANCES_LIMIT: usize = 50_000;
+/// … where only their classes are wanted.
+const INSTANCES_FOR_CLASSES: usize = 64;
+
+/// Where a gateway is, and who asks it.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    pub called: String,
+    pub calling: String,
+    /// `host:port`
+    pub address: String,
+    /// What all associations with it together may take; absent: all that it gives.
+    pub bandwidth: Option<Arc<Bandwidth>>,
+}
+
+/// Why a gateway could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// There is no association: that says nothing of the study.
+    #[error(transparent)]
+    Unreached(#[from] RequestError),
+    #[error(transparent)]
+    Broken(#[from] ScuError),
+    /// It answered, and does not do it.
+    #[error("C-FIND: {status} {comment}")]
+    Refused { status: Status, comment: String },
+}
+
+/// What a gateway has of a study.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Absent: it does not say.
+    pub instances: Option<u32>,
+    /// SOP classes; of a gateway that does not say, none.
+    pub classes: BTreeSet<String>,
+}
+
+impl Gateway {
+    async fn connect(&self, contexts: Vec<ProposedContext>) -> Result<Scu, GatewayError> {
+        let requestor = Requestor {
+            calling: self.calling.clone(),
+            called: self.called.clone(),
+            contexts,
+            timeouts: Timeouts {
+                response: RESPONSE_TIMEOUT,
+                ..Timeouts::default()
+            },
+        };
+        let association = match &self.bandwidth {
+            None => requestor.connect(&self.address).await?,
+            Some(bandwidth) => {
+                let bandwidth = Arc::clone(bandwidth);
+                let paced = |tcp| bandwidth::paced(tcp, bandwidth);
+                requestor.connect_over(&self.address, paced).await?
+            }
+        };
+        Ok(Scu::new(association))
+    }
+
+    /// What it has of a study. One that does not answer queries at all, or not to the end, tells less.
+    pub async fn look(&self, study: &StudyUid) -> Result<Found, GatewayError> {
+        let model = Model::StudyRoot;
+        let mut scu = self.connect(vec![service_context(model.find())]).await?;
+        let found = Looking {
+            scu: &mut scu,
+            study,
+        }
+        .look()
+        .await;
+        match found {
+            Ok(found) => {
+                // What it said, it said.
+                let _ = scu.release().await;
+                Ok(found)
+            }
+            Err(GatewayError::Broken(ScuError::NoContext(_))) => {
+                let _ = scu.release().await;
+                Ok(Found::default())
+            }
+            Err(error) => {
+                scu.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Fetches a study by C-GET into `store`.
+    pub async fn get(
+        &self,
+        study: &StudyUid,
+        found: &Found,
+        store: &dyn InstanceStore,
+        undeclared: Undeclared,
+    ) -> Result<Outcome, GatewayError> {
+        let model = Model::StudyRoot;
+        let mut contexts = vec![service_context(model.retrieve_by_get())];
+        contexts.extend(storage_contexts(&found.classes));
+        let mut scu = self.connect(contexts).await?;
+        let keys = study_keys(study);
+        match scu.retrieve(model, &keys, store, undeclared).await {
+            Ok(outcome) => {
+                let _ = scu.release().await;
+                Ok(outcome)
+            }
+            Err(error) => {
+                scu.abort().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Has it send a study to `destination`, an AE title that it knows, by C-MOVE.
+    pub async fn move_to(
+        &self,
+        study: &StudyUid,
+        destination: &str,
+    ) -> Result<Outcome, GatewayError> {
+        let model = Model::StudyRoot;
+        let context = service_context(model.retrieve_by_move());
+        let mut scu = self.connect(vec![context]).await?;
+        let keys = study_keys(study);
+        match scu.retrieve_to(model, &keys, destination, |_| {}).await {
+            Ok(outcome) => {
+                let _ = scu.release().await;
+                Ok(outcome)
+            }
+            Err(error) => {
+                scu.abort().await;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn study_keys(study: &StudyUid) -> DataSetWriter {
+    level_keys("STUDY", study, None)
+}
+
+fn level_keys(level: &str, study: &StudyUid, series: Option<&str>) -> DataSetWriter {
+    let mut keys = DataSetWriter::new();
+    keys.put(tags::QUERY_RETRIEVE_LEVEL, level)
+        .put(tags::STUDY_INSTANCE_UID, study.as_str());
+    if let Some(series) = series {
+        keys.put(tags::SERIES_INSTANCE_UID, series);
+    }
+    keys
+}
+
+/// Asks about one study, level by level as far as is needed.
+struct Looking<'a> {
+    scu: &'a mut Scu,
+    study: &'a StudyUid,
+}
+
+impl Looking<'_> {
+    async fn look(&mut self) -> Result<Found, GatewayError> {
+        let mut keys = study_keys(self.study);
+        keys.put(tags::NUMBER_OF_STUDY_RELATED_INSTANCES, "")
+            .put(tags::SOP_CLASSES_IN_STUDY, "");
+        let (mut known, mut found) = (false, Found::default());
+        let study = self.study;
+        self.ask(&keys, 1, |it| {
+            // A gateway that does not look at the key answers with all that it has.
+            if text(it, tags::STUDY_INSTANCE_UID) == Some(study.as_str()) {
+                known = true;
+                found.instances = number(it, tags::NUMBER_OF_STUDY_RELATED_INSTANCES);
+                let classes = it.list(tags::SOP_CLASSES_IN_STUDY).into_iter();
+                found.classes = classes.filter_map(plain).collect();
+            }
+            known
+        })
+        .await?;
+        if !known {
+            found.instances = Some(0);
+            return Ok(found);
+        }
+        if found.instances.is_none() || found.classes.is_empty() {
+            self.look_at_series(&mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn look_at_series(&mut self, found: &mut Found) -> Result<(), GatewayError> {
+        let mut keys = level_keys("SERIES", self.study, Some(""));
+        keys.put(tags::NUMBER_OF_SERIES_RELATED_INSTANCES, "");
+        let mut series: Vec<(String, Option<u32>)> = Vec::new();
+        self.ask(&keys, SERIES_LIMIT, |it| {
+            let count = number(it, tags::NUMBER_OF_SERIES_RELATED_INSTANCES);
+            let uid = text(it, tags::SERIES_INSTANCE_UID).and_then(plain);
+            series.extend(uid.map(|uid| (uid, count)));
+            false
+        })
+        .await?;
+        if found.instances.is_none() {
+            let counts = series.iter().map(|(_, count)| *count);
+            found.instances = counts.sum::<Option<u32>>().filter(|_| !series.is_empty());
+        }
+        let mut counted = 0u32;
+        for (uid, _) in &series {
+            let mut keys = level_keys("IMAGE", self.study, Some(uid));
+            keys.put(tags::SOP_INSTANCE_UID, "")
+                .put(tags::SOP_CLASS_UID, "");
+            let limit = match found.instances {
+                Some(_) => INSTANCES_FOR_CLASSES,
+                None => INSTANCES_LIMIT,
+            };
+            let mut of_series = 0u32;
+            let classes = &mut found.classes;
+            self.ask(&keys, limit, |it| {
+                of_series = of_series.saturating_add(1);
+                classes.extend(text(it, tags::SOP_CLASS_UID).and_then(plain));
+                false
+            })
+            .await?;
+            counted = counted.saturating_add(of_series);
+        }
+        if found.instances.is_none() && counted > 0 {
+            found.instances = Some(counted);
+        }
+        Ok(())
+    }
+
+    /// Asks, and shows at most `limit` matches, until the visitor has enough.
+    async fn ask(
+        &mut self,
+        keys: &DataSetWriter,
+        limit: usize,
+        mut visit: impl FnMut(&Identifier) -> bool,
+    ) -> Result<(), GatewayError> {
+        let mut seen = 0usize;
+        let each = |it: Identifier| {
+            seen += 1;
+            !visit(&it) && seen < limit
+        };
+        let model = Model::StudyRoot;
+        let charset = CharacterSet::utf8();
+        let outcome = self.scu.find(model, keys, &charset, each).await?;
+        match outcome.status.class() {
+            StatusClass::Success | StatusClass::Warning | StatusClass::Cancelled => Ok(()),
+            // Ours: enough was seen.
+            _ if seen >= limit => Ok(()),
+            StatusClass::Pending | StatusClass::Failure => Err(GatewayError::Refused {
+                status: outcome.status,
+                comment: outcome.comment,
+            }),
+        }
+    }
+}
+
+fn text(it: &Identifier, tag: Tag) -> Option<&str> {
+    it.get(tag).map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn number(it: &Identifier, tag: Tag) -> Option<u32> {
+    text(it, tag)?.parse().ok()
+}
+
+/// A UID as it is put into a request of ours.
+fn plain(uid: &str) -> Option<String> {
+    let uid = uid.trim_matches(|c: char| c == '\0' || c.is_whitespace());
+    yingku_core::ids::Uid::new(uid)
+        .ok()
+        .map(|uid| uid.as_str().to_owned())
+}

@@ -1,0 +1,204 @@
+//! One try to fetch one study, and how it ended, in words for people.
+
+use yingku_core::pull::{PullRow, PullState};
+use yingku_core::registry::PullMethod;
+use yingku_dicom_node::gateway::{Found, Gateway, GatewayError};
+use yingku_dicom_node::scp::{Came, Scp};
+use yingku_dicom_node::scu::{Outcome, ScuError};
+use yingku_storage::archive::Archive;
+
+/// What one try needs.
+pub struct Attempt {
+    pub archive: Archive,
+    pub scp: Scp,
+    pub gateway: Gateway,
+    pub method: PullMethod,
+    pub row: PullRow,
+}
+
+/// How a try ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Nobody answered: that says nothing of the study.
+    Unreached(String),
+    /// The association broke off.
+    Broken(Given),
+    /// The gateway answered, and the study is not whole, as far as it says.
+    Lacking(Given),
+    /// The images are here.
+    Whole(Given),
+    /// The archive's own trouble.
+    Failed(String),
+}
+
+/// What a gateway gave.
+#[derive(Debug, Default)]
+pub struct Given {
+    pub expected: Option<u32>,
+    /// As [`PullRow::got`].
+    pub got: Option<u32>,
+    /// Readers see more images than before.
+    pub has_come: bool,
+    pub words: String,
+}
+
+impl Attempt {
+    pub async fn run(self) -> Ended {
+        let before = self.images();
+        let study = &self.row.study.study;
+        let found = match self.gateway.look(study).await {
+            Ok(found) => found,
+            // Who does not answer queries may send the study nevertheless.
+            Err(GatewayError::Refused { status, comment }) => {
+                tracing::info!(%study, %status, comment, "a gateway does not say what it has");
+                Found::default()
+            }
+            Err(error) => return self.not_answered(before, &error),
+        };
+        if let Some(nothing) = self.nothing_to_fetch(&found) {
+            return Ended::Lacking(nothing);
+        }
+        let (fetched, came) = self.fetch(&found).await;
+        // What came is in the views before anybody says what became of it.
+        if let Err(error) = self.archive.settle().await {
+            return Ended::Failed(error.to_string());
+        }
+        let outcome = match fetched {
+            Ok(outcome) => outcome,
+            Err(error) => return self.not_answered(before, &error),
+        };
+        self.judge(before, &found, &outcome, came.as_ref())
+    }
+
+    /// Images of the study that readers see.
+    fn images(&self) -> u32 {
+        let row = self.archive.views().study(&self.row.study);
+        let row = row.ok().flatten();
+        row.map_or(0, |row| row.counts().instances)
+    }
+
+    fn nothing_to_fetch(&self, found: &Found) -> Option<Given> {
+        let lacking = |words: String| Given {
+            expected: found.instances,
+            got: self.row.got,
+            has_come: false,
+            words,
+        };
+        match (found.instances, self.row.got) {
+            (Some(0), _) => Some(lacking(
+                "网关没有该检查 (the gateway does not have this study)".to_owned(),
+            )),
+            (Some(has), Some(got)) if has <= got => Some(lacking(format!(
+                "网关仍只有 {has} 幅，均已取过 (the gateway still has {has} instances only, all of them were fetched)"
+            ))),
+            _ => None,
+        }
+    }
+
+    async fn fetch(&self, found: &Found) -> (Result<Outcome, GatewayError>, Option<Came>) {
+        let study = &self.row.study.study;
+        match self.method {
+            PullMethod::Get => {
+                let hospital = self.row.study.hospital.clone();
+                let Ok(ae) = yingku_core::ids::AeTitle::new(&self.gateway.called) else {
+                    return (Err(ScuError::NoContext(String::new()).into()), None);
+                };
+                let store = self.scp.fetched_store(hospital, ae);
+                let undeclared = self.scp.settings().undeclared;
+                let fetched = self.gateway.get(study, found, &store, undeclared).await;
+                store.settle().await;
+                (fetched, Some(store.came()))
+            }
+            PullMethod::Move => {
+                let own = self.scp.settings().ae_title.clone();
+                (self.gateway.move_to(study, &own).await, None)
+            }
+        }
+    }
+
+    fn not_answered(&self, before: u32, error: &GatewayError) -> Ended {
+        let why = with_sources(error);
+        let given = |words: String| Given {
+            expected: self.row.expected,
+            got: None,
+            has_come: self.images() > before,
+            words,
+        };
+        match error {
+            GatewayError::Unreached(_) => {
+                Ended::Unreached(format!("网关连接不上 (no association): {why}"))
+            }
+            GatewayError::Broken(ScuError::NoContext(_)) => {
+                Ended::Lacking(given(format!("网关不提供所需服务 (not offered): {why}")))
+            }
+            GatewayError::Broken(_) | GatewayError::Refused { .. } => {
+                Ended::Broken(given(format!("与网关的连接中断 (broken off): {why}")))
+            }
+        }
+    }
+
+    fn judge(&self, before: u32, found: &Found, outcome: &Outcome, came: Option<&Came>) -> Ended {
+        let counts = outcome.counts;
+        let sent = match came {
+            Some(came) => came.stored.saturating_add(came.refused),
+            None => u32::from(counts.completed).saturating_add(u32::from(counts.warning)),
+        };
+        let gave_all = outcome.status.is_done()
+            && counts.failed == 0
+            && found.instances.is_none_or(|has| sent >= has);
+        let is_refused = came.is_some_and(|came| came.refused > 0);
+        let may_take_later = came.is_some_and(|came| came.refused_for_now > 0);
+        let result = Given {
+            expected: found.instances,
+            got: (gave_all && !may_take_later && sent > 0).then_some(sent),
+            has_come: self.images() > before,
+            words: words(found, outcome, came, sent),
+        };
+        let pull = self.archive.views().pull(&self.row.study);
+        let is_done = match pull {
+            // The log says so as soon as the declared images are here.
+            Ok(Some(pull)) => pull.state == PullState::Done,
+            Ok(None) => true,
+            Err(error) => return Ended::Failed(error.to_string()),
+        };
+        // Where no count is declared the gateway's word is all there is; the log refuses it where one is.
+        if is_done || (gave_all && !is_refused && self.images() > 0) {
+            Ended::Whole(result)
+        } else {
+            Ended::Lacking(result)
+        }
+    }
+}
+
+fn words(found: &Found, outcome: &Outcome, came: Option<&Came>, sent: u32) -> String {
+    let has = found
+        .instances
+        .map_or_else(|| "?".to_owned(), |has| has.to_string());
+    let mut words = format!("网关有 {has} 幅，送来 {sent} 幅 (sent {sent} of {has})");
+    if let Some(came) = came
+        && came.refused > 0
+    {
+        let (refused, why) = (came.refused, &came.last_refusal);
+        words += &format!("；未收 {refused} 幅 (not taken): {why}");
+    }
+    let failed = outcome.counts.failed;
+    if failed > 0 || !outcome.status.is_done() {
+        let (status, comment) = (outcome.status, &outcome.comment);
+        words += &format!("；网关未送出 {failed} 幅 (not sent): {status} {comment}");
+    }
+    words
+}
+
+/// What failed, with what it comes from: an error of ours does not repeat its source.
+fn with_sources(error: &GatewayError) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_words = cause.to_string();
+        if !words.contains(&cause_words) {
+            words = format!("{words}: {cause_words}");
+        }
+        source = cause.source();
+    }
+    words
+}
