@@ -13,9 +13,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Context;
-use crate::event::{PullsAsked, PullsTried};
+use super::{Context, settle_finding};
+use crate::event::{GatewaySwept, PullsAsked, PullsTried};
 use crate::exam::{ExamFlag, ExamRow};
+use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{ExamKey, StudyKey};
 use crate::instance::ImageCounts;
 use crate::outcome::Outcome;
@@ -38,6 +39,9 @@ pub(super) fn follow<S: State>(
         let after = after(work, context, &study, known.clone(), need, is_pushed);
         if after != known {
             work.put_pull(known, after);
+        }
+        if is_pushed && is_claimed(work, &study)? {
+            settle_finding(work, context, not_pushed(&study))?;
         }
     }
     Ok(())
@@ -294,4 +298,43 @@ pub(super) fn asked<S: State>(
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Lists what a gateway has and nobody pushed; the push takes it off.
+pub(super) fn swept<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &GatewaySwept,
+) -> Result<Outcome, StateError> {
+    for unpushed in &body.studies {
+        let study = StudyKey::new(body.hospital.clone(), unpushed.study.clone());
+        let key = not_pushed(&study);
+        if is_claimed(work, &study)? || work.finding(&key)?.is_some() {
+            continue;
+        }
+        let row = FindingRow {
+            position: context.position,
+            since: context.position,
+            time_ms: context.time_ms,
+            exams: Vec::new(),
+            detail: vec![body.date.clone(), unpushed.modality.clone()],
+        };
+        work.put_finding(key, Some(row));
+    }
+    Ok(Outcome::Done)
+}
+
+fn not_pushed(study: &StudyKey) -> FindingKey {
+    FindingKey {
+        kind: FindingKind::NotPushed,
+        hospital: study.hospital.clone(),
+        subject: study.study.to_string(),
+    }
+}
+
+/// Whether an exam of the hospital declares the study.
+fn is_claimed<S: State>(work: &Work<'_, S>, study: &StudyKey) -> Result<bool, StateError> {
+    let claims = work.claims(&study.study)?;
+    let mut active = claims.active();
+    Ok(active.any(|claim| claim.exam.hospital == study.hospital))
 }
