@@ -47,7 +47,8 @@ pub(super) fn follow<S: State>(
     Ok(())
 }
 
-/// Studies of hospitals with a gateway that this record changed, or an exam of theirs; whether a push brought new content.
+/// Studies of hospitals with a gateway that this record changed, or an exam of theirs; whether a push of one whose it is
+/// brought new content.
 fn touched<S: State>(work: &Work<'_, S>, context: Context<'_>) -> BTreeMap<StudyKey, bool> {
     let mut touched = BTreeMap::new();
     let hospitals = &work.registry().hospitals;
@@ -63,10 +64,12 @@ fn touched<S: State>(work: &Work<'_, S>, context: Context<'_>) -> BTreeMap<Study
             .after
             .as_ref()
             .is_some_and(|row| row.position == context.position);
-        for row in [&exam.before, &exam.after].into_iter().flatten() {
-            for declared in &row.studies {
+        let rows = [(&exam.before, false), (&exam.after, is_pushed)];
+        for (row, is_pushed) in rows {
+            for declared in row.iter().flat_map(|row| &row.studies) {
                 let study = StudyKey::new(key.hospital.clone(), declared.uid.clone());
-                *touched.entry(study).or_default() |= is_pushed;
+                // What is another's is not fetched because this one says so.
+                *touched.entry(study).or_default() |= is_pushed && !declared.foreign;
             }
         }
     }
