@@ -20,7 +20,7 @@ use crate::ids::{
 use crate::instance::{InstancesMoved, InstancesStored};
 use crate::notice::{NoticeId, TriedNotice};
 use crate::performed::StepStatus;
-use crate::pull::TriedPull;
+use crate::pull::{TriedPull, UnpushedStudy};
 use crate::refusal::RefusedInstances;
 use crate::registry::RegistryChange;
 use crate::statistics::DayKey;
@@ -38,7 +38,8 @@ use crate::time::LocalDateTime;
 ///   rules ([`ImagesDeleted`]) unless they are under legal hold
 ///   ([`LegalHold`](crate::correction::CorrectionAction::LegalHold)).
 /// - 5: apply forms come in ([`ApplyFormReceived`]), machines report what they do of them ([`ProcedureStepReported`]), and status
-///   notices go out ([`NoticesTried`], [`NoticesAgain`]); studies are fetched from gateways ([`PullsTried`], [`PullsAsked`]).
+///   notices go out ([`NoticesTried`], [`NoticesAgain`]); studies are fetched from gateways ([`PullsTried`], [`PullsAsked`],
+///   [`GatewaySwept`]).
 pub const RULES_VERSION: u32 = 5;
 
 /// Rules version from which rulings are as it says there.
@@ -82,6 +83,7 @@ pub enum Event {
     ProcedureStepReported(ProcedureStepReported),
     PullsTried(PullsTried),
     PullsAsked(PullsAsked),
+    GatewaySwept(GatewaySwept),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -347,6 +349,19 @@ pub struct PullsAsked {
     pub backfill: bool,
 }
 
+/// Studies of a day that a hospital's gateway has and nobody had pushed. Since rules version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewaySwept {
+    pub hospital: HospitalCode,
+    /// `YYYY-MM-DD`, DICOM's Study Date.
+    pub date: String,
+    pub studies: Vec<UnpushedStudy>,
+    /// The lease under which it was asked; absent where one node is all there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+}
+
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -427,6 +442,7 @@ kinds! {
     23, ProcedureStepReported, json, "procedure-step-reported";
     24, PullsTried, json, "pulls-tried";
     25, PullsAsked, json, "pulls-asked";
+    26, GatewaySwept, json, "gateway-swept";
 }
 
 impl Event {

@@ -20,6 +20,8 @@ pub enum FindingKind {
     Overflow = 5,
     /// An exam whose images no retention rule deletes; subject: the exam.
     LegalHold = 6,
+    /// A study that a hospital's gateway has and nobody pushed; subject: the study UID. Since rules version 5.
+    NotPushed = 7,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

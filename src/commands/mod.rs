@@ -1,6 +1,7 @@
 //! The command line.
 
 mod app;
+mod backfill;
 mod backup;
 mod correct;
 mod forms;
@@ -56,6 +57,8 @@ enum Command {
     /// 调取：从医院网关取影像 (studies that are fetched from gateways)
     #[command(subcommand)]
     Pull(pull::PullCommand),
+    /// 补取：一家医院往日检查的影像 (fetch the images of a hospital's past exams)
+    Backfill(backfill::Backfill),
     /// 对账：应上传与已归档 (declared against what came)
     Reconcile(reconcile::Reconcile),
     /// 接口的对端，供厂商试接 (the other side of the interfaces)
@@ -202,6 +205,7 @@ enum Kind {
     FurtherVersion,
     Overflow,
     LegalHold,
+    NotPushed,
 }
 
 impl Kind {
@@ -213,6 +217,7 @@ impl Kind {
             Self::FurtherVersion => FindingKind::FurtherVersion,
             Self::Overflow => FindingKind::Overflow,
             Self::LegalHold => FindingKind::LegalHold,
+            Self::NotPushed => FindingKind::NotPushed,
         }
     }
 }
@@ -250,6 +255,7 @@ impl Yingku {
             Command::Forms(command) => command.run().await,
             Command::Notices(command) => command.run().await,
             Command::Pull(command) => command.run().await,
+            Command::Backfill(command) => command.run().await,
             Command::Reconcile(command) => command.run().await,
             Command::Client(command) => command.run().await,
             Command::Findings {

@@ -11,13 +11,14 @@ use crate::table::Table;
 /// Lines of one kind; what is settled makes room for the next.
 const LINES_LIMIT: usize = 500;
 
-pub const KINDS: [(FindingKind, &str); 6] = [
+pub const KINDS: [(FindingKind, &str); 7] = [
     (FindingKind::StudyConflict, "检查UID冲突 (studyConflict)"),
     (FindingKind::NumberReuse, "疑似流水号复用 (numberReuse)"),
     (FindingKind::IdentityDoubt, "身份存疑 (identityDoubt)"),
     (FindingKind::FurtherVersion, "影像另有版本 (furtherVersion)"),
     (FindingKind::Overflow, "超出索引上限 (overflow)"),
     (FindingKind::LegalHold, "依法保留 (legal hold)"),
+    (FindingKind::NotPushed, "网关有而未推送 (notPushed)"),
 ];
 
 pub async fn findings(

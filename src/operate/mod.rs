@@ -1,5 +1,6 @@
 //! What an operator can ask of an archive, the same whether a server runs or not.
 
+mod backfill;
 mod backup;
 mod compact;
 mod correct;
@@ -32,6 +33,7 @@ use yingku_storage::archive::{Archive, AuditEntry};
 
 use crate::control::Output;
 
+pub use backfill::Past;
 pub use compact::Compacting;
 pub use forms::{FormsAsked, OpenAfter, TurnaroundAsked};
 pub use log::Range;
@@ -149,6 +151,11 @@ pub enum Operation {
         hospital: HospitalCode,
         on: bool,
     },
+    Backfill {
+        hospital: HospitalCode,
+        past: Past,
+        dry_run: bool,
+    },
 }
 
 /// Who is recorded as having done it, where nobody gave a name.
@@ -194,6 +201,7 @@ impl Operation {
                 let hospital = hospital.as_ref().map(ToString::to_string);
                 Some(("pullList", hospital.unwrap_or_default(), all()))
             }
+            Self::Backfill { hospital, .. } => Some(("backfill", hospital.to_string(), all())),
             Self::Export { hospital, .. } => Some(("export", hospital.to_string(), all())),
             Self::Reconcile { asked } => {
                 let hospital = asked.hospital.as_ref().map(ToString::to_string);
@@ -289,6 +297,11 @@ pub async fn execute(
         Operation::Export { hospital, to } => export::export(archive, hospital, &to, output).await,
         Operation::ActivateRules { gone } => rules::activate(archive, &gone, output).await,
         Operation::PullList { hospital, all } => pull::list(archive, hospital, all, output).await,
+        Operation::Backfill {
+            hospital,
+            past,
+            dry_run,
+        } => backfill::backfill(archive, hospital, past, dry_run, output).await,
         Operation::PullNow { exams } => pull::now(archive, exams, output).await,
         Operation::PullSwitch { hospital, on } => pull::switch(archive, hospital, on, output).await,
     }

@@ -232,7 +232,7 @@ pub async fn switch(
     Ok(true)
 }
 
-fn gateway_of(archive: &Archive, hospital: &HospitalCode) -> anyhow::Result<Gateway> {
+pub(super) fn gateway_of(archive: &Archive, hospital: &HospitalCode) -> anyhow::Result<Gateway> {
     let registry = archive.registry();
     let entry = registry.hospitals.get(hospital);
     let gateway = entry.and_then(|entry| entry.gateway.clone());
@@ -243,7 +243,7 @@ fn gateway_of(archive: &Archive, hospital: &HospitalCode) -> anyhow::Result<Gate
     })
 }
 
-fn ensure_rules(archive: &Archive) -> anyhow::Result<()> {
+pub(super) fn ensure_rules(archive: &Archive) -> anyhow::Result<()> {
     anyhow::ensure!(
         archive.registry().rules >= PULLS_SINCE_RULES,
         "须先启用规则版本 {PULLS_SINCE_RULES}：yingku activate-rules (activate the rules of this release first)"
@@ -251,7 +251,7 @@ fn ensure_rules(archive: &Archive) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn submit(archive: &Archive, event: Event) -> anyhow::Result<()> {
+pub(super) async fn submit(archive: &Archive, event: Event) -> anyhow::Result<()> {
     let submission = Submission {
         hospital: None,
         actor: ACTOR.to_owned(),

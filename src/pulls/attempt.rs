@@ -106,8 +106,7 @@ impl Attempt {
                 let store = self.scp.fetched_store(hospital, ae);
                 let undeclared = self.scp.settings().undeclared;
                 let fetched = self.gateway.get(study, found, &store, undeclared).await;
-                store.settle().await;
-                (fetched, Some(store.came()))
+                (fetched, Some(store.settle().await))
             }
             PullMethod::Move => {
                 let own = self.scp.settings().ae_title.clone();

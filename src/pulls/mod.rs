@@ -6,6 +6,7 @@
 
 mod attempt;
 mod pace;
+mod sweep;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,12 @@ use yingku_storage::archive::Archive;
 
 use worker::Worker;
 
-/// Fetches until it is dropped.
+/// Fetches, and looks what nobody pushed, until it is dropped.
 pub async fn run(archive: &Archive, scp: &Scp, epoch: Option<u64>) {
+    tokio::join!(fetch(archive, scp, epoch), sweep::run(archive, scp, epoch));
+}
+
+async fn fetch(archive: &Archive, scp: &Scp, epoch: Option<u64>) {
     let mut projected = archive.watch_projected();
     let mut workers = JoinSet::new();
     let mut running: BTreeMap<HospitalCode, tokio::task::Id> = BTreeMap::new();

@@ -172,17 +172,11 @@ impl Worker {
 
     fn fetch(&mut self, gateway: &Gateway, row: PullRow, fetching: &mut JoinSet<Tried>) {
         self.running.insert(row.study.clone());
-        let own = &self.scp.settings().ae_title;
-        let calling = gateway.calling_ae.as_ref();
+        let bandwidth = self.bandwidth_of(gateway);
         let attempt = Attempt {
             archive: self.archive.clone(),
             scp: self.scp.clone(),
-            gateway: gateway::Gateway {
-                called: gateway.ae.as_str().to_owned(),
-                calling: calling.map_or(own.as_str(), |ae| ae.as_str()).to_owned(),
-                address: address(&gateway.host, gateway.port),
-                bandwidth: self.bandwidth_of(gateway),
-            },
+            gateway: called(gateway, &self.scp, bandwidth),
             method: gateway.method,
             row: row.clone(),
         };
@@ -286,6 +280,22 @@ fn is_open(registry: &Registry, gateway: &Gateway, now_ms: i64) -> bool {
         u16::from(hour) * 60 + u16::from(minute)
     });
     minute.is_none_or(|minute| gateway.is_open_at(minute))
+}
+
+/// The gateway as the registry has it.
+pub(super) fn called(
+    gateway: &Gateway,
+    scp: &Scp,
+    bandwidth: Option<Arc<Bandwidth>>,
+) -> gateway::Gateway {
+    let own = scp.settings().ae_title.as_str();
+    let calling = gateway.calling_ae.as_ref().map_or(own, |ae| ae.as_str());
+    gateway::Gateway {
+        called: gateway.ae.as_str().to_owned(),
+        calling: calling.to_owned(),
+        address: address(&gateway.host, gateway.port),
+        bandwidth,
+    }
 }
 
 /// An IPv6 address stands in brackets.

@@ -215,6 +215,13 @@ fn samples() -> Vec<Event> {
             }], "epoch": 2 }),
         ),
         (25, json!({ "exams": [exam], "backfill": true })),
+        (
+            26,
+            json!({
+                "hospital": "350006", "date": "2026-07-04", "studies": [{ "studyUID": "1.2.3", "modality": "CT" }],
+                "epoch": 2
+            }),
+        ),
     ];
     let mut events: Vec<Event> = bodies
         .iter()

@@ -75,7 +75,11 @@ def test_a_push_brings_the_images_by_c_get(fresh_archive: Callable[..., Archive]
     # and they leave as the gateway had them
     with Destination(sink) as destination:
         move(archive.dicom, "SINK", query("STUDY", StudyInstanceUID=study_of(exam)))
-    assert {uid: raw.data for uid, raw in destination.received.items()} == {one.SOPInstanceUID: encoded(one) for one in slices}
+    received = destination.received
+    assert received.keys() == {one.SOPInstanceUID for one in slices}
+    for one in slices:
+        came = received[one.SOPInstanceUID].data
+        assert came == encoded(one) if gateway.keeps_bytes else one.PixelData in came
 
 
 @pytest.mark.parametrize("kind", GATEWAYS)
@@ -265,3 +269,63 @@ def test_a_gateway_that_is_switched_off_is_left_alone_until_it_is_on(fresh_archi
         archive.command("pull", "start", COUNTY, "--data", archive.data)
 
         wait_for(archive, exam, 1)
+
+
+def test_a_backfill_fetches_what_was_pushed_and_lacks_its_images(fresh_archive: Callable[..., Archive], tmp_path: Path) -> None:
+    # Given a hospital that sends its images, two months of exams without them, and a gateway that has them
+    exams = [new_exam(images=2, day="2026-05-04"), new_exam(images=2, day="2026-06-04")]
+    with Dcmqrscp(tmp_path / "gateway") as gateway:
+        registry = pulling(gateway.port)
+        for row in registry.hospitals:
+            if row.get("images"):
+                row["images"] = "store"
+        archive = fresh_archive(registry=registry)
+        for exam in exams:
+            gateway.keep(ct_slices(exam, 2))
+            archive.client().pushed(exam)
+        assert listed(archive).count("(open) 0") == 1, listed(archive)
+
+        # When it is looked what would be fetched, and then June is, and May by its number
+        days = ("--from", "2026-05-01", "--to", "2026-06-30", "--data", archive.data)
+        said = archive.command("backfill", COUNTY, *days, "--dry-run").stdout
+        assert re.search(r"2026-05 +1 +0 +0 +0 +1\b", said), said
+        assert all(here(archive, exam) == 0 for exam in exams)
+        archive.command("backfill", COUNTY, "--from", "2026-06-01", "--to", "2026-06-30", "--data", archive.data)
+        wait_for(archive, exams[1], 2)
+        assert here(archive, exams[0]) == 0
+        numbers = tmp_path / "numbers.csv"
+        numbers.write_text(f"examNo\n{exams[0]['examNo']}\nNOBODY\n", encoding="utf-8")
+        said = archive.command("backfill", COUNTY, "--csv", numbers, "--data", archive.data).stdout
+        assert "NOBODY" in said, said
+
+        # Then all are here, and the coverage says so
+        wait_for(archive, exams[0], 2)
+        said = archive.command("backfill", COUNTY, *days).stdout
+        assert re.search(r"2026-05 +1 +1 +0 +0 +0\b", said) and re.search(r"2026-06 +1 +1 +0 +0 +0\b", said), said
+
+
+def test_what_a_gateway_has_and_nobody_pushed_is_named(fresh_archive: Callable[..., Archive], tmp_path: Path) -> None:
+    # Given a gateway with two studies of yesterday
+    yesterday = datetime.now(ZoneInfo("Asia/Shanghai")) - timedelta(days=1)
+    pushed, forgotten = (new_exam(images=1, day=f"{yesterday:%Y-%m-%d}") for _ in range(2))
+    with Dcmqrscp(tmp_path / "gateway") as gateway:
+        gateway.keep(ct_slices(pushed, 1) + ct_slices(forgotten, 1))
+        archive = fresh_archive(registry=pulling(gateway.port))
+        archive.client().pushed(pushed)
+        wait_for(archive, pushed, 1)
+
+        # When it is to be asked what it has
+        (archive.home / "sweep.toml").write_text(pulling(gateway.port, sweep=True).toml(), encoding="utf-8")
+        archive.command("registry", "import", archive.home / "sweep.toml", "--data", archive.data)
+
+        # Then the one that nobody pushed is named
+        def named() -> str:
+            return archive.command("findings", "not-pushed", "--data", archive.data).stdout
+
+        reach(lambda: study_of(forgotten) in named(), named)
+        assert study_of(pushed) not in named()
+
+        # Until it is pushed, and fetched
+        archive.client().pushed(forgotten)
+        wait_for(archive, forgotten, 1)
+        assert study_of(forgotten) not in named()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,9 @@ AE = "GATE"
 class Gateway:
     """Started, stopped, killed and started again on the same images."""
 
+    # Whether images leave it as they came: qrscp writes them anew, in Implicit VR Little Endian.
+    keeps_bytes = True
+
     def __init__(self, home: Path, archive: tuple[str, int] = ("127.0.0.1", 1), port: int = 0) -> None:
         self.home, self.archive, self.port = home, archive, port or free_port()
         self.process: subprocess.Popen | None = None
@@ -34,13 +39,16 @@ class Gateway:
 
     def start(self) -> Gateway:
         with (self.home / "gateway.log").open("ab") as log:
-            self.process = subprocess.Popen([str(part) for part in self.command()], cwd=self.home, stdout=log, stderr=log)
+            # A session of its own: dcmqrscp has a process for each association.
+            self.process = subprocess.Popen(
+                [str(part) for part in self.command()], cwd=self.home, stdout=log, stderr=log, start_new_session=True
+            )
         wait_until_listening(self.port, self.process)
         return self
 
     def kill(self) -> None:
         if self.process is not None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(30)
             self.process = None
 
@@ -73,6 +81,8 @@ class Dcmqrscp(Gateway):
 
 
 class Qrscp(Gateway):
+    keeps_bytes = False
+
     def command(self) -> list[object]:
         host, port = self.archive
         config = self.home / "qrscp.ini"

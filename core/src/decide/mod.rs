@@ -159,6 +159,8 @@ fn decide_read<S: State>(
         Event::ProcedureStepReported(body) => performed::reported(&mut work, context, body)?,
         Event::PullsTried(body) if lease::is_past(&work, DUTIES, body.epoch) => lease::ignored(),
         Event::PullsTried(body) => pull::tried(&mut work, context, body)?,
+        Event::GatewaySwept(body) if lease::is_past(&work, DUTIES, body.epoch) => lease::ignored(),
+        Event::GatewaySwept(body) => pull::swept(&mut work, context, body)?,
         Event::PullsAsked(body) => pull::asked(&mut work, context, body)?,
         Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
         Event::NodeJoined(body) => node::joined(&mut work, body),

@@ -17,6 +17,7 @@ use crate::exam::{ExamFlag, ExamRow};
 use crate::ids::{ExamKey, FormKey, HospitalCode, StudyKey};
 use crate::notice::{ANSWER_LIMIT, Answered, NoticeId, NoticeRow, NoticeState, NoticeStatus, Told};
 use crate::outcome::Outcome;
+use crate::pull::PullWhy;
 use crate::state::{State, StateError, Work};
 
 use super::exam::form_key;
@@ -118,9 +119,15 @@ fn told_after<S: State>(
     if is_confirmed && !told.confirmed {
         told.images = true;
         statuses.push(NoticeStatus::Confirmed);
-    } else if !told.images && (row.status == IMAGES_RECEIVED || has_images(work, row)?) {
+    } else if !told.images && row.status == IMAGES_RECEIVED {
         told.images = true;
         statuses.push(NoticeStatus::ImagesReceived);
+    } else if !told.images && has_images(work, row)? {
+        told.images = true;
+        // That images of the past are fetched is no news to anybody.
+        if !is_backfilled(work, row)? {
+            statuses.push(NoticeStatus::ImagesReceived);
+        }
     }
     // A report that was taken back is told again when it is confirmed again.
     told.confirmed = is_confirmed;
@@ -129,6 +136,17 @@ fn told_after<S: State>(
 
 /// `examStatus` 收到影像.
 const IMAGES_RECEIVED: u8 = 50;
+
+fn is_backfilled<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, StateError> {
+    for uid in row.own_studies() {
+        let study = StudyKey::new(row.key.hospital.clone(), uid.clone());
+        let pull = work.pull(&study)?;
+        if pull.is_some_and(|pull| pull.why == PullWhy::Backfill) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 fn has_images<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, StateError> {
     for uid in row.own_studies() {

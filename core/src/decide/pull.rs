@@ -13,9 +13,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Context;
-use crate::event::{PullsAsked, PullsTried};
+use super::{Context, settle_finding};
+use crate::event::{GatewaySwept, PullsAsked, PullsTried};
 use crate::exam::{ExamFlag, ExamRow};
+use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{ExamKey, StudyKey};
 use crate::instance::ImageCounts;
 use crate::outcome::Outcome;
@@ -39,11 +40,15 @@ pub(super) fn follow<S: State>(
         if after != known {
             work.put_pull(known, after);
         }
+        if is_pushed && is_claimed(work, &study)? {
+            settle_finding(work, context, not_pushed(&study))?;
+        }
     }
     Ok(())
 }
 
-/// Studies of hospitals with a gateway that this record changed, or an exam of theirs; whether a push brought new content.
+/// Studies of hospitals with a gateway that this record changed, or an exam of theirs; whether a push of one whose it is
+/// brought new content.
 fn touched<S: State>(work: &Work<'_, S>, context: Context<'_>) -> BTreeMap<StudyKey, bool> {
     let mut touched = BTreeMap::new();
     let hospitals = &work.registry().hospitals;
@@ -59,10 +64,12 @@ fn touched<S: State>(work: &Work<'_, S>, context: Context<'_>) -> BTreeMap<Study
             .after
             .as_ref()
             .is_some_and(|row| row.position == context.position);
-        for row in [&exam.before, &exam.after].into_iter().flatten() {
-            for declared in &row.studies {
+        let rows = [(&exam.before, false), (&exam.after, is_pushed)];
+        for (row, is_pushed) in rows {
+            for declared in row.iter().flat_map(|row| &row.studies) {
                 let study = StudyKey::new(key.hospital.clone(), declared.uid.clone());
-                *touched.entry(study).or_default() |= is_pushed;
+                // What is another's is not fetched because this one says so.
+                *touched.entry(study).or_default() |= is_pushed && !declared.foreign;
             }
         }
     }
@@ -294,4 +301,43 @@ pub(super) fn asked<S: State>(
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Lists what a gateway has and nobody pushed; the push takes it off.
+pub(super) fn swept<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    body: &GatewaySwept,
+) -> Result<Outcome, StateError> {
+    for unpushed in &body.studies {
+        let study = StudyKey::new(body.hospital.clone(), unpushed.study.clone());
+        let key = not_pushed(&study);
+        if is_claimed(work, &study)? || work.finding(&key)?.is_some() {
+            continue;
+        }
+        let row = FindingRow {
+            position: context.position,
+            since: context.position,
+            time_ms: context.time_ms,
+            exams: Vec::new(),
+            detail: vec![body.date.clone(), unpushed.modality.clone()],
+        };
+        work.put_finding(key, Some(row));
+    }
+    Ok(Outcome::Done)
+}
+
+fn not_pushed(study: &StudyKey) -> FindingKey {
+    FindingKey {
+        kind: FindingKind::NotPushed,
+        hospital: study.hospital.clone(),
+        subject: study.study.to_string(),
+    }
+}
+
+/// Whether an exam of the hospital declares the study.
+fn is_claimed<S: State>(work: &Work<'_, S>, study: &StudyKey) -> Result<bool, StateError> {
+    let claims = work.claims(&study.study)?;
+    let mut active = claims.active();
+    Ok(active.any(|claim| claim.exam.hospital == study.hospital))
 }

@@ -111,3 +111,14 @@ pub struct TriedPull {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub words: String,
 }
+
+/// A study that a gateway has and nobody pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnpushedStudy {
+    #[serde(rename = "studyUID")]
+    pub study: StudyUid,
+    /// DICOM's ModalitiesInStudy, as the gateway tells it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub modality: String,
+}

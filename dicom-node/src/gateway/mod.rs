@@ -36,6 +36,11 @@ const INSTANCES_LIMIT: usize = 50_000;
 /// … where only their classes are wanted.
 const INSTANCES_FOR_CLASSES: usize = 64;
 
+/// Studies of a day that are listed: some hundred times a county hospital's.
+pub const STUDIES_LIMIT: usize = 20_000;
+/// Characters that are kept of the modalities of a study.
+const MODALITY_LIMIT: usize = 32;
+
 /// Where a gateway is, and who asks it.
 #[derive(Debug, Clone)]
 pub struct Gateway {
@@ -67,6 +72,13 @@ pub struct Found {
     pub instances: Option<u32>,
     /// SOP classes; of a gateway that does not say, none.
     pub classes: BTreeSet<String>,
+}
+
+/// A study that a gateway has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub study: StudyUid,
+    pub modality: String,
 }
 
 impl Gateway {
@@ -110,6 +122,41 @@ impl Gateway {
             Err(GatewayError::Broken(ScuError::NoContext(_))) => {
                 let _ = scu.release().await;
                 Ok(Found::default())
+            }
+            Err(error) => {
+                scu.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What it has of a day, by DICOM's Study Date, `YYYYMMDD`: at most [`STUDIES_LIMIT`] studies.
+    pub async fn studies_of(&self, date: &str) -> Result<Vec<Listed>, GatewayError> {
+        let mut keys = DataSetWriter::new();
+        keys.put(tags::QUERY_RETRIEVE_LEVEL, "STUDY")
+            .put(tags::STUDY_DATE, date)
+            .put(tags::STUDY_INSTANCE_UID, "")
+            .put(tags::MODALITIES_IN_STUDY, "");
+        let model = Model::StudyRoot;
+        let mut scu = self.connect(vec![service_context(model.find())]).await?;
+        let mut listed = Vec::new();
+        let visit = |it: &Identifier| {
+            // Of one that does not look at the key only that day's count.
+            let is_of_day = text(it, tags::STUDY_DATE).is_none_or(|of| of == date);
+            let uid = text(it, tags::STUDY_INSTANCE_UID).map(StudyUid::new);
+            if let (true, Some(Ok(study))) = (is_of_day, uid) {
+                let modality = it.list(tags::MODALITIES_IN_STUDY).join(" ");
+                listed.push(Listed {
+                    study,
+                    modality: modality.chars().take(MODALITY_LIMIT).collect(),
+                });
+            }
+            false
+        };
+        match ask(&mut scu, &keys, STUDIES_LIMIT, visit).await {
+            Ok(()) => {
+                let _ = scu.release().await;
+                Ok(listed)
             }
             Err(error) => {
                 scu.abort().await;
@@ -193,7 +240,7 @@ impl Looking<'_> {
             .put(tags::SOP_CLASSES_IN_STUDY, "");
         let (mut known, mut found) = (false, Found::default());
         let study = self.study;
-        self.ask(&keys, 1, |it| {
+        ask(self.scu, &keys, 1, |it| {
             // A gateway that does not look at the key answers with all that it has.
             if text(it, tags::STUDY_INSTANCE_UID) == Some(study.as_str()) {
                 known = true;
@@ -218,7 +265,7 @@ impl Looking<'_> {
         let mut keys = level_keys("SERIES", self.study, Some(""));
         keys.put(tags::NUMBER_OF_SERIES_RELATED_INSTANCES, "");
         let mut series: Vec<(String, Option<u32>)> = Vec::new();
-        self.ask(&keys, SERIES_LIMIT, |it| {
+        ask(self.scu, &keys, SERIES_LIMIT, |it| {
             let count = number(it, tags::NUMBER_OF_SERIES_RELATED_INSTANCES);
             let uid = text(it, tags::SERIES_INSTANCE_UID).and_then(plain);
             series.extend(uid.map(|uid| (uid, count)));
@@ -240,7 +287,7 @@ impl Looking<'_> {
             };
             let mut of_series = 0u32;
             let classes = &mut found.classes;
-            self.ask(&keys, limit, |it| {
+            ask(self.scu, &keys, limit, |it| {
                 of_series = of_series.saturating_add(1);
                 classes.extend(text(it, tags::SOP_CLASS_UID).and_then(plain));
                 false
@@ -253,31 +300,30 @@ impl Looking<'_> {
         }
         Ok(())
     }
+}
 
-    /// Asks, and shows at most `limit` matches, until the visitor has enough.
-    async fn ask(
-        &mut self,
-        keys: &DataSetWriter,
-        limit: usize,
-        mut visit: impl FnMut(&Identifier) -> bool,
-    ) -> Result<(), GatewayError> {
-        let mut seen = 0usize;
-        let each = |it: Identifier| {
-            seen += 1;
-            !visit(&it) && seen < limit
-        };
-        let model = Model::StudyRoot;
-        let charset = CharacterSet::utf8();
-        let outcome = self.scu.find(model, keys, &charset, each).await?;
-        match outcome.status.class() {
-            StatusClass::Success | StatusClass::Warning | StatusClass::Cancelled => Ok(()),
-            // Ours: enough was seen.
-            _ if seen >= limit => Ok(()),
-            StatusClass::Pending | StatusClass::Failure => Err(GatewayError::Refused {
-                status: outcome.status,
-                comment: outcome.comment,
-            }),
-        }
+/// Asks, and shows at most `limit` matches, until the visitor has enough.
+async fn ask(
+    scu: &mut Scu,
+    keys: &DataSetWriter,
+    limit: usize,
+    mut visit: impl FnMut(&Identifier) -> bool,
+) -> Result<(), GatewayError> {
+    let mut seen = 0usize;
+    let each = |it: Identifier| {
+        seen += 1;
+        !visit(&it) && seen < limit
+    };
+    let charset = CharacterSet::utf8();
+    let outcome = scu.find(Model::StudyRoot, keys, &charset, each).await?;
+    match outcome.status.class() {
+        StatusClass::Success | StatusClass::Warning | StatusClass::Cancelled => Ok(()),
+        // Ours: enough was seen.
+        _ if seen >= limit => Ok(()),
+        StatusClass::Pending | StatusClass::Failure => Err(GatewayError::Refused {
+            status: outcome.status,
+            comment: outcome.comment,
+        }),
     }
 }
 

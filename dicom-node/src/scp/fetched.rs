@@ -1,27 +1,43 @@
 //! What a gateway sends us on an association of ours (contract §2.5) goes the way of a sender's instances: the same memory,
 //! the same match, the same packs. Its hospital is known by the gateway, and so are its rights.
+//!
+//! A gateway keeps its images whatever we answer, so it is answered as soon as an instance has come whole, and the next one
+//! comes while this one is matched and written: several share a sync. What is durable is counted, and only that is believed:
+//! a study is fetched when its images are in the log.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use yingku_core::ids::{AeTitle, HospitalCode};
 use yingku_core::registry::Scope;
 
 use super::Scp;
+use super::storage::Sink;
 use crate::association::Peer;
 use crate::status::Status;
 use crate::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal};
 
-/// Takes instances of one hospital's gateway into the archive.
+/// Instances of one study that are answered and not durable yet: of slices some 16 MB, of which a crash costs the time
+/// that they took.
+const ON_THEIR_WAY: u32 = 32;
+
+/// Takes instances of one hospital's gateway into the archive. Clones are the same.
+#[derive(Clone)]
 pub struct FetchedStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     scp: Scp,
     hospital: HospitalCode,
     gateway: AeTitle,
-    came: Arc<Mutex<Came>>,
+    came: Mutex<Came>,
     /// As which the gateway's refusals are gathered.
     peer: Mutex<Option<Peer>>,
+    on_their_way: Arc<Semaphore>,
 }
 
 /// What came of a gateway's instances.
@@ -40,37 +56,58 @@ impl Scp {
     /// Where the instances go that a hospital's gateway sends.
     pub fn fetched_store(&self, hospital: HospitalCode, gateway: AeTitle) -> FetchedStore {
         FetchedStore {
-            scp: self.clone(),
-            hospital,
-            gateway,
-            came: Arc::default(),
-            peer: Mutex::default(),
+            inner: Arc::new(Inner {
+                scp: self.clone(),
+                hospital,
+                gateway,
+                came: Mutex::default(),
+                peer: Mutex::default(),
+                on_their_way: Arc::new(Semaphore::new(ON_THEIR_WAY as usize)),
+            }),
         }
     }
 }
 
 impl FetchedStore {
-    pub fn came(&self) -> Came {
-        self.came.lock().clone()
-    }
-
-    /// Brings what came into the log and the views.
-    pub async fn settle(&self) {
-        let peer = self.peer.lock().clone();
+    /// Waits for what is on its way, brings it into the log and the views, and tells what came.
+    pub async fn settle(&self) -> Came {
+        let inner = &self.inner;
+        // It is closed by nobody.
+        let _all = inner.on_their_way.acquire_many(ON_THEIR_WAY).await;
+        let peer = inner.peer.lock().clone();
         if let Some(peer) = peer {
-            self.scp.settle(&peer).await;
+            inner.scp.settle(&peer).await;
         }
+        inner.came.lock().clone()
     }
 
     /// The one that sends: on an association of ours we are the one that called.
     fn sender(&self, peer: &Peer) -> Peer {
         let sender = Peer {
-            calling: self.gateway.as_str().to_owned(),
+            calling: self.inner.gateway.as_str().to_owned(),
             called: peer.calling.clone(),
             ..peer.clone()
         };
-        *self.peer.lock() = Some(sender.clone());
+        *self.inner.peer.lock() = Some(sender.clone());
         sender
+    }
+
+    fn note(&self, sender: &Peer, outcome: Result<(), StoreRefusal>) {
+        let Err(refusal) = outcome else {
+            let mut came = self.inner.came.lock();
+            came.stored = came.stored.saturating_add(1);
+            return;
+        };
+        {
+            let mut came = self.inner.came.lock();
+            came.refused = came.refused.saturating_add(1);
+            if refusal.status == Status::OUT_OF_RESOURCES {
+                came.refused_for_now = came.refused_for_now.saturating_add(1);
+            }
+            came.last_refusal.clone_from(&refusal.comment);
+        }
+        let hospital = Some(self.inner.hospital.clone());
+        self.inner.scp.note_refusal(sender, hospital, &refusal);
     }
 }
 
@@ -79,57 +116,63 @@ impl InstanceStore for FetchedStore {
         &self,
         announced: Announced,
     ) -> BoxFuture<'_, Result<Box<dyn InstanceSink>, StoreRefusal>> {
+        let sender = self.sender(&announced.peer);
         let announced = Announced {
-            peer: self.sender(&announced.peer),
+            peer: sender.clone(),
             ..announced
         };
-        let scope = Scope::of([&self.hospital]);
-        let share = self
-            .scp
-            .inner
-            .shares
-            .of(&format!("gateway:{}", self.gateway));
-        let sink = self.scp.sink(announced, self.gateway.clone(), scope, share);
-        let counted = Counted {
-            sink: Box::new(sink),
-            came: Arc::clone(&self.came),
+        let Inner {
+            scp,
+            hospital,
+            gateway,
+            ..
+        } = self.inner.as_ref();
+        let scope = Scope::of([hospital]);
+        let share = scp.inner.shares.of(&format!("gateway:{gateway}"));
+        let sink = scp.sink(announced, gateway.clone(), scope, share);
+        let coming = Coming {
+            // Those that are on their way share a sync, unless one is too large to be held.
+            sink: sink.gathered(),
+            store: self.clone(),
+            sender,
         };
         Box::pin(std::future::ready(Ok(
-            Box::new(counted) as Box<dyn InstanceSink>
+            Box::new(coming) as Box<dyn InstanceSink>
         )))
     }
 
     fn refused(&self, peer: &Peer, refusal: &StoreRefusal) {
-        {
-            let mut came = self.came.lock();
-            came.refused = came.refused.saturating_add(1);
-            if refusal.status == Status::OUT_OF_RESOURCES {
-                came.refused_for_now = came.refused_for_now.saturating_add(1);
-            }
-            came.last_refusal.clone_from(&refusal.comment);
-        }
-        let hospital = Some(self.hospital.clone());
-        self.scp.note_refusal(&self.sender(peer), hospital, refusal);
+        self.note(&self.sender(peer), Err(refusal.clone()));
     }
 }
 
-/// Counts what is durable.
-struct Counted {
-    sink: Box<dyn InstanceSink>,
-    came: Arc<Mutex<Came>>,
+/// One instance, until it has come whole.
+struct Coming {
+    sink: Sink,
+    store: FetchedStore,
+    sender: Peer,
 }
 
-impl InstanceSink for Counted {
+impl InstanceSink for Coming {
     fn write(&mut self, chunk: Bytes) -> BoxFuture<'_, Result<(), StoreRefusal>> {
         self.sink.write(chunk)
     }
 
     fn finish(self: Box<Self>, arrived: Arrived) -> BoxFuture<'static, Result<(), StoreRefusal>> {
-        let Self { sink, came } = *self;
+        let Self {
+            sink,
+            store,
+            sender,
+        } = *self;
         Box::pin(async move {
-            sink.finish(arrived).await?;
-            let mut came = came.lock();
-            came.stored = came.stored.saturating_add(1);
+            let places = Arc::clone(&store.inner.on_their_way);
+            let place = places.acquire_owned().await;
+            // On the runtime of the thread that fetches: it ends with it.
+            tokio::spawn(async move {
+                let outcome = Box::new(sink).finish(arrived).await;
+                store.note(&sender, outcome);
+                drop(place);
+            });
             Ok(())
         })
     }

@@ -389,6 +389,14 @@ pub(super) struct Sink {
 }
 
 impl Sink {
+    /// One that is gathered with others rather than streamed, unless it is too large.
+    pub(super) fn gathered(self) -> Self {
+        Self {
+            tried: true,
+            ..self
+        }
+    }
+
     async fn take(&mut self, chunk: Bytes) -> Result<(), StoreRefusal> {
         self.length = self.length.saturating_add(chunk.len());
         let shares = &self.scp.inner.shares;

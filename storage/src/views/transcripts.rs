@@ -353,7 +353,7 @@ fn forms(history: &[(String, Event)]) -> Vec<Event> {
             .hospitals
             .keys()
             .any(|code| code.as_str() == hospital)
-            && apply_no != "无"
+            && !["无", "0"].contains(&apply_no.as_str())
         {
             let key = json!({ "hospital": hospital, "exam_no": exam["examNo"], "generation": 0 });
             named.insert((hospital, apply_no), key);

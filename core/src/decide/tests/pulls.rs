@@ -1,8 +1,8 @@
 //! Studies that are fetched from gateways: which are due, and what becomes of them (contract §2.5).
 
 use super::*;
-use crate::event::{PULLS_SINCE_RULES, PullsAsked, PullsTried};
-use crate::pull::{PullLine, PullState, PullWhy, TriedPull};
+use crate::event::{GatewaySwept, PULLS_SINCE_RULES, PullsAsked, PullsTried};
+use crate::pull::{PullLine, PullState, PullWhy, TriedPull, UnpushedStudy};
 
 const STUDY: &str = "1.2.1";
 
@@ -141,8 +141,8 @@ fn a_study_without_a_count_is_fetched_while_nothing_of_it_is_here() {
 fn what_becomes_of_the_exam_becomes_of_its_pull() {
     let mut house = House::with_gateway("pull");
     house.push(&exam("3"));
-    let withdrawn = key("350006", "E1", 0);
-    let (_, withdrawal) = house.correct(CorrectionAction::WithdrawExam { exam: withdrawn });
+    let named = key("350006", "E1", 0);
+    let (_, withdrawal) = house.correct(CorrectionAction::WithdrawExam { exam: named });
     assert_eq!(house.stands(), None);
     house.undo(withdrawal);
     assert_eq!(
@@ -246,4 +246,26 @@ fn a_backfill_waits_behind_what_is_pushed_and_an_operator_may_ask_where_images_a
     house.store(&images(0..3));
     house.ask("E1", false);
     assert_eq!(house.stands(), Some((PullState::Done, PullWhy::Asked)));
+}
+
+#[test]
+fn what_a_gateway_has_and_nobody_pushed_is_listed_until_it_is_pushed() {
+    let mut house = House::with_gateway("pull");
+    house.push(&exam("3"));
+    let unpushed = |study: &str| UnpushedStudy {
+        study: uid(study),
+        modality: "CT".to_owned(),
+    };
+    let swept = GatewaySwept {
+        hospital: code("350006"),
+        date: "2026-07-04".to_owned(),
+        studies: vec![unpushed(STUDY), unpushed("1.2.2")],
+        epoch: None,
+    };
+    for _ in 0..2 {
+        house.take("node:0", Event::GatewaySwept(swept.clone()));
+        assert_eq!(house.listed(FindingKind::NotPushed), 1);
+    }
+    house.push(&Push::new("350006", "E2", "王二", 70, "1.2.2"));
+    assert_eq!(house.listed(FindingKind::NotPushed), 0);
 }

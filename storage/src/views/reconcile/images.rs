@@ -71,6 +71,12 @@ impl Images {
 }
 
 impl Views {
+    /// How an exam's images stand (R9), now.
+    pub fn image_state(&self, exam: &ExamRow) -> Result<ImageState, ViewsError> {
+        let images = Images::of(self, None, std::slice::from_ref(exam))?;
+        Ok(images.state(exam))
+    }
+
     /// A study's images, before a position or now: those that readers saw, wherever they are today.
     pub fn image_counts(
         &self,
