@@ -16,7 +16,7 @@ use yingku_core::contract::jiwei::{
 };
 use yingku_core::ids::HisId;
 
-/// Questions under way at once, to all 基卫 together: answers are up to 4 MiB each in memory.
+/// Questions at work at once, to all 基卫 together, until what was answered is recorded: each may have 4 MiB in memory.
 const AT_ONCE: usize = 16;
 /// Questions under way to one of them.
 const AT_ONCE_PER_HIS: usize = 4;
@@ -97,6 +97,12 @@ fn chain(error: &reqwest::Error) -> String {
     text
 }
 
+/// An answer, and the place among all questions that it keeps while it is held.
+pub struct Heard {
+    pub answer: Answer,
+    _place: OwnedSemaphorePermit,
+}
+
 /// Who asks.
 pub struct JiweiClient {
     http: OnceLock<Option<reqwest::Client>>,
@@ -117,9 +123,9 @@ impl JiweiClient {
     }
 
     /// Asks once. Nothing is tried again: who asks is waiting, and asks again if he likes.
-    pub async fn ask(&self, to: Address<'_>, question: &ApplyQuery) -> Result<Answer, AskError> {
+    pub async fn ask(&self, to: Address<'_>, question: &ApplyQuery) -> Result<Heard, AskError> {
         let body = question.compose(to.key, to.carrier)?;
-        let _places = self.places(to.his).await?;
+        let (_own_place, place) = self.places(to.his).await?;
         let http = self.http().ok_or(AskError::NoClient)?;
         let request = http
             .post(to.url)
@@ -130,7 +136,10 @@ impl JiweiClient {
             return Err(AskError::Status(response.status().as_u16()));
         }
         let body = self.read(response).await?;
-        Ok(Answer::read(&body, to.key)?)
+        Ok(Heard {
+            answer: Answer::read(&body, to.key)?,
+            _place: place,
+        })
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, AskError> {
@@ -157,6 +166,7 @@ impl JiweiClient {
         }
     }
 
+    /// A place of the one that is asked, and one among all.
     async fn places(
         &self,
         his: &HisId,

@@ -1,6 +1,6 @@
 //! The vendor's error digest: what an app's requests were refused for, the last 30 days.
 
-use yingku_core::ids::{AeTitle, AppId};
+use yingku_core::ids::{AeTitle, AppId, HisId};
 use yingku_core::registry::Registry;
 use yingku_core::time::{LocalDateTime, Zone};
 use yingku_storage::archive::Archive;
@@ -9,7 +9,7 @@ use crate::control::Output;
 use crate::table::Table;
 
 pub async fn errors(archive: &Archive, app: &str, output: &Output) -> anyhow::Result<bool> {
-    // A DICOM peer's are asked for as `ae:TITLE`.
+    // A DICOM peer's are asked for as `ae:TITLE`, a HIS's as `his:ID`.
     let source = if app.contains(':') {
         app.to_owned()
     } else {
@@ -55,6 +55,10 @@ fn ensure_known(registry: &Registry, source: &str) -> anyhow::Result<()> {
             let ae = AeTitle::new(title);
             let known = ae.is_ok_and(|ae| registry.peers.contains_key(&ae));
             (known, "DICOM 节点")
+        }
+        Some(("his", id)) => {
+            let id = HisId::new(id);
+            (id.is_ok_and(|id| registry.his.contains_key(&id)), "HIS")
         }
         _ => (true, ""),
     };

@@ -40,7 +40,6 @@ fn what_is_hard_to_replace_is_named_in_one_crate_only() {
         ("rocksdb", "storage"),
         ("rdkafka", "storage"),
         ("object_store", "storage"),
-        ("reqwest", "storage"),
         ("tantivy", "indexer"),
         ("axum", "api"),
         ("hyper", "api"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema_rs
@@ -15,7 +16,8 @@ from support.archive import Archive
 from support.contract import Answer, Client
 from support.exams import new_exam, study_of
 from support.instances import ct_slices, raw_of
-from support.registry import TOWN
+from support.jiwei import KEY, Jiwei, form, seal
+from support.registry import COUNTY, TOWN, Registry
 
 DAY = "2017-03-04"
 WHO = {"reason": "核对", "author": "王医生"}
@@ -75,8 +77,18 @@ def declaration(exam: dict, **more: object) -> dict:
 
 
 @pytest.fixture
-def walked(tmp_path: Path):
-    archive = Archive(tmp_path / "walked").start()
+def jiwei() -> Iterator[Jiwei]:
+    served = Jiwei()
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def walked(tmp_path: Path, jiwei: Jiwei) -> Iterator[Archive]:
+    registry = Registry()
+    registry.app("demo-pacs")["jiwei"] = {"key": KEY}
+    registry.his.append({"id": "county-jiwei", "hospitals": [COUNTY], "jiwei": jiwei.settings()})
+    archive = Archive(tmp_path / "walked", registry).start()
     yield archive
     assert archive.stop() == 0
 
@@ -92,7 +104,7 @@ def test_a_validator_would_notice(walked: Archive) -> None:
         described.check("statistics/reconcile", wrong)
 
 
-def test_every_answer_is_described_to_the_last_member(walked: Archive) -> None:
+def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Jiwei) -> None:
     described = Described(walked)
     pacs = Walker(described, walked.client())
     reader = Walker(described, walked.client("demo-reader"))
@@ -175,14 +187,31 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive) -> None:
         assert any(cell["refusals"] for cell in cells) and any(cell["unfinished"] for cell in cells), cells
     reader("statistics/reconcile", {"from": "bad"}, 1)
 
-    # no token, no right, no such hospital
-    for name in described.document["paths"]:
-        name = name.removeprefix("/v1/")
-        if name != "auth/getToken":
-            pacs(name, {}, 999, token=None)
+    # apply forms of 基卫: new, the same, changed, odd, of another patient, no form at all, a failure
+    card = {"hospitalCode": COUNTY, "cardNo": "C0001", "businessType": "1", "type": "2"}
+    taken = form(whole["examInfo"]["applyNo"], clincdiagnose="肺炎")
+    for forms in (
+        [],
+        [form("1"), form("2", gender="9", applydate="昨天"), taken],
+        [form("1"), form("2", gender="女"), form("3", fkey=""), {"applycode": "4"}, {"patname": []}],
+        [form("1", fkey="other", patname="李四"), form("0"), 7],
+    ):
+        jiwei.has(*forms)
+        pacs("apply/fetch", card, 0)
+    jiwei.answer = lambda _: {"errorCode": "98", "errorMsg": "x", "success": "false"}
+    pacs("apply/fetch", card, 1)
+    pacs("apply/fetch", {}, 1)
+    pacs("apply/fetch", {**card, "hospitalCode": TOWN}, 1)
+
+    # no token, no right, no such hospital, no key
+    enciphered = {path for path, item in described.document["paths"].items() if "x-clear-text" in item["post"]}
+    assert enciphered == {"/v1/apply/query", "/v1/apply/query/{app}"}
+    for name in described.document["paths"].keys() - enciphered - {"/v1/auth/getToken"}:
+        pacs(name.removeprefix("/v1/"), {}, 999, token=None)
+    pacs("apply/query", {"param": seal({})}, 999, token=None)
     pacs("exam/query", {}, 999)
     reader("exam/push", whole, 999)
     pacs("exam/push", new_exam(hospital="350099"), 999)
 
     every = {f"/v1/{name}" for name, seen in described.seen.items() if {0, 1} <= seen}
-    assert every == set(described.document["paths"]), described.seen
+    assert every == described.document["paths"].keys() - enciphered, described.seen

@@ -7,8 +7,8 @@ use yingku_core::apply_form::FormSource;
 use yingku_core::apply_form::progress::FormState;
 use yingku_core::contract::apply_form::{ApplyForm, ApplyFormBody};
 use yingku_core::contract::jiwei::{
-    ANSWER_LIMIT_BYTES, Answer as JiweiAnswer, ApplyKind, ApplyQuery, BusinessType, RefusedForm,
-    TakeContext, TakenForm, UnreadableRow, take,
+    Answer as JiweiAnswer, ApplyKind, ApplyQuery, BusinessType, RefusedForm, TakeContext,
+    TakenForm, UnreadableRow, take,
 };
 use yingku_core::contract::{Fault, Rule};
 use yingku_core::dictionaries::is_placeholder;
@@ -16,15 +16,15 @@ use yingku_core::event::{ApplyFormReceived, Event};
 use yingku_core::ids::{FormKey, HisId};
 use yingku_core::outcome::{ErrorKind, FormStep, Outcome, Refusal};
 use yingku_core::registry::{Closed, HisJiwei, Hospital, HospitalMode};
-use yingku_storage::archive::{AuditEntry, RefusedRequest, Submission};
+use yingku_storage::archive::{AuditEntry, Submission};
 
 use super::apply_query::open_key;
 use super::exam_row::fields;
 use super::params::{Params, incomplete, text};
 use super::schema;
-use crate::call::{Call, blocking, now_ms};
+use crate::call::{Call, blocking};
 use crate::envelope::Answer;
-use crate::error::{Failure, fault_json};
+use crate::error::{Failure, Note, fault_json};
 use crate::jiwei::{Address, AskError};
 
 const PATH: &str = "/v1/apply/fetch";
@@ -65,7 +65,7 @@ pub fn result_schema() -> Value {
         (
             "applyNo",
             true,
-            text(64, "申请单号，无医院前缀；被拒绝的照基卫所写"),
+            text(2000, "申请单号，无医院前缀；未收下的照基卫所写"),
         ),
         (
             "step",
@@ -121,30 +121,27 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
     let asked = read(&call)?;
     let (his, jiwei) = asked.jiwei(&call)?;
     let key = open_key(&call, &jiwei.key)?;
-    // The answer is held in memory until its forms are recorded.
-    let _room = call.api.places.bytes(ANSWER_LIMIT_BYTES).ok_or_else(busy)?;
     let address = Address {
         his: &his,
         url: &jiwei.url,
         carrier: jiwei.carrier,
         key: &key,
     };
-    let answer = call.api.jiwei.ask(address, &asked.question).await;
-    let JiweiAnswer { forms, unreadable } =
-        answer.map_err(|error| not_answered(&error, &his, &asked.hospital))?;
+    let heard = call.api.jiwei.ask(address, &asked.question).await;
+    let heard = heard.map_err(|error| not_answered(&error, &his, &asked.hospital))?;
+    let JiweiAnswer { forms, unreadable } = &heard.answer;
     let context = TakeContext {
         registry: &call.registry,
         hospital: &asked.hospital,
         asked: &asked.question,
     };
-    let taken = take(&forms, context);
-    drop(forms);
+    let taken = take(forms, context);
     let rows: Vec<Row> = stream::iter(taken)
         .map(|form| record(&call, &asked.hospital, form))
         .buffered(RECORDED_AT_ONCE)
         .try_collect()
         .await?;
-    let numbers: Vec<&str> = rows.iter().map(|row| row.apply_no.as_str()).collect();
+    let numbers: Vec<&str> = rows.iter().filter_map(Row::number).collect();
     call.archive()
         .audit(AuditEntry {
             reader: call.caller()?.actor(),
@@ -153,8 +150,10 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             target: numbers.join(" "),
         })
         .await?;
-    note(&call, &his, &asked.hospital, &rows, &unreadable).await;
-    blocking(move || answered(&call, &his, rows, &unreadable)).await
+    let notes = notes(&asked.hospital, &rows, unreadable);
+    let source = format!("his:{his}");
+    call.api.note_refusals(PATH, source, notes).await;
+    blocking(move || answered(&call, &his, rows, &heard.answer.unreadable)).await
 }
 
 /// What is asked, of whom.
@@ -252,12 +251,6 @@ fn not_set(hospital: &Hospital, message: &str) -> Failure {
     Failure::from(refusal).about(hospital.code.as_str(), "")
 }
 
-fn busy() -> Failure {
-    let message =
-        "同时传输的内容过多，请稍后重发 (too much is being sent at once: send again later)";
-    Failure::new(ErrorKind::TooMany, "body-memory", message)
-}
-
 /// A refusal whose digest line is the HIS's, not the app's that asked.
 fn not_answered(error: &AskError, his: &HisId, hospital: &Hospital) -> Failure {
     let kind = match error {
@@ -347,6 +340,14 @@ async fn record(
 }
 
 impl Row {
+    /// A number that is one.
+    fn number(&self) -> Option<&str> {
+        match &self.came {
+            Came::NotTaken(refused) if refused.fault.path == "applycode" => None,
+            _ => Some(&self.apply_no),
+        }
+    }
+
     fn step(&self) -> &'static str {
         match &self.came {
             Came::Taken { step, .. } => match step {
@@ -472,45 +473,28 @@ fn answered(
     })))
 }
 
-/// Leaves what was not taken in the digest, for the operator to tell the hospital.
-async fn note(
-    call: &Call,
-    his: &HisId,
-    hospital: &Hospital,
-    rows: &[Row],
-    unreadable: &[UnreadableRow],
-) {
-    let line = |path: &str, rule: &str, reason: &str| RefusedRequest {
-        source: format!("his:{his}"),
-        hospital: hospital.code.as_str().to_owned(),
-        example: String::new(),
-        operation: PATH.to_owned(),
-        path: path.to_owned(),
+/// What was not taken, for the operator to tell the hospital.
+fn notes(hospital: &Hospital, rows: &[Row], unreadable: &[UnreadableRow]) -> Vec<Note> {
+    let note = |rule: &str, path: &str, reason: &str, example: &str| Note {
         rule: rule.to_owned(),
+        path: path.to_owned(),
         reason: reason.to_owned(),
+        hospital: hospital.code.as_str().to_owned(),
+        example: example.to_owned(),
     };
     let refused = rows.iter().filter_map(|row| {
         let refusal = row.refusal()?;
-        let line = line(&refusal.path, &refusal.rule, &refusal.message);
-        Some(RefusedRequest {
-            example: row.apply_no.chars().take(CARD_LIMIT).collect(),
-            ..line
-        })
+        let Refusal {
+            rule,
+            path,
+            message,
+            ..
+        } = &refusal;
+        Some(note(rule, path, message, row.number().unwrap_or_default()))
     });
     let odd = unreadable.iter().map(|row| {
         let reason = "申请单的一行不是对象，或其字段不是文本或过长 (a row is no object, or a field is no text or too long)";
-        line(row.field.unwrap_or_default(), "jiwei-row", reason)
+        note("jiwei-row", row.field.unwrap_or_default(), reason, "")
     });
-    let lines: Vec<RefusedRequest> = refused.chain(odd).take(NOTES_LIMIT).collect();
-    let archive = call.archive().clone();
-    let recorded = blocking(move || {
-        lines
-            .iter()
-            .for_each(|line| archive.errors().record(line, now_ms()));
-        Ok(())
-    });
-    // A digest that cannot be written costs a warning, never an answer.
-    if recorded.await.is_err() {
-        tracing::warn!("refused forms are missing from the error digest");
-    }
+    refused.chain(odd).take(NOTES_LIMIT).collect()
 }
