@@ -58,7 +58,7 @@ const WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// One block of an index or a filter.
 const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// Version of the rows' encodings; views of another one are made anew.
-pub const ROWS_VERSION: u32 = 12;
+pub const ROWS_VERSION: u32 = 11;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
