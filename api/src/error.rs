@@ -38,9 +38,13 @@ pub struct Failure {
     pub shape: Option<Shape>,
     /// Whom the digest lists it under, where that is not the app of the token.
     pub source: Option<String>,
-    /// What goes out in place of the envelope: enciphered text (contract §1).
-    pub enciphered: Option<String>,
+    /// What goes out in place of the envelope (contract §1). Boxed, so that the many results without it stay small.
+    pub enciphered: Option<Box<Enciphered>>,
 }
+
+/// Enciphered text.
+#[derive(Debug)]
+pub struct Enciphered(pub String);
 
 impl Failure {
     /// A failure whose message is also the digest's reason.

@@ -259,7 +259,7 @@ async fn refuse(
     let notes = std::mem::take(&mut failure.notes);
     api.note_refusals(operation.path, source, notes).await;
     let response = match failure.enciphered {
-        Some(text) => enciphered_response(reply.http, text),
+        Some(text) => enciphered_response(reply.http, text.0),
         None => reply.into_response(shape),
     };
     meters::requested(operation.path, &response, false, since);

@@ -27,7 +27,7 @@ use super::schema;
 use crate::auth::attempts::next_floor;
 use crate::call::{Call, blocking};
 use crate::envelope::{Answer, Shape};
-use crate::error::Failure;
+use crate::error::{Enciphered, Failure};
 
 /// Forms of one answer: the newest. A patient has some dozens.
 const FORMS_LIMIT: usize = 200;
@@ -231,7 +231,8 @@ impl Asker {
     }
 
     fn encipher(&self, mut failure: Failure) -> Failure {
-        failure.enciphered = Some(answer::compose_failure(&failure.message, &self.key));
+        let text = answer::compose_failure(&failure.message, &self.key);
+        failure.enciphered = Some(Box::new(Enciphered(text)));
         failure.source = Some(format!("app:{}", self.app));
         failure
     }

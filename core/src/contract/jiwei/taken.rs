@@ -59,7 +59,7 @@ pub struct RefusedForm {
     /// As it is written; empty if there is none.
     pub spelling: String,
     pub name: String,
-    pub fault: Fault,
+    pub fault: Box<Fault>,
 }
 
 /// Takes the rows of an answer. Rows of one number are one form with several items: 基卫 has a row for each.
@@ -96,10 +96,10 @@ struct Group<'r> {
 
 impl<'r> Group<'r> {
     fn take(self, context: TakeContext<'_>) -> Result<TakenForm, RefusedForm> {
-        let refused = |fault| RefusedForm {
+        let refused = |fault: Fault| RefusedForm {
             spelling: self.spelling.to_owned(),
             name: self.first.name.clone().unwrap_or_default(),
-            fault,
+            fault: Box::new(fault),
         };
         let number = self.number.clone().map_err(refused)?;
         let mut warnings = Vec::new();
