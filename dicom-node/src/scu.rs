@@ -5,7 +5,7 @@ use dicom_dictionary_std::uids;
 use futures::future::BoxFuture;
 
 use crate::association::{Association, AssociationError, Event, ProposedContext};
-use crate::dataset::{DataSetWriter, IDENTIFIER_LIMIT, Identifier};
+use crate::dataset::{DataSetWriter, IDENTIFIER_LIMIT, Identifier, Nested};
 use crate::message::{Command, Operation, Suboperations};
 use crate::scan::ScanError;
 use crate::status::{Status, StatusClass};
@@ -41,6 +41,9 @@ impl Model {
         }
     }
 }
+
+/// Find of the Modality Worklist (PS3.4 annex K).
+pub const WORKLIST: &str = uids::MODALITY_WORKLIST_INFORMATION_MODEL_FIND;
 
 /// A context for a service whose data sets we write ourselves.
 pub fn service_context(abstract_syntax: &str) -> ProposedContext {
@@ -194,22 +197,51 @@ impl Scu {
         charset: &CharacterSet,
         mut each: impl FnMut(Identifier) -> bool,
     ) -> Result<Outcome, ScuError> {
-        let (context, syntax) = self.context(model.find())?;
+        self.ask(model.find(), keys, charset, |bytes, syntax| {
+            let found = Identifier::decode(bytes, syntax, Undeclared::default())?;
+            Ok(each(found))
+        })
+        .await
+    }
+
+    /// As [`Self::find`], of a modality worklist ([`WORKLIST`]): entries have their step in a sequence.
+    pub async fn find_in_worklist(
+        &mut self,
+        keys: &DataSetWriter,
+        charset: &CharacterSet,
+        mut each: impl FnMut(Nested) -> bool,
+    ) -> Result<Outcome, ScuError> {
+        self.ask(WORKLIST, keys, charset, |bytes, syntax| {
+            let (found, _) = Nested::decode(bytes, syntax, Undeclared::default())?;
+            Ok(each(found))
+        })
+        .await
+    }
+
+    /// Asks by C-FIND; `each` reads every match in its transfer syntax and says whether to go on.
+    async fn ask(
+        &mut self,
+        class: &str,
+        keys: &DataSetWriter,
+        charset: &CharacterSet,
+        mut each: impl FnMut(&[u8], &str) -> Result<bool, ScanError>,
+    ) -> Result<Outcome, ScuError> {
+        let (context, syntax) = self.context(class)?;
         let id = self.next_message();
-        let request = Command::request(Operation::Find, id, model.find()).with_data_set();
+        let request = Command::request(Operation::Find, id, class).with_data_set();
         self.association
             .send_with(context, &request, &keys.encode(&syntax, charset))
             .await?;
         let mut cancelled = false;
         loop {
             let answer = self.answer(Operation::Find).await?;
-            let data_set = self.identifier(&answer, &syntax).await?;
+            let data_set = self.data_set(&answer).await?;
             if answer.status.map(Status::class) != Some(StatusClass::Pending) {
                 return Ok(outcome(&answer));
             }
             if let Some(found) = data_set
                 && !cancelled
-                && !each(found)
+                && !each(&found, &syntax)?
             {
                 self.association.send(context, &Command::cancel(id)).await?;
                 cancelled = true;
@@ -290,18 +322,21 @@ impl Scu {
         answer: &Command,
         syntax: &str,
     ) -> Result<Option<Identifier>, ScuError> {
+        let Some(bytes) = self.data_set(answer).await? else {
+            return Ok(None);
+        };
+        let identifier = Identifier::decode(&bytes, syntax, Undeclared::default())?;
+        Ok(Some(identifier))
+    }
+
+    async fn data_set(&mut self, answer: &Command) -> Result<Option<Bytes>, ScuError> {
         if !answer.has_data_set {
             return Ok(None);
         }
-        let bytes = self
+        let read = self
             .association
-            .read_data_set("identifier", IDENTIFIER_LIMIT)
-            .await?;
-        Ok(Some(Identifier::decode(
-            &bytes,
-            syntax,
-            Undeclared::default(),
-        )?))
+            .read_data_set("identifier", IDENTIFIER_LIMIT);
+        Ok(Some(read.await?))
     }
 }
 

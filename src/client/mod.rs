@@ -10,6 +10,7 @@ mod node;
 mod retrieve;
 mod send;
 mod status_receiver;
+mod worklist;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,8 @@ enum ClientCommand {
     Send(send::Send),
     /// C-FIND：查询 (find)
     Find(find::Find),
+    /// C-FIND：查询检查工作列表 (the modality worklist)
+    Worklist(worklist::Worklist),
     /// C-MOVE：让对方发往另一节点 (have it sent to another node)
     Move(retrieve::Move),
     /// C-GET：取到目录中 (into a folder)
@@ -74,6 +77,7 @@ impl Client {
             ClientCommand::Echo(address) => node::echo(&address).await?,
             ClientCommand::Send(send) => send.run().await?,
             ClientCommand::Find(find) => find.run().await?,
+            ClientCommand::Worklist(worklist) => worklist.run().await?,
             ClientCommand::Move(retrieve) => retrieve.run().await?,
             ClientCommand::Get(get) => get.run().await?,
         };

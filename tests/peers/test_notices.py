@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from peers.test_metrics import samples, value
-from support import netdicom
+from support import forms, netdicom
 from support.archive import Archive, free_port
 from support.exams import new_exam
 from support.instances import ct_slices, raw_of
@@ -90,6 +90,19 @@ def test_a_first_push_at_70_tells_20_and_then_70(fresh_archive: Archives) -> Non
             reach_told(receiver, exam, ["20", "70"])
     reach(lambda: len(listed(archive, "--state", "sent")) == 40, lambda: listed(archive, "--state", "sent"))
     assert listed(archive) == []
+
+
+def test_a_deleted_form_is_told_in_its_own_spelling(fresh_archive: Archives) -> None:
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    with receiver:
+        for action in ("INSERT", "DELETE"):
+            assert forms.send(archive.http, action, "7173_D1", license_="his-license")[0] == 0
+        reach(lambda: receiver.taken, lambda: receiver.wrong)
+    [notice] = receiver.taken
+    assert (notice.status, notice.said["ExamStatus"]) == ("00", "检查取消")
+    assert (notice.said["ApplyNo"], notice.said["ExamNo"], notice.said["SickNo"]) == ("7173_D1", "", "7173_C0001")
+    assert (notice.said["OrderNo"], notice.said["PatientSource"]) == ("123456", "门诊")
 
 
 def test_a_refused_notice_is_sent_again_and_the_next_waits_for_it(fresh_archive: Archives) -> None:

@@ -86,10 +86,16 @@ pub fn result_schema() -> Value {
         ("items", true, schema::array(text(256, "检查项目"))),
         ("reqDept", true, text(256, "申请科室")),
         ("performDept", true, text(256, "执行科室")),
-        ("reqTime", true, text(19, "申请时间")),
+        ("reqTime", false, text(19, "申请时间")),
         ("scheduledTime", false, text(19, "预约时间")),
         ("receivedTime", true, text(19, "平台收到的时间")),
         ("registeredTime", false, text(19, "检查首次推送到达的时间")),
+        ("startedTime", false, text(19, "设备开始检查的时间 (MPPS)")),
+        (
+            "performedTime",
+            false,
+            text(19, "设备完成检查的时间 (MPPS)"),
+        ),
         ("imagesTime", false, text(19, "首幅影像到达的时间")),
         ("reportedTime", false, text(19, "报告确认的推送到达的时间")),
         ("cancelledTime", false, text(19, "取消的时间")),
@@ -223,20 +229,25 @@ fn encode(call: &Call, views: &Views, row: &ApplyFormRow, zone: &Zone) -> Result
         "items": items,
         "reqDept": content.req_dept.name,
         "performDept": content.perform_dept.name,
-        "reqTime": content.req_time,
         "examNos": numbers,
         "test": row.test,
     }));
     if row.key.generation > 0 {
         out.insert("generation".to_owned(), row.key.generation.into());
     }
-    if !content.scheduled_time.is_empty() {
-        let scheduled = content.scheduled_time.as_str();
-        out.insert("scheduledTime".to_owned(), scheduled.into());
+    for (key, time) in [
+        ("reqTime", &content.req_time),
+        ("scheduledTime", &content.scheduled_time),
+    ] {
+        if !time.is_empty() {
+            out.insert(key.to_owned(), time.as_str().into());
+        }
     }
     for (key, time_ms) in [
         ("receivedTime", Some(progress.received_ms)),
         ("registeredTime", progress.registered_ms),
+        ("startedTime", progress.started_ms),
+        ("performedTime", progress.performed_ms),
         ("imagesTime", progress.images_ms),
         ("reportedTime", progress.reported_ms),
         ("cancelledTime", progress.cancelled_ms),
