@@ -37,6 +37,7 @@ pub fn start(
         context: config.http.context.clone(),
         max_body_bytes: config.http.max_body_bytes,
         meters: Some(meters),
+        soap: config.http.soap.shape()?,
         ..ApiConfig::default()
     };
     let router = yingku_api::router(archive.clone(), api.clone());

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
+use yingku_api::SoapShape;
 use yingku_core::ids::AeTitle;
 use yingku_dicom_node::tls::TlsFiles;
 use yingku_storage::archive::ArchiveOptions;
@@ -53,6 +54,38 @@ pub struct Http {
     pub max_body_bytes: usize,
     /// Who may read `/metrics`.
     pub metrics_readers: Vec<IpAddr>,
+    /// How answers to `SynApplyInfo` are made.
+    pub soap: Soap,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Soap {
+    /// Element that holds the answer.
+    pub return_name: String,
+    /// Of the service; empty: the caller's own, and in the description the project's.
+    pub namespace: String,
+}
+
+impl Default for Soap {
+    fn default() -> Self {
+        Self {
+            return_name: "return".to_owned(),
+            namespace: String::new(),
+        }
+    }
+}
+
+impl Soap {
+    pub fn shape(&self) -> anyhow::Result<SoapShape> {
+        let namespace = Some(self.namespace.clone());
+        SoapShape::new(&self.return_name, namespace).with_context(|| {
+            format!(
+                "http.soap.return_name {:?} 不是 XML 元素名 (is no name of an XML element)",
+                self.return_name
+            )
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -107,6 +140,7 @@ impl Default for Http {
             context: "openapi".to_owned(),
             max_body_bytes: 4 << 20,
             metrics_readers: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            soap: Soap::default(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub enum Sent {
     /// Nobody answered: that says nothing of the notice.
     Unreached(String),
     /// The archive's own trouble.
-    NotSent(String),
+    NotComposed(String),
 }
 
 pub fn client() -> reqwest::Result<reqwest::Client> {
@@ -45,8 +45,8 @@ pub async fn send(
         tokio::task::spawn_blocking(move || message::compose(&archive, &notice, &receiver));
     let message = match composed.await {
         Ok(Ok(message)) => message,
-        Ok(Err(error)) => return Sent::NotSent(error.to_string()),
-        Err(error) => return Sent::NotSent(error.to_string()),
+        Ok(Err(error)) => return Sent::NotComposed(error.to_string()),
+        Err(error) => return Sent::NotComposed(error.to_string()),
     };
     match post(&http, &url, message).await {
         Ok(answer) => Sent::Answered(answer),

@@ -217,7 +217,7 @@ impl Worker {
                 }
                 (NoticeState::Open, String::new(), why)
             }
-            Sent::NotSent(why) => {
+            Sent::NotComposed(why) => {
                 tracing::error!(his = %self.his, notice = %id, why, "a notice cannot be composed");
                 line.not_sent();
                 return;

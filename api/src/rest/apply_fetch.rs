@@ -422,7 +422,7 @@ fn state_of(call: &Call, form: &FormKey) -> Result<Option<FormState>, Failure> {
 /// What the asker shows of a form; what is empty is left out.
 fn describe(taken: &TakenForm) -> Map<String, Value> {
     let ApplyFormBody { form, .. } = &taken.body;
-    let Some(ApplyForm { patient, exam, .. }) = form else {
+    let Some(ApplyForm { patient, exam, .. }) = form.as_deref() else {
         return Map::new();
     };
     let items: Vec<&str> = exam.items.iter().map(|item| item.name.as_str()).collect();

@@ -26,7 +26,7 @@ pub struct ApplyFormBody {
     /// By which two contents are the same (R14), whatever the action; of a deletion it tells nothing.
     pub digest: [u8; 16],
     /// None of a deletion.
-    pub form: Option<ApplyForm>,
+    pub form: Option<Box<ApplyForm>>,
     /// 申请医师 of this message: who made, changed or deleted the form, as far as it is said.
     pub operator: Option<Coded>,
     /// Where the form was taken although a rule was broken.
@@ -54,7 +54,7 @@ impl ApplyFormBody {
             apply_no: apply_no.to_owned(),
             spelling: spelling.to_owned(),
             digest: encoding.digest(),
-            form: Some(form),
+            form: Some(Box::new(form)),
             operator,
             warnings: warnings.iter().map(FieldWarning::from).collect(),
         })

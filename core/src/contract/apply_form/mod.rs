@@ -185,7 +185,7 @@ impl<'r> Message<'r> {
                 apply_no: number.bare,
                 spelling: number.spelling,
                 digest: encoding.digest(),
-                form,
+                form: form.map(Box::new),
                 operator,
                 warnings: warnings.iter().map(FieldWarning::from).collect(),
             },

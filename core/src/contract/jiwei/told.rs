@@ -171,7 +171,12 @@ mod tests {
             registry: &registry,
         };
         let root = xml::read(SAMPLE).unwrap();
-        parse(&root, context).unwrap().body.form.unwrap()
+        parse(&root, context)
+            .unwrap()
+            .body
+            .form
+            .map(|it| *it)
+            .unwrap()
     }
 
     fn told(form: &ApplyForm, state: FormState) -> JiweiForm {

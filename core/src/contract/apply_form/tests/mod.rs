@@ -138,7 +138,7 @@ fn the_body_is_read_again_from_postcard() {
 fn what_a_form_is_measured_by_is_no_less_than_what_is_stored() {
     let body = taken(SAMPLE).body;
     let stored = postcard::to_allocvec(&body.form).unwrap().len();
-    assert!(stored <= body::encode(&body.apply_no, body.form.as_ref()).len());
+    assert!(stored <= body::encode(&body.apply_no, body.form.as_deref()).len());
 }
 
 #[test]
