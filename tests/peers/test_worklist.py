@@ -148,12 +148,18 @@ def test_keys_narrow_what_is_found(worklist: Archive, keys: dict, found: list[st
     assert numbers(worklist, question(**keys)) == found
 
 
-@pytest.mark.parametrize("charset", ["GB18030", "GBK", "ISO_IR 192", ["", "ISO 2022 IR 58"]])
-def test_names_come_in_the_set_that_was_asked_in(worklist: Archive, charset: object) -> None:
+@pytest.mark.parametrize("charset", ["GB18030", "GBK", "ISO_IR 192"])
+def test_names_come_in_the_set_that_was_asked_in(worklist: Archive, charset: str) -> None:
     _, [entry] = ask(worklist, question(charset, AccessionNumber="W1"))
     entry.decode()
     assert str(entry.PatientName) == "ZHANG^XIAODONG=张小东"
     assert str(entry.RequestedProcedureDescription) == "胸部CT平扫"
+
+
+def test_names_come_with_the_escape_sequences_of_gb_2312(worklist: Archive) -> None:
+    _, [entry] = ask(worklist, question(["", "ISO 2022 IR 58"], AccessionNumber="W1"))
+    # PS3.5 annex K.2; pydicom leaves the sequences in the text that it decodes.
+    assert entry.PatientName.original_string == b"ZHANG^XIAODONG=\x1b$)A" + "张小东".encode("gb2312")
 
 
 @pytest.mark.parametrize("charset", [None, "", "ISO_IR 100"])
