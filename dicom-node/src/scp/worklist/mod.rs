@@ -30,8 +30,8 @@ use question::{Question, Selector};
 
 /// Answers to one question at most: a machine's screen is for a day's patients, not for a city's.
 const ANSWER_LIMIT: usize = 5_000;
-/// Forms that one question looks at, at most: some 0.5 s of a thread. A day of a city is a tenth of it.
-const ROWS_LIMIT: usize = 100_000;
+/// Forms that one question looks at, at most: some second of a thread on a loaded machine.
+const ROWS_LIMIT: usize = 50_000;
 
 /// Whether a query on this abstract syntax is one of the worklist.
 pub fn is_worklist(abstract_syntax: &str) -> bool {
