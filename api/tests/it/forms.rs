@@ -191,7 +191,9 @@ async fn a_form_without_an_exam_is_overdue_after_its_planned_time() {
     assert!(numbers(&planned).is_empty());
     // and as soon as its exam is withdrawn, its form waits again
     let token = house.token("demo-pacs").await;
-    let withdraw = json!({"hospitalCode": "350006", "examNo": "E-2", "reason": "示例"});
+    let withdraw = json!({
+        "hospitalCode": "350006", "examNo": "E-2", "reason": "示例", "author": "tester",
+    });
     let withdrawn = house
         .post("/v1/exam/withdraw", &token, withdraw.to_string())
         .await;
