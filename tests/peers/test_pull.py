@@ -10,10 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from support import netdicom
 from support.archive import Archive, free_port
 from support.exams import new_exam, study_of
-from support.gateways import AE, GATEWAYS, Dcmqrscp, Gateway
+from support.gateways import AE, GATEWAYS, Dcmqrscp
 from support.instances import ct_slices, encoded
 from support.listening import reach
 from support.netdicom import Destination, find, move, query
