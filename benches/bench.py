@@ -3,6 +3,7 @@
 
     bench.py store     C-STORE by dcmsend: one, four and eight associations; Orthanc and dcmqrscp beside it
     bench.py move      C-MOVE of that study to a discarding storescp
+    bench.py pull      a study fetched from a gateway by C-GET, beside movescu from it to a discarding sink with our sockets
     bench.py push      durable pushes over 64 connections
     bench.py forms     apply forms by SOAP over 32 connections
     bench.py notices   status notices to three receivers of which one is dead, 50,000 and more queued
@@ -42,10 +43,12 @@ import support.archive  # noqa: E402
 from support.archive import REPOSITORY, Archive, binary, free_port  # noqa: E402
 from support.exams import new_exam, study_of  # noqa: E402
 from support import forms  # noqa: E402
+from support.gateways import AE, GATEWAYS  # noqa: E402
 from support.kafka import Kafka  # noqa: E402
-from support.listening import reach  # noqa: E402
+from support.listening import reach, wait_until_listening  # noqa: E402
+from support.netdicom import find, query  # noqa: E402
 from support.objects import ACCOUNT, S3, standing  # noqa: E402
-from support.registry import Registry  # noqa: E402
+from support.registry import COUNTY, Registry  # noqa: E402
 
 SLICES = 400
 SLICE_SIDE = 512  # 512 × 512 pixels of 16 bits: 512 KB
@@ -214,6 +217,58 @@ def bench_move(scratch: Path, rounds: int, result: Result) -> None:
                 other = SLICES / seconds(lambda: movescu(port, study_of(exam)))
             result.add(f"the same from {name}", other, "images/s")
             result.add(f"Yingku / {name}", rate / other, "×")
+
+
+def bench_pull(scratch: Path, rounds: int, result: Result) -> None:
+    sink = free_port()
+    # With the whole workspace, so that its dependencies are built with the features that they have already.
+    example = ["cargo", "build", "--quiet", "--release", "--locked", "--workspace", "--example", "discard"]
+    subprocess.run(example, cwd=REPOSITORY, check=True)
+    discard = binary().parent / "examples" / "discard"
+    process = subprocess.Popen([discard, f"127.0.0.1:{sink}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until_listening(sink, process)
+        for kind in ("dcmqrscp", "orthanc"):
+            moved, fetched = [], []
+            with GATEWAYS[kind](scratch / kind, ("127.0.0.1", sink)) as gateway:
+                registry = Registry()
+                county = next(row for row in registry.hospitals if row["code"] == COUNTY)
+                county.update({"images": "pull", "gateway": {"ae": AE, "host": "127.0.0.1", "port": gateway.port}})
+                archive = Archive(scratch / f"{kind}-archive", registry).start()
+                try:
+                    for turn in range(rounds):
+                        exam = new_exam(images=SLICES)
+                        folder = images.make(exam, scratch / f"{kind}{turn}", SLICES, SLICE_SIDE)
+                        subprocess.run(["dcmsend", "-aec", AE, "127.0.0.1", str(gateway.port), "+sd", str(folder)], check=True)
+                        moved.append(seconds(lambda: move_from(gateway.port, study_of(exam))))
+                        client = archive.client()
+                        fetched.append(seconds(lambda: (client.pushed(exam), wait_for_images(archive, exam, SLICES))))
+                finally:
+                    archive.kill()
+            by_move, by_pull = (SLICES / statistics.median(took) for took in (moved, fetched))
+            result.add(f"movescu from {kind} to the discarding sink", by_move, "images/s")
+            result.add(f"fetched from {kind}, from the push on", by_pull, "images/s")
+            result.add("fetched / moved", by_pull / by_move, "×", "≥ 0.9")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def move_from(port: int, study: str) -> None:
+    keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
+    subprocess.run(["movescu", "-S", "-aec", AE, "-aem", "YINGKU", "127.0.0.1", str(port), *keys], check=True)
+
+
+def wait_for_images(archive: Archive, exam: dict, count: int) -> None:
+    """Until readers see so many of the exam's study."""
+    asked = query("STUDY", StudyInstanceUID=study_of(exam), NumberOfStudyRelatedInstances="")
+    deadline = time.monotonic() + DRAIN_LIMIT_S
+    while time.monotonic() < deadline:
+        found = find(archive.dicom, asked)
+        if found and int(found[0].NumberOfStudyRelatedInstances) >= count:
+            return
+        time.sleep(0.02)
+    raise SystemExit("the study was not fetched")
 
 
 def peak_mb(archive: Archive) -> float:
@@ -477,7 +532,7 @@ def bench_join(scratch: Path, rounds: int, result: Result, scale: int = 1) -> No
         kafka.stop()
 
 
-QUESTIONS = {"ack": bench_ack, "uploads": bench_uploads, "join": bench_join, "store": bench_store, "move": bench_move, "push": bench_push, "forms": bench_forms, "notices": bench_notices, "kafka": bench_kafka, "memory": bench_memory}
+QUESTIONS = {"ack": bench_ack, "uploads": bench_uploads, "join": bench_join, "store": bench_store, "move": bench_move, "pull": bench_pull, "push": bench_push, "forms": bench_forms, "notices": bench_notices, "kafka": bench_kafka, "memory": bench_memory}
 
 
 def main() -> None:

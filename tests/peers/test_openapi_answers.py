@@ -203,6 +203,15 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Ji
     pacs("apply/fetch", {}, 1)
     pacs("apply/fetch", {**card, "hospitalCode": TOWN}, 1)
 
+    # what became of them
+    month = {"from": "2026-07-01", "to": "2026-07-31"}
+    assert reader("apply/list", {**month, "pageSize": 1}, 0).page["nextPageToken"]
+    reader("apply/list", {"overdue": True}, 0)
+    reader("apply/list", {"from": "bad"}, 1)
+    for as_many in (day, {**month, "hospitalCode": COUNTY}):
+        reader("apply/turnaround", as_many, 0)
+    reader("apply/turnaround", {"from": "bad"}, 1)
+
     # no token, no right, no such hospital, no key
     enciphered = {path for path, item in described.document["paths"].items() if "x-clear-text" in item["post"]}
     assert enciphered == {"/v1/apply/query", "/v1/apply/query/{app}"}

@@ -36,7 +36,7 @@ def _apps() -> list[dict]:
 
 
 def _his() -> list[dict]:
-    return [{"id": "demo-his", "license": "demo-license", "hospitals": _ALL}]
+    return [{"id": "demo-his", "license": "demo-license", "hospitals": ["*"]}]
 
 
 @dataclass
