@@ -11,16 +11,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
+from pynetdicom import build_context
+from pynetdicom.sop_class import ModalityPerformedProcedureStep
 
-from support import netdicom
+from support import forms, netdicom
 from support.archive import Archive
 from support.cluster import Cluster, command, digest, number_of, same_views
 from support.exams import accession_of, new_exam, patient_id_of, study_of
 from support.instances import RawInstance, ct_slices, raw_of
 from support.kafka import Kafka
 from support.listening import reach
-from support.netdicom import Destination, find, query
+from support.netdicom import Destination, associate, find, query
 from support.registry import COUNTY, HOLD, HOLDING, STUDY_ONLY, TEST_MODE, TOWN, Registry
 from support.releases import release_before, releases, rules, tells
 
@@ -241,6 +244,35 @@ def assert_same(one: Archive, other: Archive, exams: list[dict], sink: int) -> N
     assert sum(status == 0 and len(data) > 0 for status, data in sent.values()) > len(studies) / 2
 
 
+# Kinds of events that the release before would stop at.
+NEW_KINDS = (
+    "apply-form-received", "notices-tried", "notices-again", "procedure-step-reported", "pulls-tried", "pulls-asked",
+    "gateway-swept",
+)
+
+
+def uses_what_is_new(node: Archive, scratch: Path) -> None:
+    """Registers a HIS, sends a form, reports a procedure step, asks for a study: all of it is refused."""
+    file = scratch / "his.toml"
+    file.write_text('[[his]]\nid = "early"\nlicense = "early-license"\nhospitals = ["*"]\n', encoding="utf-8")
+    exam = new_exam()
+    node.client().pushed(exam)
+    place = ("--config", node.home / "yingku.toml", "--data", node.data, "--log", node.log)
+    for words in (("registry", "import", file), ("pull", "now", f"{COUNTY}/{exam['examNo']}")):
+        refused = node.command(*words, *place, check=False)
+        assert refused.returncode != 0 and "activate-rules" in refused.stderr, refused
+    assert forms.send(node.http, license_="early-license")[0] == -3
+    step = Dataset()
+    step.PerformedProcedureStepStatus = "IN PROGRESS"
+    step.PerformedStationAETitle = "SINK"
+    step.PerformedProcedureStepStartDate, step.PerformedProcedureStepStartTime = "20260704", "101500"
+    step.PerformedProcedureStepID, step.Modality = "1", "CT"
+    step.ScheduledStepAttributesSequence = [Dataset()]
+    sop_class = ModalityPerformedProcedureStep
+    with associate(node.dicom, [build_context(sop_class)], "SINK") as association:
+        assert association.send_n_create(step, sop_class, generate_uid())[0].Status != 0x0000
+
+
 def test_two_releases_side_by_side_show_the_same(pair: tuple[Archive, Archive], sink: int, tmp_path: Path) -> None:
     # Given a node of each release, which tell each other what they are
     before, this = pair
@@ -252,7 +284,11 @@ def test_two_releases_side_by_side_show_the_same(pair: tuple[Archive, Archive], 
     kinds = command(this, "log", "tail", "--from", "0")
     for kind in ("instances-refused", "correction-made", "test-data-purged", "images-deleted", "instances-moved"):
         assert kind in kinds, kind
-    # Then their views are equal, and so is what they answer
+    # and somebody asks this release for what only later rules know
+    uses_what_is_new(this, tmp_path)
+    # Then nothing of that is in the log, their views are equal, and so is what they answer
+    kinds = command(before, "log", "tail", "--from", "0")
+    assert not [kind for kind in NEW_KINDS if kind in kinds]
     exams = [exam for history in histories for exam in history.exams]
     assert_same(before, this, exams, sink)
 
