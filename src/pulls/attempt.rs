@@ -191,6 +191,9 @@ fn words(found: &Found, outcome: &Outcome, came: Option<&Came>, sent: u32) -> St
 /// What failed, with what it comes from: an error of ours does not repeat its source.
 fn with_sources(error: &GatewayError) -> String {
     let mut words = error.to_string();
+    if let GatewayError::Refused { comment, .. } = error {
+        words = format!("{words} {comment}");
+    }
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let cause_words = cause.to_string();

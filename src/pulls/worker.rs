@@ -215,13 +215,13 @@ impl Worker {
             Ended::Whole(result) => (true, result),
             Ended::Lacking(result) => (false, result),
             Ended::Broken(result) => {
-                self.pause(&result.words);
+                self.pause();
                 let result = result_of(&row, false, result, pace::after_broken);
                 self.results.push(result);
                 return;
             }
             Ended::Unreached(words) => {
-                self.pause(&words);
+                self.pause();
                 // The log need not tell of each try: a gateway may be away for days.
                 if self.unreached.is_power_of_two() {
                     self.results.push(unchanged(&row, words));
@@ -235,18 +235,16 @@ impl Worker {
             }
         };
         self.unreached = 0;
-        tracing::info!(
-            hospital = %self.hospital, study = %row.study.study, is_whole, words = result.words,
-            "a study was fetched"
-        );
+        // A gateway's own words may name a patient: they are in the list, whose readers are audited.
+        tracing::info!(hospital = %self.hospital, study = %row.study.study, is_whole, "a study was fetched");
         let result = result_of(&row, is_whole, result, pace::after_tries);
         self.results.push(result);
     }
 
-    fn pause(&mut self, why: &str) {
+    fn pause(&mut self) {
         self.unreached = self.unreached.saturating_add(1);
         self.pause_until = Some(Instant::now() + pace::after_unreached(self.unreached));
-        tracing::warn!(hospital = %self.hospital, times = self.unreached, why, "a gateway gives no studies");
+        tracing::warn!(hospital = %self.hospital, times = self.unreached, "a gateway gives no studies: yingku pull list says why");
     }
 
     /// Brings results into the log; what cannot be recorded stays, and a restart fetches it again.

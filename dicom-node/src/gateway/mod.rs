@@ -60,8 +60,8 @@ pub enum GatewayError {
     Unreached(#[from] RequestError),
     #[error(transparent)]
     Broken(#[from] ScuError),
-    /// It answered, and does not do it.
-    #[error("C-FIND: {status} {comment}")]
+    /// It answered, and does not do it. Its comment is its own words, which may name a patient: for operators, not for logs.
+    #[error("C-FIND: {status}")]
     Refused { status: Status, comment: String },
 }
 
