@@ -40,7 +40,8 @@ use crate::time::LocalDateTime;
 /// - 5: apply forms come in ([`ApplyFormReceived`]), machines report what they do of them ([`ProcedureStepReported`]), and status
 ///   notices go out ([`NoticesTried`], [`NoticesAgain`]); studies are fetched from gateways ([`PullsTried`], [`PullsAsked`],
 ///   [`GatewaySwept`]).
-pub const RULES_VERSION: u32 = 5;
+/// - 6: an exam is registered from its apply form where a hospital pushes none ([`ExamRegistered`]).
+pub const RULES_VERSION: u32 = 6;
 
 /// Rules version from which rulings are as it says there.
 pub const RULINGS_SINCE_RULES: u32 = 3;
@@ -53,6 +54,9 @@ pub const FORMS_SINCE_RULES: u32 = 5;
 
 /// Rules version since which studies are fetched from gateways.
 pub const PULLS_SINCE_RULES: u32 = 5;
+
+/// Rules version since which exams are registered from apply forms.
+pub const REGISTRATION_SINCE_RULES: u32 = 6;
 
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]

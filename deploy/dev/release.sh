@@ -10,7 +10,7 @@
 set -euo pipefail
 
 # The last commit whose rules version is the one before this release's.
-BEFORE=a1c75cd5fa29ba649a305b7e5f581f6932a2e845
+BEFORE=1c99b331d21d680f13e49aeb59ef68826eb5bee7
 REPOSITORY="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/yingku/releases"
 TARGET="${CARGO_TARGET_DIR:-$REPOSITORY/target}"
