@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::apply_form::FormSource;
 use crate::contract::apply_form::ApplyFormBody;
-use crate::contract::push::ExamPushedBody;
+use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::CorrectionMade;
 use crate::envelope::Envelope;
 use crate::finding::FindingKey;
@@ -88,6 +88,7 @@ pub enum Event {
     PullsTried(PullsTried),
     PullsAsked(PullsAsked),
     GatewaySwept(GatewaySwept),
+    ExamRegistered(ExamRegistered),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -366,6 +367,56 @@ pub struct GatewaySwept {
     pub epoch: Option<u64>,
 }
 
+/// An exam is registered from its apply form, because its hospital pushes none (R16), or not yet. Since rules version 6.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExamRegistered {
+    pub form: FormKey,
+    /// Record of the form's content that the exam is made of: who was faster with another one is not overruled.
+    pub content: Position,
+    pub by: RegisteredBy,
+    /// Why, where a person says so.
+    pub reason: String,
+    /// [`canonical_digest`](crate::contract::push::canonical_digest) of `json`.
+    pub digest: [u8; 16],
+    /// The exam as a push has it, in canonical JSON ([`of_form`](crate::contract::push::of_form)).
+    pub json: String,
+}
+
+impl ExamRegistered {
+    /// The exam's content in the shape of a push's.
+    pub fn content_as_pushed(&self) -> ExamPushedBody<'_> {
+        ExamPushedBody {
+            digest: self.digest,
+            flags: Flags::default(),
+            warnings: Vec::new(),
+            json: self.json.as_bytes().into(),
+        }
+    }
+}
+
+impl std::fmt::Debug for ExamRegistered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExamRegistered")
+            .field("form", &self.form)
+            .field("by", &self.by)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What says that a form is being done (R16). Stored by number: new ones go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RegisteredBy {
+    /// An image with the study UID that the worklist gave out.
+    StudyUid,
+    /// An image with the form's number as its accession number.
+    AccessionNumber,
+    /// A performed procedure step.
+    Step,
+    Operator,
+}
+
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -447,6 +498,7 @@ kinds! {
     24, PullsTried, json, "pulls-tried";
     25, PullsAsked, json, "pulls-asked";
     26, GatewaySwept, json, "gateway-swept";
+    27, ExamRegistered, binary, "exam-registered";
 }
 
 impl Event {

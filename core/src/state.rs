@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply_form::ApplyFormRow;
 use crate::correction::CorrectionRow;
-use crate::exam::{ExamHistory, ExamRow, FormRow};
+use crate::event::REGISTRATION_SINCE_RULES;
+use crate::exam::{ExamHistory, ExamRow, FormRow, RegisteredRow};
 use crate::finding::{FindingKey, FindingRow, SettledFinding};
 use crate::ids::{ExamKey, FormKey, HisId, PackId, Position, SopInstanceUid, StudyKey, StudyUid};
 use crate::instance::{
@@ -54,6 +55,7 @@ pub trait State {
     fn told(&self, exam: &ExamKey) -> Read<Told>;
     fn step(&self, step: &SopInstanceUid) -> Read<StepRow>;
     fn pull(&self, study: &StudyKey) -> Read<PullRow>;
+    fn registered(&self, exam: &ExamKey) -> Read<RegisteredRow>;
 }
 
 /// A chunk row: study, index of the series in the study row, index of the chunk in the series.
@@ -132,6 +134,8 @@ pub struct Changes {
     /// Procedure steps that machines perform.
     pub steps: BTreeMap<SopInstanceUid, StepRow>,
     pub pulls: BTreeMap<StudyKey, Replaced<PullRow>>,
+    /// Exams that were registered from their forms; `None` removes the row.
+    pub registered: BTreeMap<ExamKey, Option<RegisteredRow>>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub node: Option<Node>,
@@ -299,6 +303,22 @@ impl<'a, S: State> Work<'a, S> {
                 place.insert(Replaced { before, after });
             }
         }
+    }
+
+    /// None before rules version 6: nothing is read there.
+    pub fn registered(&self, exam: &ExamKey) -> Read<RegisteredRow> {
+        if self.registry().rules < REGISTRATION_SINCE_RULES {
+            return Ok(None);
+        }
+        match self.changes.registered.get(exam) {
+            Some(row) => Ok(row.clone()),
+            None => self.state.registered(exam),
+        }
+    }
+
+    /// `None` removes the row.
+    pub fn put_registered(&mut self, exam: ExamKey, row: Option<RegisteredRow>) {
+        self.changes.registered.insert(exam, row);
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {

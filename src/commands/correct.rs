@@ -8,7 +8,7 @@ use yingku_core::ids::{
     ExamKey, ExamNo, HospitalCode, Position, SopInstanceUid, StudyKey, StudyUid,
 };
 
-use super::Place;
+use super::{Place, study_uid};
 use crate::operate::Operation;
 
 #[derive(Debug, Args)]
@@ -230,10 +230,6 @@ fn study(text: &str) -> Result<StudyKey, String> {
         HospitalCode::new(hospital).map_err(|e| e.to_string())?,
         study_uid(uid)?,
     ))
-}
-
-fn study_uid(text: &str) -> Result<StudyUid, String> {
-    StudyUid::new(text).map_err(|e| e.to_string())
 }
 
 fn instance(text: &str) -> Result<SopInstanceUid, String> {

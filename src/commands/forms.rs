@@ -3,15 +3,20 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use yingku_core::ids::HospitalCode;
+use yingku_core::ids::{HospitalCode, StudyUid};
 
-use super::{Place, hospital};
-use crate::operate::{FormsAsked, OpenAfter, Operation, TurnaroundAsked};
+use super::{Place, hospital, study_uid};
+use crate::operate::{FormRegistered, FormsAsked, OpenAfter, Operation, Ruling, TurnaroundAsked};
 
 #[derive(Debug, Subcommand)]
 pub enum FormsCommand {
     /// 申请单及其进展 (forms and how far they have come)
     List(ListAsked),
+    /// 由申请单登记检查，或给已如此登记的检查添一个 Study (register a form's exam without a push, or add a study to it)
+    ///
+    /// 用于没有推送的医院（场景三）：影像的检查号或 Study UID 与申请单对不上时。医院此后推送该检查，即为其内容。
+    /// (For hospitals that push nothing, where images match no form by themselves. A push that comes later is the exam's content.)
+    Register(RegisterAsked),
     /// 从申请到检查、报告要多久，按申请日期 (how long it takes to exam and report, by day of request)
     ///
     /// 申请：申请单上的申请时间。登记：第一次推送到达的时间，只推送完成检查的医院会晚。检查：推送内容中的检查时间。
@@ -53,6 +58,29 @@ pub struct ListAsked {
     place: Place,
 }
 
+#[derive(Debug, Args)]
+pub struct RegisterAsked {
+    #[arg(value_parser = hospital, value_name = "医院代码")]
+    hospital: HospitalCode,
+    /// 申请单号，不带前缀 (without its prefix)
+    #[arg(value_name = "申请单号")]
+    apply_no: String,
+    /// 影像的 Study UID；不写即工作列表给出的那个 (of its images; none: the one that the worklist gives out)
+    #[arg(long, value_parser = study_uid, value_name = "STUDY_UID")]
+    study: Option<StudyUid>,
+    /// 影像的 PatientID；不写即申请单的病人ID (of its images; none: the patient's number of the form)
+    #[arg(long, value_name = "PATIENT_ID")]
+    patient_id: Option<String>,
+    /// 理由 (why)
+    #[arg(long, value_name = "理由")]
+    reason: String,
+    /// 登记人 (who registers it)
+    #[arg(long, value_name = "姓名")]
+    author: String,
+    #[command(flatten)]
+    place: Place,
+}
+
 impl FormsCommand {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
@@ -66,6 +94,19 @@ impl FormsCommand {
                     }),
                 };
                 list.place.run(Operation::Forms { asked }).await
+            }
+            Self::Register(asked) => {
+                let ruling = Ruling::new(&asked.reason, &asked.author)?;
+                let form = FormRegistered {
+                    hospital: asked.hospital,
+                    apply_no: asked.apply_no,
+                    study: asked.study,
+                    patient_id: asked.patient_id,
+                };
+                asked
+                    .place
+                    .run(Operation::FormRegister { form, ruling })
+                    .await
             }
             Self::Turnaround {
                 hospital,

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use yingku_core::finding::FindingKind;
-use yingku_core::ids::{HospitalCode, PackId};
+use yingku_core::ids::{HospitalCode, PackId, StudyUid};
 
 use crate::client::Client;
 use crate::config::Config;
@@ -336,6 +336,10 @@ impl Yingku {
 
 fn hospital(text: &str) -> Result<HospitalCode, String> {
     HospitalCode::new(text).map_err(|error| error.to_string())
+}
+
+fn study_uid(text: &str) -> Result<StudyUid, String> {
+    StudyUid::new(text).map_err(|error| error.to_string())
 }
 
 fn pack(text: &str) -> Result<PackId, String> {

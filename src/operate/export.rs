@@ -3,7 +3,8 @@
 //! | file | what, one JSON object a line |
 //! |---|---|
 //! | `manifest.json` | of what it is, and how many of each; written last, so that a folder without it is unfinished |
-//! | `pushes.jsonl` | every push as it came, with its position in the log and its time |
+//! | `pushes.jsonl` | every push as it came, with its position in the log and its time; of an exam that was registered from its form the content that it has of that |
+//! | `forms.jsonl` | every message about an apply form |
 //! | `exams.jsonl` | every exam as it stands: the position of its current push, state, studies, withdrawals |
 //! | `declarations.jsonl`, `details.jsonl`, `refusals.jsonl`, `corrections.jsonl` | what was declared, refused and ruled |
 //! | `images.jsonl` | every instance: its UIDs, where it lies here, and whether it is shown, hidden, further, held or set aside |
@@ -60,6 +61,7 @@ pub async fn export(
 #[serde(rename_all = "camelCase")]
 struct Counts {
     pushes: u64,
+    forms: u64,
     exams: u64,
     declarations: u64,
     details: u64,
@@ -142,6 +144,7 @@ impl Export {
     fn records(&mut self) -> anyhow::Result<()> {
         let mut files = Records {
             pushes: self.lines("pushes.jsonl")?,
+            forms: self.lines("forms.jsonl")?,
             declarations: self.lines("declarations.jsonl")?,
             details: self.lines("details.jsonl")?,
             refusals: self.lines("refusals.jsonl")?,
@@ -163,6 +166,7 @@ impl Export {
         }
         for mut file in [
             files.pushes,
+            files.forms,
             files.declarations,
             files.details,
             files.refusals,
@@ -194,6 +198,18 @@ impl Export {
                     put(&mut files.pushes, &head(json!({ "content": content })))?;
                     self.counts.pushes += 1;
                 }
+            }
+            Event::ExamRegistered(body) if body.form.hospital == *hospital => {
+                let content: Value = serde_json::from_str(&body.json)?;
+                files.own.insert(position);
+                let from =
+                    json!({ "content": content, "form": body.form, "registeredBy": body.by });
+                put(&mut files.pushes, &head(from))?;
+                self.counts.pushes += 1;
+            }
+            Event::ApplyFormReceived(body) if body.hospital == *hospital => {
+                put(&mut files.forms, &head(serde_json::to_value(body)?))?;
+                self.counts.forms += 1;
             }
             Event::StatisticsDeclared(body) => {
                 let own = body
@@ -396,6 +412,7 @@ struct Image<'a> {
 /// Files of what the log tells.
 struct Records {
     pushes: Lines,
+    forms: Lines,
     declarations: Lines,
     details: Lines,
     refusals: Lines,

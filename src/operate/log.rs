@@ -151,6 +151,15 @@ fn describe(record: &LogRecord) -> Value {
 fn body(event: &Event, bytes: &[u8]) -> Value {
     match event {
         Event::ExamPushed(pushed) => pushed_json(pushed),
+        Event::ExamRegistered(registered) => json!({
+            "form": registered.form.to_string(),
+            "content": registered.content.0,
+            "by": registered.by,
+            "reason": registered.reason,
+            "exam": serde_json::from_str::<Value>(&registered.json).unwrap_or(Value::Null),
+        }),
+        Event::ApplyFormReceived(form) => serde_json::to_value(form).unwrap_or(Value::Null),
+        Event::InstancesMoved(moved) => serde_json::to_value(moved).unwrap_or(Value::Null),
         Event::InstancesStored(stored) | Event::InstancesReplaced(stored) => stored_json(stored),
         Event::RegistryChanged(changed) => {
             Value::Array(changed.changes.iter().map(change_json).collect())

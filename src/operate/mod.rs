@@ -16,6 +16,7 @@ mod operator;
 mod pull;
 mod purge;
 mod reconcile;
+mod registration;
 mod registry;
 mod retention;
 mod rules;
@@ -41,6 +42,7 @@ pub use lost::Lost;
 pub use notices::{Again, NoticesAsked};
 pub use operator::Operator;
 pub use reconcile::Reconciling;
+pub use registration::FormRegistered;
 pub use ruling::Ruling;
 
 /// One operation, as it travels over the control socket.
@@ -101,6 +103,10 @@ pub enum Operation {
     },
     Turnaround {
         asked: TurnaroundAsked,
+    },
+    FormRegister {
+        form: FormRegistered,
+        ruling: Ruling,
     },
     Notices {
         asked: NoticesAsked,
@@ -220,6 +226,7 @@ impl Operation {
             | Self::PackLost { .. }
             | Self::NoticesAgain { .. }
             | Self::Turnaround { .. }
+            | Self::FormRegister { .. }
             | Self::Status
             | Self::Verify
             | Self::Rescan { .. }
@@ -280,6 +287,9 @@ pub async fn execute(
         }
         Operation::Forms { asked } => forms::list(archive, asked, output).await,
         Operation::Turnaround { asked } => forms::turnaround(archive, asked, output).await,
+        Operation::FormRegister { form, ruling } => {
+            registration::register(archive, form, ruling, output).await
+        }
         Operation::Notices { asked } => notices::list(archive, asked, output).await,
         Operation::NoticesAgain { his, which } => {
             notices::again(archive, &his, which, operator, output).await

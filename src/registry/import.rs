@@ -6,11 +6,12 @@ use base64::engine::general_purpose::STANDARD;
 use rand::RngCore;
 use rand::rngs::OsRng;
 use yingku_core::event::{
-    CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, RegistryChanged,
+    CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, REGISTRATION_SINCE_RULES,
+    RegistryChanged,
 };
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::outcome::Outcome;
-use yingku_core::registry::{App, His, Registry, RegistryChange, Sealed, Service};
+use yingku_core::registry::{App, ExamWay, His, Registry, RegistryChange, Sealed, Service};
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::keys::{ClusterKey, Purpose, generate_app_keys};
 use yingku_storage::views::Walk;
@@ -198,6 +199,9 @@ pub(super) fn plan(
         let name = format!("hospital {}", hospital.code);
         if !hospital.images.is_store() || hospital.gateway.is_some() {
             rules_are_active(registry, PULLS_SINCE_RULES, &name)?;
+        }
+        if hospital.exams != ExamWay::Push {
+            rules_are_active(registry, REGISTRATION_SINCE_RULES, &name)?;
         }
         put(standing, name, RegistryChange::PutHospital(hospital));
     }
@@ -480,6 +484,26 @@ mod tests {
             (2, 0),
             "{exported}"
         );
+    }
+
+    #[test]
+    fn exams_of_forms_wait_for_the_rules_that_know_them_and_come_back_by_export() {
+        let file = || {
+            let text = "[[hospital]]\ncode = \"1\"\nname = \"一\"\nexams = \"forms\"";
+            RegistryFile::parse(text).unwrap()
+        };
+        let mut registry = Registry {
+            rules: REGISTRATION_SINCE_RULES - 1,
+            ..Registry::default()
+        };
+        let refused = plan(&registry, &key(), file(), FIRST_EPOCH).err().unwrap();
+        assert!(format!("{refused:#}").contains("activate-rules"));
+        registry.rules = REGISTRATION_SINCE_RULES;
+        let (changed, _) = imported(&registry, file());
+        let exported = export(&changed, false).unwrap();
+        assert!(exported.contains("exams = \"forms\""), "{exported}");
+        let (_, report) = imported(&changed, RegistryFile::parse(&exported).unwrap());
+        assert!(report.changed.is_empty(), "{exported}");
     }
 
     #[test]

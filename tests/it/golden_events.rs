@@ -11,12 +11,15 @@ use serde_json::{Value, json};
 use yingku_core::apply_form::FormSource;
 use yingku_core::contract::apply_form::{self, FormContext};
 use yingku_core::contract::policy::ValidationPolicy;
+use yingku_core::contract::push::of_form::{Registration, of_form};
 use yingku_core::contract::push::{self, Flags, PushContext};
 use yingku_core::contract::xml;
 use yingku_core::dictionaries::{ClassAliases, Placeholders};
-use yingku_core::event::{ApplyFormReceived, Event, EventError};
+use yingku_core::event::{ApplyFormReceived, Event, EventError, ExamRegistered, RegisteredBy};
+use yingku_core::ids::{ExamNo, FormKey, Position, StudyUid};
 use yingku_core::instance::{InstancesMoved, InstancesStored};
 use yingku_core::registry::{Registry, RegistryChange};
+use yingku_core::time::LocalDateTime;
 
 const WRITE: &str = "YINGKU_WRITE_GOLDEN";
 /// Numbers of kinds that are looked at: more than there are.
@@ -50,6 +53,7 @@ fn meaning(event: &Event, body: &[u8]) -> Value {
             serde_json::to_value(stored).unwrap()
         }
         Event::InstancesMoved(moved) => serde_json::to_value(moved).unwrap(),
+        Event::ExamRegistered(registered) => serde_json::to_value(registered).unwrap(),
         Event::ApplyFormReceived(form) => serde_json::to_value(form).unwrap(),
         _ => serde_json::from_slice(body).unwrap(),
     }
@@ -229,6 +233,7 @@ fn samples() -> Vec<Event> {
         .collect();
     events.push(exam_pushed());
     events.push(form_received());
+    events.push(exam_registered());
     events.push(Event::InstancesMoved(instances_moved()));
     events.push(Event::InstancesStored(instances_stored()));
     events.push(Event::InstancesReplaced(instances_stored()));
@@ -293,7 +298,12 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
     let event = |kind, body: serde_json::Value| {
         Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap()
     };
+    let registered_by_forms = json!({ "changes": [{ "change": "putHospital", "value": {
+        "code": "350006", "name": "示例县医院", "mode": "live", "matching": "exact", "generation": 0,
+        "validation": { "length_default": "warn", "length": {}, "pathology": "warn" }, "exams": "forms"
+    } }] });
     vec![
+        ("-exams-of-forms", event(1, registered_by_forms)),
         ("-gateway", event(1, pulled)),
         ("-hold", event(7, hold)),
         ("-retention", event(1, retention)),
@@ -351,6 +361,36 @@ fn form_received() -> Event {
         hospital: parsed.hospital,
         source: FormSource::Soap,
         body: parsed.body,
+    })
+}
+
+/// Made of the contract's sample form.
+fn exam_registered() -> Event {
+    let Event::ApplyFormReceived(received) = form_received() else {
+        panic!("the sample is a form");
+    };
+    let exam_no = ExamNo::new(&received.body.apply_no).unwrap();
+    let registration = Registration {
+        hospital: &received.hospital,
+        hospital_name: "示例县医院",
+        exam_no: &exam_no,
+        exam_time: LocalDateTime::parse("2026-07-04 08:00:00").unwrap(),
+        study: &StudyUid::new("1.2.3").unwrap(),
+        patient_id: "C0001",
+        accession_no: Some("00000001"),
+    };
+    let (json, digest) = of_form(&received.body.form.unwrap(), &registration);
+    Event::ExamRegistered(ExamRegistered {
+        form: FormKey {
+            hospital: received.hospital,
+            apply_no: received.body.apply_no,
+            generation: 1,
+        },
+        content: Position(42),
+        by: RegisteredBy::Operator,
+        reason: "设备无工作列表".to_owned(),
+        digest,
+        json,
     })
 }
 

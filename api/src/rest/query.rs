@@ -69,7 +69,11 @@ pub fn request_schema() -> Value {
         ("from", false, text(10, "检查日期起，含")),
         ("to", false, text(10, "检查日期止，含")),
         ("examClass", false, text(32, "检查类别，按别名表比较")),
-        ("examStatus", false, text(2, "50, 60, 65, 70")),
+        (
+            "examStatus",
+            false,
+            text(2, "20（由申请单登记，尚无推送）, 50, 60, 65, 70"),
+        ),
         ("includeWithdrawn", false, schema::boolean("含已撤回的检查")),
     ];
     fields.extend(paging::request_schema());
@@ -141,8 +145,8 @@ fn read(call: &Call) -> Result<(Asked, Paging), Failure> {
         to: day(to),
         class: params.text("examClass", NUMBER_LIMIT),
         status: params.parsed("examStatus", |text| match text {
-            "50" | "60" | "65" | "70" => Ok(text.parse().unwrap_or_default()),
-            _ => Err("应为 50、60、65、70 之一 (must be 50, 60, 65 or 70)"),
+            "20" | "50" | "60" | "65" | "70" => Ok(text.parse().unwrap_or_default()),
+            _ => Err("应为 20、50、60、65、70 之一 (must be 20, 50, 60, 65 or 70)"),
         }),
         include_withdrawn: params.flag("includeWithdrawn"),
     };

@@ -204,6 +204,7 @@ pub fn hospital(text: &str, mode: HospitalMode) -> Hospital {
         generation: 0,
         images: Default::default(),
         gateway: None,
+        exams: Default::default(),
     }
 }
 

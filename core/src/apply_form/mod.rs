@@ -5,6 +5,7 @@
 //! pushes, [`ApplyFormRow`] by what the HIS says, both under one [`FormKey`]. Where the form stands is derived from both
 //! when somebody asks ([`progress`]).
 
+mod person;
 pub mod progress;
 pub mod turnaround;
 

@@ -269,7 +269,7 @@ fn done(key: &FormKey, step: FormStep) -> Outcome {
 
 const PATH: &str = "Exam/ApplyNo";
 
-fn taken() -> Refusal {
+pub(super) fn taken() -> Refusal {
     Refusal::new(
         ErrorKind::Conflict,
         FORM_TAKEN,
@@ -279,7 +279,7 @@ fn taken() -> Refusal {
     )
 }
 
-fn unknown() -> Refusal {
+pub(super) fn unknown() -> Refusal {
     Refusal::new(
         ErrorKind::NotFound,
         FORM_UNKNOWN,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::exam::registered;
 use super::{Context, aside, held, instances};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
@@ -137,10 +138,11 @@ fn reclaim<S: State>(
         let mut claims = work.claims(&declared.uid)?;
         let full = claims.claims.len() >= CLAIM_LIMIT;
         let position = row.first_position;
+        let patient_id = registered::patient_id_of(work, row, &declared.uid)?;
         match claims.claims.iter_mut().find(|claim| claim.exam == row.key) {
             Some(claim) => {
                 claim.sick_id.clone_from(&row.sick_id);
-                claim.patient_id.clone_from(&row.patient_id);
+                claim.patient_id.clone_from(&patient_id);
                 claim.accession_no.clone_from(&declared.accession_no);
                 claim.trial = row.has(ExamFlag::Test);
                 // A claim that lapsed and comes back stands behind those made meanwhile.
@@ -166,7 +168,7 @@ fn reclaim<S: State>(
                     position
                 },
                 sick_id: row.sick_id.clone(),
-                patient_id: row.patient_id.clone(),
+                patient_id,
                 accession_no: declared.accession_no.clone(),
                 released: row.withdrawn.is_some(),
                 trial: row.has(ExamFlag::Test),
@@ -188,13 +190,14 @@ fn reclaim_moved<S: State>(
     let changes = was_withdrawn != row.withdrawn.is_some();
     for uid in &row.moved {
         let mut claims = work.claims(uid)?;
+        let patient_id = registered::patient_id_of(work, row, uid)?;
         for claim in claims
             .claims
             .iter_mut()
             .filter(|claim| claim.exam == row.key)
         {
             claim.sick_id.clone_from(&row.sick_id);
-            claim.patient_id.clone_from(&row.patient_id);
+            claim.patient_id.clone_from(&patient_id);
             if changes {
                 claim.released = row.withdrawn.is_some();
             }

@@ -28,6 +28,7 @@ mod versions;
 
 pub use apply_form::{FORM_DELETED, FORM_REUSED, FORM_TAKEN, FORM_UNKNOWN};
 pub use deleted::{Look, hold_of, losers};
+pub use exam::registered::{FORM_CHANGED, NUMBER_TAKEN};
 pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
 
@@ -162,6 +163,7 @@ fn decide_read<S: State>(
         Event::GatewaySwept(body) if lease::is_past(&work, DUTIES, body.epoch) => lease::ignored(),
         Event::GatewaySwept(body) => pull::swept(&mut work, context, body)?,
         Event::PullsAsked(body) => pull::asked(&mut work, context, body)?,
+        Event::ExamRegistered(body) => exam::registered::registered(&mut work, context, body)?,
         Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
         Event::NodeJoined(body) => node::joined(&mut work, body),
         Event::NodeStarted(body) => node::started(&mut work, body),

@@ -105,6 +105,11 @@ fn told_after<S: State>(
     mut told: Told,
 ) -> Result<(Told, Vec<NoticeStatus>), StateError> {
     let mut statuses = Vec::new();
+    let is_operators = row.withdrawn.operator.is_some();
+    if row.withdrawn.is_some() && row.has(ExamFlag::WithoutPush) && !is_operators {
+        // Its step was broken off, and its form can be done again: nobody cancelled it.
+        return Ok((told, statuses));
+    }
     if row.withdrawn.is_some() {
         if told.registered {
             statuses.push(NoticeStatus::Cancelled);
@@ -148,7 +153,7 @@ fn is_backfilled<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, St
     Ok(false)
 }
 
-fn has_images<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, StateError> {
+pub(super) fn has_images<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, StateError> {
     for uid in row.own_studies() {
         let study = StudyKey::new(row.key.hospital.clone(), uid.clone());
         if work.study(&study)?.is_some_and(|study| study.bytes > 0) {

@@ -11,7 +11,9 @@ use crate::apply_form::ApplyFormRow;
 use crate::contract::push::{ExamPushedBody, Flags};
 use crate::correction::{CorrectionAction, CorrectionMade, CorrectionRow, ReuseRuling};
 use crate::event::{Event, PackLost, RULES_VERSION, RULINGS_SINCE_RULES, SignUsed, TestDataPurged};
-use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, ReportState, WithdrawnBy};
+use crate::exam::{
+    ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, RegisteredRow, ReportState, WithdrawnBy,
+};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{
     AeTitle, ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, SeriesUid,
@@ -59,6 +61,7 @@ struct House {
     told: HashMap<ExamKey, Told>,
     steps: HashMap<SopInstanceUid, StepRow>,
     pulls: HashMap<StudyKey, PullRow>,
+    registered: HashMap<ExamKey, RegisteredRow>,
     next: u64,
 }
 
@@ -128,6 +131,9 @@ impl State for House {
     fn pull(&self, study: &StudyKey) -> Read<PullRow> {
         Ok(self.pulls.get(study).cloned())
     }
+    fn registered(&self, exam: &ExamKey) -> Read<RegisteredRow> {
+        Ok(self.registered.get(exam).cloned())
+    }
 }
 
 /// Applies changes whose `None` removes.
@@ -191,6 +197,7 @@ impl House {
             &mut self.held,
             held.map(|(k, v)| (k, (v.instances > 0).then_some(v))),
         );
+        merge(&mut self.registered, changes.registered);
         merge(&mut self.held_groups, changes.held_groups);
         merge(&mut self.held_instances, changes.held_instances);
         self.forms.extend(changes.forms);
@@ -443,6 +450,7 @@ mod performed;
 mod persons;
 mod pulls;
 mod pushes;
+mod registered;
 mod rulings;
 mod versions;
 

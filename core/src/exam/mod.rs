@@ -47,6 +47,8 @@ pub enum ExamFlag {
     Warned,
     /// Images of it were deleted by a retention rule.
     ImagesDeleted,
+    /// It was registered from its apply form, and no push has come (R16).
+    WithoutPush,
 }
 
 /// A study that a push declares, rows of `imageList` with the same UID added up (R9).
@@ -133,7 +135,7 @@ pub struct ExamRow {
     /// Digest of the current content, and of the content that came last.
     pub digest: [u8; 16],
     pub last_digest: [u8; 16],
-    /// `examStatus` of the current content: 50, 60, 65 or 70.
+    /// `examStatus` of the current content: 50, 60, 65 or 70; 20 of an exam without a push.
     pub status: u8,
     pub report: ReportState,
     /// Log time when the report was first confirmed (status 70), 0 before.
@@ -230,6 +232,18 @@ pub const FORM_EXAMS_LIMIT: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormRow {
     pub exams: Vec<ExamKey>,
+}
+
+/// Studies under which one form is done, at most.
+pub const REGISTERED_STUDIES_LIMIT: usize = 100;
+
+/// What an exam that was registered from its form has of that, whatever is pushed of it later (R16). Since rules version 6.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredRow {
+    /// Studies under which it was done.
+    pub studies: Vec<StudyUid>,
+    /// PatientID that images of them have: what the worklist gave out, or what the first one carried.
+    pub patient_id: String,
 }
 
 /// What a record did to an exam.

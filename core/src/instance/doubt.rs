@@ -6,16 +6,34 @@ use crate::instance::given::{birth_date, sex};
 
 /// What differs; empty if nothing comparable does.
 pub fn differences(exam: &ExamRow, patient: &PatientFacts) -> Vec<&'static str> {
+    let told = Told {
+        name: &exam.name,
+        sex: &exam.sex,
+        birth_date: &exam.birth_date,
+    };
+    differences_from(&told, patient)
+}
+
+/// Who a push or a form says is examined.
+pub struct Told<'a> {
+    pub name: &'a str,
+    pub sex: &'a str,
+    /// `YYYY-MM-DD`; empty: not known.
+    pub birth_date: &'a str,
+}
+
+/// As [`differences`].
+pub fn differences_from(told: &Told<'_>, patient: &PatientFacts) -> Vec<&'static str> {
     let mut found = Vec::new();
-    if names_differ(&exam.name, &patient.name) {
+    if names_differ(told.name, &patient.name) {
         found.push("name");
     }
-    if let (pushed @ ("M" | "F"), images @ ("M" | "F")) = (sex(&exam.sex), patient.sex.trim())
+    if let (pushed @ ("M" | "F"), images @ ("M" | "F")) = (sex(told.sex), patient.sex.trim())
         && pushed != images
     {
         found.push("sex");
     }
-    let (pushed, images) = (birth_date(&exam.birth_date), patient.birth_date.trim());
+    let (pushed, images) = (birth_date(told.birth_date), patient.birth_date.trim());
     if !pushed.is_empty() && images.len() == 8 && pushed != images {
         found.push("birthDate");
     }
@@ -41,6 +59,12 @@ fn names_differ(pushed: &str, dicom: &str) -> bool {
         comparable |= group.is_ascii() == pushed.is_ascii();
     }
     comparable
+}
+
+/// Whether a group of the DICOM name is one of these: a name, or a reading of it.
+pub fn is_named(names: &[&str], dicom: &str) -> bool {
+    let mut groups = dicom.split('=').map(folded);
+    groups.any(|group| !group.is_empty() && names.iter().any(|name| folded(name) == group))
 }
 
 /// Separators and blanks aside, case aside.

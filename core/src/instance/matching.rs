@@ -162,6 +162,14 @@ pub fn covers(registry: &Registry, claims: &StudyClaims, row: &StudyRow) -> bool
     })
 }
 
+/// Whether two PatientIDs are one, as a hospital compares them; one that compares study UIDs only has others to go by.
+pub fn is_same_patient_id(matching: Matching, one: &str, other: &str) -> bool {
+    match matching {
+        Matching::Exact => one == other,
+        Matching::Normalised | Matching::Study => normalised(one) == normalised(other),
+    }
+}
+
 /// Whether a study's first images have the numbers of a claim.
 pub fn has_numbers_of(registry: &Registry, claim: &Claim, row: &StudyRow) -> bool {
     let matching = matching_of(registry, &row.key.hospital);

@@ -71,6 +71,24 @@ pub enum Matching {
     Study,
 }
 
+/// What registers a hospital's exams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum ExamWay {
+    /// Its PACS pushes each (contract §2.3).
+    #[default]
+    Push,
+    /// Scenario 3: there is no push, or a late one; images and procedure steps that are for an apply form register its exam
+    /// (R16).
+    Forms,
+}
+
+impl ExamWay {
+    fn is_push(&self) -> bool {
+        *self == Self::Push
+    }
+}
+
 /// 医院: one hospital and all its codes (R15).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +119,9 @@ pub struct Hospital {
     /// From where they are fetched. Since rules version 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Gateway>,
+    /// What registers its exams. Since rules version 6.
+    #[serde(default, skip_serializing_if = "ExamWay::is_push")]
+    pub exams: ExamWay,
 }
 
 impl Hospital {

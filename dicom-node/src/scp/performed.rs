@@ -8,13 +8,15 @@ use dicom_dictionary_std::tags;
 use uuid::Uuid;
 use yingku_core::apply_form::{ApplyFormRow, accession_of};
 use yingku_core::decide::performed::{STEP_ENDED, STEP_KNOWN, STEP_UNKNOWN};
-use yingku_core::event::{Event, FORMS_SINCE_RULES, ProcedureStepReported};
+use yingku_core::event::{
+    Event, FORMS_SINCE_RULES, ProcedureStepReported, REGISTRATION_SINCE_RULES, RegisteredBy,
+};
 use yingku_core::ids::{AeTitle, FormKey, HospitalCode, SopInstanceUid, StudyUid};
 use yingku_core::outcome::{ErrorKind, Outcome, Refusal};
 use yingku_core::performed::{FORMS_OF_STEP, StepStatus};
-use yingku_core::registry::{HospitalMode, Registry, Scope, Service};
+use yingku_core::registry::{ExamWay, HospitalMode, Registry, Scope, Service};
 use yingku_core::time::LocalDateTime;
-use yingku_storage::archive::Submission;
+use yingku_storage::archive::{Archive, Registering, Submission};
 use yingku_storage::views::keys::FormIndexKind;
 use yingku_storage::views::{Views, ViewsError, Walk};
 
@@ -122,8 +124,56 @@ async fn take(
     if is_new {
         name_forms(scp, scope, &report, &mut body).await?;
     }
+    let studies = body.studies.clone();
     submit(scp, peer, body).await?;
+    register(scp, peer, &step, &studies).await;
     Ok(step)
+}
+
+/// Registers the exams of the forms that are being done, where a hospital pushes none (R16). The step is on record whatever
+/// comes of that, and the first image registers what is not registered here.
+async fn register(scp: &Scp, peer: &Peer, step: &SopInstanceUid, studies: &[StudyUid]) {
+    let archive = scp.archive();
+    let registry = archive.registry();
+    let row = archive.views().step(step);
+    let Ok(Some(row)) = row.inspect_err(|error| {
+        tracing::error!(%error, "the forms of a procedure step cannot be looked up");
+    }) else {
+        return;
+    };
+    if registry.rules < REGISTRATION_SINCE_RULES || row.status == StepStatus::Discontinued {
+        return;
+    }
+    for form in &row.forms {
+        let hospital = registry.hospitals.get(&form.hospital);
+        if hospital.is_none_or(|it| it.exams != ExamWay::Forms) {
+            continue;
+        }
+        let study = study_of(archive, form, studies);
+        let what = Registering {
+            form: form.clone(),
+            by: RegisteredBy::Step,
+            study,
+            patient_id: None,
+            accession_no: None,
+            actor: format!("ae:{}", peer.calling),
+            reason: String::new(),
+        };
+        match archive.register_form(&what).await {
+            // Each further report of a step finds its exam registered.
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "a procedure step registers no exam of its form"),
+        }
+    }
+}
+
+/// The study under which a machine does a form: the one that the worklist gave out, unless it names just another one.
+fn study_of(archive: &Archive, form: &FormKey, studies: &[StudyUid]) -> Option<StudyUid> {
+    let row = archive.views().apply_form(form).ok().flatten()?;
+    match studies {
+        [other] if *other != row.study_uid => Some(other.clone()),
+        _ => None,
+    }
 }
 
 /// The step's UID; made here where a machine leaves it to the archive (PS3.7 §10.1.5.1.4).

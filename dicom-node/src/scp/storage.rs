@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use yingku_core::ids::{AeTitle, HospitalCode, StudyUid};
 use yingku_core::refusal::{RefusalReason, RefusedInstances};
-use yingku_core::registry::{Scope, Service};
+use yingku_core::registry::{ExamWay, Scope, Service};
 use yingku_storage::archive::{
     Admission, Incoming, IntakeError, Refused, RefusedRequest, StreamedIncoming,
 };
@@ -287,11 +287,25 @@ impl Scp {
         study: StudyUid,
         refused: Refused,
     ) -> StoreRefusal {
+        let registry = self.archive().registry();
+        let hospital = refused.hospital.as_ref();
+        let hospital = hospital.and_then(|code| registry.hospitals.get(code));
+        let by_forms = hospital.is_some_and(|it| it.exams == ExamWay::Forms);
         let (status, rule, comment) = match refused.reason {
+            RefusalReason::Unregistered if by_forms => (
+                Status::NOT_REGISTERED,
+                "exam-not-registered",
+                "no exam, and no one open form with this UID or AccessionNumber".to_owned(),
+            ),
             RefusalReason::Unregistered => (
                 Status::NOT_REGISTERED,
                 "exam-not-pushed",
                 "exam not pushed for this Study Instance UID".to_owned(),
+            ),
+            RefusalReason::PatientIdDiffers if by_forms => (
+                Status::MISMATCH,
+                "patient-id-differs",
+                "the exam, or the form with this number, is another patient's".to_owned(),
             ),
             RefusalReason::PatientIdDiffers => (
                 Status::MISMATCH,
@@ -466,7 +480,7 @@ impl Sink {
     async fn end(self, arrived: Arrived) -> Result<(), StoreRefusal> {
         let archive = self.scp.archive();
         let admission = archive
-            .admit(&self.scope, &arrived.facts)
+            .admit(&self.scope, &self.sender, &arrived.facts)
             .await
             .map_err(|error| refusal_of(&error))?;
         let admission: Admission = match admission {

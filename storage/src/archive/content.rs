@@ -25,13 +25,15 @@ pub enum ContentError {
 }
 
 impl Archive {
-    /// What the record at a position brought: a push, or an operator's ruling that a refused push counts.
+    /// What the record at a position brought: a push, an exam that was registered from its form, or an operator's ruling
+    /// that a refused push counts.
     pub fn pushed_content(
         &self,
         position: Position,
     ) -> Result<ExamPushedBody<'static>, ContentError> {
         match self.event_at(position)? {
             Event::ExamPushed(body) => Ok(body),
+            Event::ExamRegistered(body) => Ok(body.content_as_pushed().into_owned()),
             Event::CorrectionMade(CorrectionMade {
                 action: CorrectionAction::RuleReuse { refused, .. },
                 ..

@@ -2,16 +2,18 @@
 
 use bytes::Bytes;
 use yingku_core::dictionaries::canonical_class;
-use yingku_core::ids::{AeTitle, HospitalCode, PackId, StudyKey};
+use yingku_core::event::RegisteredBy;
+use yingku_core::ids::{AeTitle, FormKey, HospitalCode, PackId, StudyKey};
 use yingku_core::instance::facts::FACTS_VERSION;
 use yingku_core::instance::{
     HeldInstance, InstanceFacts, Match, SeriesGroup, StoredInstance, match_instance,
 };
-use yingku_core::outcome::ErrorKind;
+use yingku_core::outcome::{ErrorKind, Outcome};
 use yingku_core::refusal::{RefusalReason, RefusedInstances};
 use yingku_core::registry::Scope;
 
 use super::facts::Stored;
+use super::registration::{Meant, Registering, RegistrationError};
 use super::{Archive, SubmitError};
 use crate::log::LogError;
 use crate::packs::{Ack, LeasedWriter, NewInstance, PackError, Placed, RecordInfo};
@@ -54,6 +56,8 @@ pub enum IntakeError {
     #[error(transparent)]
     Submit(#[from] SubmitError),
     #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
     Pack(PackError),
@@ -64,11 +68,15 @@ pub enum IntakeError {
 impl IntakeError {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Submit(error) => error.kind(),
+            Self::Submit(error) | Self::Registration(RegistrationError::Submit(error)) => {
+                error.kind()
+            }
             Self::Log(LogError::Full(_)) | Self::Pack(PackError::Full(_)) => ErrorKind::Full,
             Self::Pack(PackError::Busy { .. }) => ErrorKind::TooMany,
             Self::Pack(PackError::TooLarge { .. }) => ErrorKind::TooLarge,
-            Self::Log(_) | Self::Views(_) | Self::Pack(_) => ErrorKind::Unavailable,
+            Self::Log(_) | Self::Views(_) | Self::Pack(_) | Self::Registration(_) => {
+                ErrorKind::Unavailable
+            }
             Self::Facts(_) => ErrorKind::Internal,
         }
     }
@@ -108,6 +116,7 @@ impl Archive {
     pub async fn admit(
         &self,
         scope: &Scope,
+        sender: &AeTitle,
         facts: &InstanceFacts,
     ) -> Result<Result<Admission, Refused>, IntakeError> {
         // An image must not be taken whose facts will never follow; a full log may have room again by then.
@@ -118,7 +127,20 @@ impl Archive {
             return Ok(Ok(Admission::Shown(hospital)));
         }
         self.catch_up().await?;
-        let found = self.matched(scope, facts)?;
+        let mut found = self.matched(scope, facts)?;
+        if found == Match::Unregistered {
+            match self.meant_by(scope, facts)? {
+                Meant::Form { form, by } => {
+                    self.register_by_image(form, by, sender, facts).await?;
+                    found = self.matched(scope, facts)?;
+                }
+                Meant::OtherPatient(hospital) => {
+                    let reason = RefusalReason::PatientIdDiffers;
+                    return Ok(self.held_or_refused(Some(hospital), reason, facts)?);
+                }
+                Meant::None => {}
+            }
+        }
         Ok(match found {
             Match::Hospital(hospital) => Ok(Admission::Shown(hospital)),
             Match::Suspended(hospital) => {
@@ -145,6 +167,41 @@ impl Archive {
         })
     }
 
+    /// Registers the exam that the image is the first of (R16). If it cannot be, another image was faster, or it is refused as
+    /// one without an exam is.
+    async fn register_by_image(
+        &self,
+        form: FormKey,
+        by: RegisteredBy,
+        sender: &AeTitle,
+        facts: &InstanceFacts,
+    ) -> Result<(), RegistrationError> {
+        let (patient, accession_no) = (&facts.patient.id, &facts.study.accession_no);
+        let what = Registering {
+            form,
+            by,
+            study: Some(facts.study_uid.clone()),
+            patient_id: Some(patient.clone()),
+            accession_no: Some(accession_no.clone()).filter(|it| !it.is_empty()),
+            actor: format!("ae:{sender}"),
+            reason: String::new(),
+        };
+        match self.register_form(&what).await {
+            Ok(decided) => {
+                if let Outcome::Refused(refusal) = decided.outcome {
+                    let rule = refusal.rule;
+                    tracing::info!(rule, %sender, "an image registers no exam of its form");
+                }
+                Ok(())
+            }
+            Err(error @ (RegistrationError::NoForm | RegistrationError::Number(_))) => {
+                tracing::info!(%error, %sender, "an image registers no exam of its form");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn matched(&self, scope: &Scope, facts: &InstanceFacts) -> Result<Match, ViewsError> {
         let views = self.views();
         let claims = views.claims(&facts.study_uid)?;
@@ -166,7 +223,7 @@ impl Archive {
     }
 
     /// The one hospital that the sender can send for; which of several it would be nobody could say.
-    fn only_hospital(&self, scope: &Scope) -> Option<HospitalCode> {
+    pub(super) fn only_hospital(&self, scope: &Scope) -> Option<HospitalCode> {
         let registry = self.registry();
         let mut hospitals = registry.hospitals.keys().filter(|code| scope.has(code));
         match (hospitals.next(), hospitals.next()) {

@@ -18,6 +18,7 @@ mod migrate;
 mod node;
 mod nodes;
 mod open;
+mod registration;
 pub(crate) mod replay;
 #[cfg(test)]
 mod resent_tests;
@@ -59,6 +60,7 @@ pub use migrate::{MigrateError, MigrationReport, MigrationStep, migrate};
 pub use node::{NodeIdError, Reached};
 pub use nodes::{NODE_TOKEN, PACK_BYTES};
 pub use open::{ArchiveOptions, Copies, LogOptions, OpenError};
+pub use registration::{Registering, RegistrationError};
 pub use snapshot::{SnapshotError, SnapshotReport};
 
 /// How long an answer waits for its outcome; a record that took longer is recorded, its outcome pending.

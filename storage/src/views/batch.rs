@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use yingku_core::apply_form::ApplyFormRow;
 use yingku_core::correction::CorrectionRow;
-use yingku_core::exam::{ExamRow, FormRow};
+use yingku_core::exam::{ExamRow, FormRow, RegisteredRow};
 use yingku_core::finding::{FindingKey, FindingRow};
 use yingku_core::ids::{
     ExamKey, FormKey, HisId, PackId, Position, SopInstanceUid, StudyKey, StudyUid,
@@ -142,6 +142,7 @@ impl<'a> BatchState<'a> {
         for exam in &changes.purged {
             self.delete_below(View::History, &keys::exam(exam))?;
             self.delete(View::Told, keys::exam(exam));
+            self.delete(View::Registered, keys::exam(exam));
         }
         for line in changes.history {
             self.put(
@@ -275,6 +276,12 @@ impl<'a> BatchState<'a> {
         }
         for (_, pull) in changes.pulls {
             self.put_pull(pull)?;
+        }
+        for (exam, row) in changes.registered {
+            match row {
+                Some(row) => self.put(View::Registered, keys::exam(&exam), &row)?,
+                None => self.delete(View::Registered, keys::exam(&exam)),
+            }
         }
         for (index, row) in changes.refusals.into_iter().enumerate() {
             let hospital = row
@@ -489,6 +496,10 @@ impl State for BatchState<'_> {
 
     fn step(&self, step: &SopInstanceUid) -> Result<Option<StepRow>, StateError> {
         self.read(View::Steps, keys::step(step))
+    }
+
+    fn registered(&self, exam: &ExamKey) -> Result<Option<RegisteredRow>, StateError> {
+        self.read(View::Registered, keys::exam(exam))
     }
 
     fn pull(&self, study: &StudyKey) -> Result<Option<PullRow>, StateError> {

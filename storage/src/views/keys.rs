@@ -83,12 +83,14 @@ pub enum View {
     Pulls,
     /// hospital, line, time, study UID → nothing; when it is due, or when it ended
     PullLines,
+    /// What an exam has of its registration from a form.
+    Registered,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 32] = [
+    pub const ALL: [View; 33] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -120,6 +122,7 @@ impl View {
         View::Steps,
         View::Pulls,
         View::PullLines,
+        View::Registered,
         View::Meta,
     ];
 
@@ -156,6 +159,7 @@ impl View {
             View::Steps => "steps",
             View::Pulls => "pulls",
             View::PullLines => "pull_lines",
+            View::Registered => "registered",
             View::Meta => "meta",
         }
     }
@@ -196,6 +200,7 @@ impl View {
             | View::Steps
             | View::Pulls
             | View::PullLines => 5,
+            View::Registered => 6,
         }
     }
 }

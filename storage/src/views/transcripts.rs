@@ -14,16 +14,19 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use yingku_core::apply_form::FormSource;
 use yingku_core::contract::apply_form::{FormContext, parse};
+use yingku_core::contract::push::of_form::{Registration, of_form};
+use yingku_core::contract::push::{ExamPushedBody, Flags};
 use yingku_core::contract::xml;
 use yingku_core::envelope::{Cipher, Envelope};
 use yingku_core::event::{
-    ApplyFormReceived, CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, RULES_VERSION,
+    ApplyFormReceived, CARE_SINCE_RULES, Event, ExamRegistered, FORMS_SINCE_RULES,
+    REGISTRATION_SINCE_RULES, RULES_VERSION, RegisteredBy,
 };
-use yingku_core::ids::{HospitalCode, PackId, Position};
+use yingku_core::ids::{ExamNo, FormKey, HospitalCode, PackId, Position, StudyUid};
 use yingku_core::instance::{InstancesMoved, MovedInstance, MovedStudy};
 use yingku_core::notice::{NoticeRow, NoticeState};
 use yingku_core::registry::{Registry, RegistryChange};
-use yingku_core::time::LocalDate;
+use yingku_core::time::{LocalDate, LocalDateTime};
 
 use super::histories::Generator;
 use super::reconcile::{Question, reconcile};
@@ -189,6 +192,14 @@ fn write(rules: u32) {
         let events = forms(&history);
         history.extend(events.into_iter().map(|event| ("his:a".to_owned(), event)));
     }
+    if rules >= REGISTRATION_SINCE_RULES {
+        let events = registrations(history.len());
+        history.extend(
+            events
+                .into_iter()
+                .map(|event| ("ae:CT01".to_owned(), event)),
+        );
+    }
     let lines: Vec<Value> = history
         .iter()
         .zip(1..)
@@ -303,6 +314,151 @@ fn care(history: &[(String, Event)]) -> Vec<Event> {
     events
 }
 
+/// Exams that are registered from their forms at a hospital of scenario 3, and what is pushed and sent of them later.
+fn registrations(begin: usize) -> Vec<Event> {
+    let event =
+        |kind, body: Value| Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap();
+    let hospital = json!({
+        "code": "350009", "name": "350009", "prefix": "P350009", "hold_days": 7, "exams": "forms"
+    });
+    let mut registry = Registry::default();
+    registry.apply(RegistryChange::PutHospital(
+        serde_json::from_value(hospital.clone()).unwrap(),
+    ));
+    let mut events = vec![event(
+        1,
+        json!({ "changes": [{ "change": "putHospital", "value": hospital }] }),
+    )];
+    let ways = [
+        RegisteredBy::StudyUid,
+        RegisteredBy::AccessionNumber,
+        RegisteredBy::Step,
+        RegisteredBy::Operator,
+    ];
+    for (by, number) in ways.into_iter().zip(8_001..) {
+        let apply_no = number.to_string();
+        let content = Position((begin + events.len()) as u64);
+        let received = form_of(&registry, "INSERT", "350009", &apply_no, "待查");
+        let form = FormKey {
+            hospital: received.hospital.clone(),
+            apply_no: apply_no.clone(),
+            generation: 0,
+        };
+        let step = format!("1.2.84.{number}");
+        let report = |is_new: bool, status: &str, forms: Value| {
+            event(
+                23,
+                json!({
+                    "step": step, "isNew": is_new, "status": status, "sender": "CT01", "numbers": [apply_no], "forms": forms,
+                }),
+            )
+        };
+        let study = StudyUid::new(format!("1.2.85.{number}")).unwrap();
+        let registration = Registration {
+            hospital: &received.hospital,
+            hospital_name: "350009",
+            exam_no: &ExamNo::new(&apply_no).unwrap(),
+            exam_time: LocalDateTime::parse("2026-07-05 08:00:00").unwrap(),
+            study: &study,
+            patient_id: "C0001",
+            accession_no: Some(&apply_no),
+        };
+        let (json, digest) = of_form(received.body.form.as_ref().unwrap(), &registration);
+        let registered = ExamRegistered {
+            form: form.clone(),
+            content,
+            by,
+            reason: String::new(),
+            digest,
+            json: json.clone(),
+        };
+        let stale = ExamRegistered {
+            content: Position(0),
+            ..registered.clone()
+        };
+        events.push(Event::ApplyFormReceived(received));
+        events.push(Event::ExamRegistered(stale));
+        if by == RegisteredBy::Step {
+            let forms = serde_json::to_value([&form]).unwrap();
+            events.push(report(true, "inProgress", forms));
+            events.push(Event::ExamRegistered(registered.clone()));
+            events.push(report(false, "discontinued", json!([])));
+        }
+        events.push(Event::ExamRegistered(registered.clone()));
+        events.push(Event::ExamRegistered(registered));
+        events.push(image_of(&study, number));
+        // A report, under the form's number or another one, with a PatientID of its own.
+        let exam_no = match by {
+            RegisteredBy::StudyUid | RegisteredBy::Step => apply_no.clone(),
+            RegisteredBy::AccessionNumber | RegisteredBy::Operator => format!("R{apply_no}"),
+        };
+        let mut exam: Value = serde_json::from_str(&json).unwrap();
+        exam["examNo"] = exam_no.into();
+        exam["examInfo"]["patientID"] = "CT9".into();
+        exam["examInfo"]["examStatus"] = "70".into();
+        exam.as_object_mut().unwrap().remove("imageList");
+        let json = serde_json::to_vec(&exam).unwrap();
+        events.push(Event::ExamPushed(ExamPushedBody {
+            digest: [number as u8; 16],
+            flags: Flags::default(),
+            warnings: Vec::new(),
+            json: json.into(),
+        }));
+        events.push(image_of(&study, number + 100));
+    }
+    events
+}
+
+/// One image with the numbers of a registered exam, or of none that it fits.
+fn image_of(study: &StudyUid, number: u32) -> Event {
+    let image = json!({
+        "sop_instance": format!("1.2.86.{number}"), "sop_class": "1.2.840.10008.5.1.4.1.1.2",
+        "transfer_syntax": "1.2.840.10008.1.2.1", "number": "1", "rows": 64, "columns": 64, "bits_allocated": 16,
+        "frames": 1
+    });
+    let digest = [number as u8; 16];
+    let stored = json!({
+        "facts_version": 1,
+        "pack": 77,
+        "groups": [{
+            "hospital": "350009", "sender": "CT01", "study_uid": study.as_str(), "series_uid": "1.2.87",
+            "patient": { "id": "C0001", "name": "Xiao^Ping", "birth_date": "", "sex": "" },
+            "study": {
+                "date": "20260705", "time": "", "accession_no": (number % 8_100).to_string(), "id": "", "description": "",
+                "referring_physician": "", "patient_age": "", "institution": ""
+            },
+            "series": {
+                "modality": "CT", "number": "1", "description": "", "date": "", "time": "", "body_part": "", "protocol": "",
+                "station": "", "manufacturer": "", "laterality": ""
+            },
+            "instances": [{ "image": image, "offset": u64::from(number) * 1_000, "length": 900, "digest": digest }]
+        }]
+    });
+    Event::InstancesStored(serde_json::from_value(stored).unwrap())
+}
+
+/// The contract's sample under another number.
+fn form_of(
+    registry: &Registry,
+    action: &str,
+    hospital: &str,
+    apply_no: &str,
+    diagnosis: &str,
+) -> ApplyFormReceived {
+    let sample = include_str!("../../../tests/fixtures/contract/syn_apply_info.xml");
+    let document = sample
+        .replace(">INSERT<", &format!(">{action}<"))
+        .replace("7173_00000001", &format!("P{hospital}_{apply_no}"))
+        .replace("7173_C0001", &format!("P{hospital}_C0001"))
+        .replace("待查", diagnosis);
+    let parsed = parse(&xml::read(&document).unwrap(), FormContext { registry }).unwrap();
+    ApplyFormReceived {
+        hospital: parsed.hospital,
+        source: FormSource::Soap,
+        body: parsed.body,
+    }
+}
+
 /// Apply forms of exams that are there and of some that are not, and what becomes of them and of their notices.
 fn forms(history: &[(String, Event)]) -> Vec<Event> {
     let mut registry = Registry::default();
@@ -312,22 +468,8 @@ fn forms(history: &[(String, Event)]) -> Vec<Event> {
             serde_json::from_value(hospital).unwrap(),
         ));
     }
-    let sample = include_str!("../../../tests/fixtures/contract/syn_apply_info.xml");
     let form = |action: &str, hospital: &str, apply_no: &str, diagnosis: &str| {
-        let document = sample
-            .replace(">INSERT<", &format!(">{action}<"))
-            .replace("7173_00000001", &format!("P{hospital}_{apply_no}"))
-            .replace("7173_C0001", &format!("P{hospital}_C0001"))
-            .replace("待查", diagnosis);
-        let context = FormContext {
-            registry: &registry,
-        };
-        let parsed = parse(&xml::read(&document).unwrap(), context).unwrap();
-        Event::ApplyFormReceived(ApplyFormReceived {
-            hospital: parsed.hospital,
-            source: FormSource::Soap,
-            body: parsed.body,
-        })
+        Event::ApplyFormReceived(form_of(&registry, action, hospital, apply_no, diagnosis))
     };
     let event =
         |kind, body: Value| Event::decode_body(kind, 1, body.to_string().as_bytes()).unwrap();

@@ -5,6 +5,7 @@
 
 mod body;
 mod digest;
+pub mod of_form;
 mod record;
 mod rules;
 mod status;

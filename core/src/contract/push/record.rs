@@ -354,7 +354,7 @@ from_text! {
     HospitalCode: |text| HospitalCode::new(text).ok();
     ExamNo: |text| ExamNo::new(text).ok();
     StudyUid: |text| StudyUid::new(text).ok();
-    ExamStatus: ExamStatus::from_code;
+    ExamStatus: ExamStatus::from_recorded;
     u32: |text| text.parse().ok();
 }
 

@@ -1,8 +1,8 @@
-//! 检查状态 as a push may carry it, and what readers make of it.
+//! 检查状态 as a push may carry it and as the archive gives it, and what readers make of it.
 
 use serde::{Deserialize, Serialize};
 
-/// examStatus of a push (§2.3). Stored by number: new ones go at the end.
+/// examStatus (§2.3). Stored by number: new ones go at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ExamStatus {
     /// 50 收到影像
@@ -13,9 +13,20 @@ pub enum ExamStatus {
     Returned,
     /// 70 确认报告
     Confirmed,
+    /// 20 已登记 (§3.2): of an exam that was registered without a push (R16); no push carries it.
+    Registered,
 }
 
 impl ExamStatus {
+    /// As recorded: what a push may carry, or the archive gave.
+    pub fn from_recorded(code: &str) -> Option<Self> {
+        match code {
+            "20" => Some(Self::Registered),
+            pushed => Self::from_code(pushed),
+        }
+    }
+
+    /// As a push carries it.
     pub fn from_code(code: &str) -> Option<Self> {
         match code {
             "50" => Some(Self::ImagesReceived),
@@ -32,12 +43,13 @@ impl ExamStatus {
             Self::Preliminary => "60",
             Self::Returned => "65",
             Self::Confirmed => "70",
+            Self::Registered => "20",
         }
     }
 
     pub fn report_state(self) -> ReportState {
         match self {
-            Self::ImagesReceived => ReportState::None,
+            Self::Registered | Self::ImagesReceived => ReportState::None,
             Self::Preliminary => ReportState::Preliminary,
             Self::Returned => ReportState::Returned,
             Self::Confirmed => ReportState::Confirmed,

@@ -81,7 +81,7 @@ impl<'a> ExamSummary<'a> {
             birth_date: LocalDate::parse(&patient.birth_date.0).ok(),
             apply_no: exam.apply_no.0,
             patient_id: exam.patient_id.0,
-            exam_status: ExamStatus::from_code(&exam.exam_status.0)
+            exam_status: ExamStatus::from_recorded(&exam.exam_status.0)
                 .ok_or_else(|| lacks("examStatus"))?,
             exam_time: LocalDateTime::parse(&exam.exam_time.0).map_err(|_| lacks("examTime"))?,
             exam_class: exam.exam_class.0,

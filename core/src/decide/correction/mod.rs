@@ -126,7 +126,7 @@ fn withdraw<S: State>(
     Ok(Ok(Before::Nothing))
 }
 
-fn set_withdrawn<S: State>(
+pub(super) fn set_withdrawn<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     before: ExamRow,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::exam::registered;
 use super::super::{Context, DecideError, deleted, exam, instances, settle_finding, versions};
 use super::{
     Ruled, conflict, no_exam, not_found, ownership, record, record_for_owners, set_withdrawn,
@@ -254,8 +255,8 @@ fn restore_claims<S: State>(
             claim.accession_no.clone_from(&declared.accession_no);
         }
         claim.released |= exam.withdrawn.is_some() || !exam.has_study(study);
+        claim.patient_id = registered::patient_id_of(work, &exam, study)?;
         claim.sick_id = exam.sick_id;
-        claim.patient_id = exam.patient_id;
         kept.push(claim);
     }
     claims.claims = kept;

@@ -13,6 +13,8 @@ pub(crate) struct Content {
     pub(super) warned: bool,
     pub(super) studies: Vec<DeclaredStudy>,
     pub(super) summary: ExamSummary<'static>,
+    /// It is a form's, not a push's (R16).
+    pub(super) without_push: bool,
 }
 
 impl Content {
@@ -31,6 +33,7 @@ impl Content {
             warned: !body.warnings.is_empty(),
             studies,
             summary: summary.into_owned(),
+            without_push: false,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod content;
 mod form;
+pub(super) mod registered;
 mod reuse;
 mod row;
 
@@ -129,8 +130,16 @@ fn register<S: State>(
     context: Context<'_>,
     hospital: &Hospital,
     key: ExamKey,
-    content: Content,
+    mut content: Content,
 ) -> Result<Outcome, DecideError> {
+    let gives_way = match content.without_push {
+        true => None,
+        false => registered::before_push(work, hospital, &content)?,
+    };
+    if let Some(row) = &gives_way {
+        registered::hand_over(work, row, &key)?;
+    }
+    registered::keep_studies(work, &key, gives_way.as_ref(), &mut content.studies)?;
     let row = row_of(
         &work.registry().settings,
         context,
@@ -139,14 +148,12 @@ fn register<S: State>(
         None,
         content,
     );
-    commit(
-        work,
-        context,
-        None,
-        row,
-        ExamStep::Registered,
-        PushStep::Registered,
-    )
+    let (step, push) = (ExamStep::Registered, PushStep::Registered);
+    let outcome = commit(work, context, None, row, step, push)?;
+    if let Some(row) = gives_way {
+        registered::give_way(work, context, &row.key)?;
+    }
+    Ok(outcome)
 }
 
 /// Gives the number of a trial's exam to another person's live one. That is a first push: of the trial's nothing is its
@@ -159,6 +166,9 @@ fn take_over<S: State>(
     content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = trial.key.clone();
+    if work.registered(&key)?.is_some() {
+        work.put_registered(key.clone(), None);
+    }
     let mut row = row_of(
         &work.registry().settings,
         context,
@@ -218,9 +228,10 @@ fn change<S: State>(
     context: Context<'_>,
     hospital: &Hospital,
     existing: ExamRow,
-    content: Content,
+    mut content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = existing.key.clone();
+    registered::keep_studies(work, &key, Some(&existing), &mut content.studies)?;
     let row = row_of(
         &work.registry().settings,
         context,

@@ -113,6 +113,7 @@ pub(super) fn row_of(
     };
     row.set(ExamFlag::Test, test);
     row.set(ExamFlag::Warned, content.warned);
+    row.set(ExamFlag::WithoutPush, content.without_push);
     row.set(
         ExamFlag::UnknownClass,
         !canonical_class(&settings.class_aliases, &row.class).known,

@@ -7,7 +7,7 @@ use crate::notice::{NoticeState, TriedNotice};
 use crate::registry::RegistryChange;
 
 impl House {
-    fn with_receiver() -> Self {
+    pub(super) fn with_receiver() -> Self {
         let mut house = Self::form_house();
         house.put_his(
             "his-a",
@@ -33,7 +33,7 @@ impl House {
         rows.iter().map(|row| row.status.code()).collect()
     }
 
-    fn told_codes(&self) -> Vec<&'static str> {
+    pub(super) fn told_codes(&self) -> Vec<&'static str> {
         self.told_to("his-a")
     }
 }

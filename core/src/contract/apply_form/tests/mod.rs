@@ -26,6 +26,7 @@ fn hospital(code: &str, prefix: Option<&str>, yyid00: Option<&str>) -> Hospital 
         generation: 0,
         images: Default::default(),
         gateway: None,
+        exams: Default::default(),
     }
 }
 

@@ -1,0 +1,212 @@
+//! Exams that are registered from their apply forms, where a hospital pushes none (R16): by the first image that is for a
+//! form, by a procedure step, or by an operator. The record is decided before the image is admitted.
+
+use yingku_core::apply_form::{ApplyFormRow, accession_of};
+use yingku_core::contract::push::of_form::{Registration, of_form};
+use yingku_core::decide::FORM_CHANGED;
+use yingku_core::event::{Event, ExamRegistered, REGISTRATION_SINCE_RULES, RegisteredBy};
+use yingku_core::ids::{ExamNo, FormKey, HospitalCode, IdError, StudyUid};
+use yingku_core::instance::InstanceFacts;
+use yingku_core::outcome::{Decided, Outcome};
+use yingku_core::registry::{ExamWay, Hospital, HospitalMode, Matching, Scope};
+use yingku_core::time::{LocalDateTime, Zone};
+
+use super::{Archive, ContentError, Submission, SubmitError};
+use crate::log::unix_ms;
+use crate::views::keys::FormIndexKind;
+use crate::views::{ViewsError, Walk};
+
+/// A form that changes while its exam is registered is read again so many times.
+const TRIES: usize = 3;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    #[error(transparent)]
+    Views(#[from] ViewsError),
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    #[error("the form's content cannot be read")]
+    Content(#[from] ContentError),
+    #[error("there is no such form")]
+    NoForm,
+    #[error("the form's number is no exam number")]
+    Number(#[from] IdError),
+}
+
+/// What is known of a registration beside its form.
+pub struct Registering {
+    pub form: FormKey,
+    pub by: RegisteredBy,
+    /// `None`: the one that the worklist gives out.
+    pub study: Option<StudyUid>,
+    /// PatientID that its images have; `None`: the patient's number, as the worklist gives it out.
+    pub patient_id: Option<String>,
+    /// AccessionNumber of its images, if one is here and has one.
+    pub accession_no: Option<String>,
+    /// `ae:TITLE` or `operator:NAME`.
+    pub actor: String,
+    /// Why, where a person says so.
+    pub reason: String,
+}
+
+/// The form that an image is for.
+pub(super) enum Meant {
+    /// None, or not one alone.
+    None,
+    Form {
+        form: FormKey,
+        by: RegisteredBy,
+    },
+    /// A form of this hospital, of another patient.
+    OtherPatient(HospitalCode),
+}
+
+impl Archive {
+    /// Registers the form's exam; what it comes to is decided in log order, with the form as it stands then.
+    pub async fn register_form(&self, what: &Registering) -> Result<Decided, RegistrationError> {
+        let mut tries = 1;
+        loop {
+            let event = self.registration(what)?;
+            let submission = Submission {
+                hospital: Some(what.form.hospital.clone()),
+                actor: what.actor.clone(),
+                event: Event::ExamRegistered(event),
+            };
+            let decided = self.submit(submission).await?;
+            match &decided.outcome {
+                Outcome::Refused(refusal) if refusal.rule == FORM_CHANGED && tries < TRIES => {
+                    tries += 1;
+                }
+                _ => return Ok(decided),
+            }
+        }
+    }
+
+    fn registration(&self, what: &Registering) -> Result<ExamRegistered, RegistrationError> {
+        let row = self.views().apply_form(&what.form)?;
+        let row = row.filter(|row| !row.is_deleted());
+        let row = row.ok_or(RegistrationError::NoForm)?;
+        let content = self.form_content(row.position)?;
+        let form = content.body.form.ok_or(RegistrationError::NoForm)?;
+        let registry = self.registry();
+        let hospital = registry.hospitals.get(&row.key.hospital);
+        let zone = Zone::named(&registry.settings.time_zone).unwrap_or_default();
+        let now_ms = unix_ms();
+        let exam_time = LocalDateTime::from_unix_ms(now_ms, &zone);
+        let patient_id = what.patient_id.as_ref().unwrap_or(&row.content.sick_id);
+        let exam_no = ExamNo::new(&row.key.apply_no)?;
+        let registration = Registration {
+            hospital: &row.key.hospital,
+            hospital_name: hospital.map_or("", |it| it.name.as_str()),
+            exam_no: &exam_no,
+            exam_time: exam_time.ok_or(RegistrationError::NoForm)?,
+            study: what.study.as_ref().unwrap_or(&row.study_uid),
+            patient_id,
+            accession_no: what.accession_no.as_deref(),
+        };
+        let (json, digest) = of_form(&form, &registration);
+        Ok(ExamRegistered {
+            form: row.key.clone(),
+            content: row.position,
+            by: what.by,
+            reason: what.reason.clone(),
+            digest,
+            json,
+        })
+    }
+
+    /// The form that an image is for: of whose study UID it is, else the only open one of the sender's only hospital
+    /// whose number it has.
+    pub(super) fn meant_by(
+        &self,
+        scope: &Scope,
+        facts: &InstanceFacts,
+    ) -> Result<Meant, ViewsError> {
+        let registry = self.registry();
+        if registry.rules < REGISTRATION_SINCE_RULES {
+            return Ok(Meant::None);
+        }
+        let is_asked = |hospital: &&Hospital| {
+            let takes = hospital.mode != HospitalMode::Suspended;
+            takes && hospital.exams == ExamWay::Forms && scope.has(&hospital.code)
+        };
+        for hospital in registry.hospitals.values().filter(is_asked) {
+            if let Some(row) = self.form_of_study(hospital, &facts.study_uid)? {
+                let by = RegisteredBy::StudyUid;
+                // Who compares nothing but study UIDs takes this one for what it is.
+                let is_his = hospital.matching == Matching::Study
+                    || row.is_for(&facts.patient, hospital.matching);
+                return Ok(meant(row, by, is_his));
+            }
+        }
+        let hospital = scope.single().or_else(|| self.only_hospital(scope));
+        let hospital = hospital.and_then(|code| registry.hospitals.get(&code));
+        let Some(hospital) = hospital.filter(is_asked) else {
+            return Ok(Meant::None);
+        };
+        Ok(match self.only_form_numbered(hospital, facts)? {
+            Some(row) => {
+                let is_his = row.is_for(&facts.patient, hospital.matching);
+                meant(row, RegisteredBy::AccessionNumber, is_his)
+            }
+            None => Meant::None,
+        })
+    }
+
+    fn form_of_study(
+        &self,
+        hospital: &Hospital,
+        study: &StudyUid,
+    ) -> Result<Option<ApplyFormRow>, ViewsError> {
+        let mut found = None;
+        let kind = FormIndexKind::StudyUid;
+        let mut visit = |row: ApplyFormRow| match is_to_be_registered(hospital, &row) {
+            true => {
+                found = Some(row);
+                Walk::Stop
+            }
+            false => Walk::On,
+        };
+        self.views()
+            .visit_forms_with(kind, &hospital.code, study.as_str(), &mut visit)?;
+        Ok(found)
+    }
+
+    fn only_form_numbered(
+        &self,
+        hospital: &Hospital,
+        facts: &InstanceFacts,
+    ) -> Result<Option<ApplyFormRow>, ViewsError> {
+        let number = facts.study.accession_no.trim();
+        if number.is_empty() {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        let mut visit = |row: ApplyFormRow| {
+            if is_to_be_registered(hospital, &row) {
+                found.push(row);
+            }
+            match found.len() {
+                0 | 1 => Walk::On,
+                _ => Walk::Stop,
+            }
+        };
+        let number = accession_of(number);
+        self.views()
+            .visit_forms_of_accession(&hospital.code, &number, &mut visit)?;
+        Ok(found.pop().filter(|_| found.is_empty()))
+    }
+}
+
+fn meant(row: ApplyFormRow, by: RegisteredBy, is_his: bool) -> Meant {
+    match is_his {
+        true => Meant::Form { form: row.key, by },
+        false => Meant::OtherPatient(row.key.hospital),
+    }
+}
+
+/// Whether the form has no exam yet; a machine may have begun with it.
+fn is_to_be_registered(hospital: &Hospital, row: &ApplyFormRow) -> bool {
+    let is_trial = hospital.mode == HospitalMode::Test;
+    !row.is_deleted() && !row.taken && row.test == is_trial
+}
