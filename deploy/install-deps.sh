@@ -14,7 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # rocksdb: clang and libclang for its bindings, a C++ compiler for itself.
 build_packages=(ca-certificates g++ make clang libclang-dev cmake pkg-config libssl-dev openssl curl git)
 # The peers of the tests and benches, and Python to drive them.
-peer_packages=(dcmtk orthanc dicom3tools python3 python3-venv)
+# Mono: a .NET client of the SOAP service.
+peer_packages=(dcmtk orthanc dicom3tools mono-devel mono-mcs python3 python3-venv)
 # The broker itself comes from Maven Central (deploy/dev/kafka.sh).
 kafka_packages=(default-jre-headless maven)
 

@@ -16,7 +16,7 @@ use yingku_core::outcome::{ErrorKind, Outcome, Refusal};
 use yingku_core::performed::{FORMS_OF_STEP, StepStatus};
 use yingku_core::registry::{ExamWay, HospitalMode, Registry, Scope, Service};
 use yingku_core::time::LocalDateTime;
-use yingku_storage::archive::{Archive, Registering, Submission};
+use yingku_storage::archive::{Registering, Submission};
 use yingku_storage::views::keys::FormIndexKind;
 use yingku_storage::views::{Views, ViewsError, Walk};
 
@@ -149,18 +149,21 @@ async fn register(scp: &Scp, peer: &Peer, step: &SopInstanceUid, studies: &[Stud
         if hospital.is_none_or(|it| it.exams != ExamWay::Forms) {
             continue;
         }
-        let study = study_of(archive, form, studies);
+        let found = archive.views().apply_form(form);
+        let Some(found) = found.ok().flatten().filter(|found| !found.taken) else {
+            continue;
+        };
         let what = Registering {
             form: form.clone(),
             by: RegisteredBy::Step,
-            study,
+            study: study_of(&found, studies),
             patient_id: None,
             accession_no: None,
             actor: format!("ae:{}", peer.calling),
             reason: String::new(),
         };
         match archive.register_form(&what).await {
-            // Each further report of a step finds its exam registered.
+            // Refused: somebody else was faster.
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "a procedure step registers no exam of its form"),
         }
@@ -168,10 +171,9 @@ async fn register(scp: &Scp, peer: &Peer, step: &SopInstanceUid, studies: &[Stud
 }
 
 /// The study under which a machine does a form: the one that the worklist gave out, unless it names just another one.
-fn study_of(archive: &Archive, form: &FormKey, studies: &[StudyUid]) -> Option<StudyUid> {
-    let row = archive.views().apply_form(form).ok().flatten()?;
+fn study_of(form: &ApplyFormRow, studies: &[StudyUid]) -> Option<StudyUid> {
     match studies {
-        [other] if *other != row.study_uid => Some(other.clone()),
+        [other] if *other != form.study_uid => Some(other.clone()),
         _ => None,
     }
 }

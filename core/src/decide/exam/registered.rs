@@ -53,7 +53,8 @@ pub(in crate::decide) fn registered<S: State>(
     if form.position != body.content {
         return Ok(Outcome::Refused(form_changed()));
     }
-    let key = content.key(hospital.generation);
+    // A form that was open when the hospital's numbers began anew is of the earlier ones, and so is its exam.
+    let key = content.key(body.form.generation);
     let known = work.exam(&key)?;
     if let Some(row) = &known
         && !is_of_form(work, row, &body.form)?
@@ -70,7 +71,9 @@ pub(in crate::decide) fn registered<S: State>(
         Some(row) => again(work, context, hospital, row, content),
         None => {
             note(work, &key, &content, None)?;
-            register(work, context, hospital, key, content)
+            let outcome = register(work, context, hospital, key.clone(), content)?;
+            enter(work, &body.form, key)?;
+            Ok(outcome)
         }
     }
 }
@@ -79,6 +82,20 @@ fn read(body: &ExamRegistered) -> Result<Content, DecideError> {
     let mut content = Content::read(&body.content_as_pushed())?;
     content.without_push = true;
     Ok(content)
+}
+
+/// The form has the exam, also where pushes that name its number are of a later generation.
+fn enter<S: State>(
+    work: &mut Work<'_, S>,
+    form: &FormKey,
+    exam: ExamKey,
+) -> Result<(), StateError> {
+    let mut row = work.form(form)?;
+    if !row.exams.contains(&exam) {
+        row.exams.push(exam);
+        work.put_form(form.clone(), row);
+    }
+    Ok(())
 }
 
 /// Whether the exam was registered from this form.

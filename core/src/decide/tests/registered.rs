@@ -271,3 +271,18 @@ fn before_the_rules_are_active_nothing_is_registered_from_forms() {
     assert_eq!(rule(&outcome), "not-from-forms");
     assert!(house.exams.is_empty());
 }
+
+#[test]
+fn a_form_that_was_open_when_numbers_began_anew_is_registered_under_the_earlier_ones() {
+    let mut house = House::of_scenario_3();
+    let hospital = house.registry.hospitals.get_mut(&code("350006")).unwrap();
+    hospital.generation = 1;
+    house.register(RegisteredBy::StudyUid, "1.2.1");
+    assert!(!house.apply_forms[&form_key()].is_open());
+    house.store(&Images::new("1.2.1", "S-王一", 0..1));
+    // A report of the same person is still of that exam
+    house.push(&report(FORM, 70, "1.2.1"));
+    assert_eq!((house.exam().status, house.exams.len()), (70, 1));
+    assert!(!house.apply_forms[&form_key()].is_open());
+    assert_eq!(house.told_codes(), ["20", "50", "70"]);
+}
