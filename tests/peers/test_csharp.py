@@ -39,7 +39,7 @@ def test_a_client_made_of_the_wsdl_sends_changes_and_deletes_a_form(archive: Arc
         file.write_text(forms.document(action, number, **elements), encoding="utf-8")
         return forms.code_and_desc(ran("mono", client, f"{archive.http}{forms.ROUTE}", file).strip())
 
-    assert call("UPDATE")[0] == -99
+    assert call("UPDATE", PatientName=RARE)[0] == -99
     assert call("INSERT", PatientName=RARE)[0] == 0
     assert call("UPDATE", PatientName=RARE, ClinDiag="肺炎")[0] == 0
     code, words = call("INSERT", PatientName="")
