@@ -196,7 +196,7 @@ impl<'a> Object<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::super::super::apply_form::{FormContext, parse as parse_form};
     use super::super::super::policy::ValidationPolicy;
     use super::super::super::xml;
