@@ -192,7 +192,7 @@ async fn a_field_of_the_wrong_kind_is_named_with_what_it_may_be() {
             &query,
             "examStatus",
             json!(55),
-            "应为 50、60、65、70 之一",
+            "应为 20、50、60、65、70 之一",
         ),
         (
             "/v1/exam/query",
