@@ -1,6 +1,7 @@
 //! Reading a request's body: never more than the limit in memory, never longer than the time it is given.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
@@ -46,12 +47,23 @@ pub async fn read(
     declared: Option<usize>,
     limit: usize,
 ) -> Result<Held, Failure> {
+    read_within(api, body, declared, limit, api.config.body_timeout).await
+}
+
+/// As [`read`], within a time of its own.
+pub async fn read_within(
+    api: &Arc<Api>,
+    body: Body,
+    declared: Option<usize>,
+    limit: usize,
+    time: Duration,
+) -> Result<Held, Failure> {
     let mut stream = body.into_data_stream();
     if declared.is_some_and(|bytes| bytes > limit) {
         discard(api, stream);
         return Err(too_large(limit));
     }
-    let deadline = tokio::time::Instant::now() + api.config.body_timeout;
+    let deadline = tokio::time::Instant::now() + time;
     // Most bodies come in one piece, which is then not copied.
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();

@@ -84,6 +84,9 @@ const REMEMBERED: usize = 10_000;
 /// Bytes that one permit of [`Places::bytes`] stands for.
 const PERMIT_BYTES: usize = 1 << 10;
 
+/// SOAP requests whose body is on its way, for each that may be at work: who sends slowly holds up nobody.
+const SENDERS: usize = 8;
+
 /// Places for requests at work, in all and for each app, and for the bodies that they hold.
 pub struct Places {
     all: Arc<Semaphore>,
@@ -93,6 +96,8 @@ pub struct Places {
     apps: Shares<AppId>,
     soap: Arc<Semaphore>,
     soap_callers: Shares<IpAddr>,
+    soap_reading: Arc<Semaphore>,
+    soap_senders: Shares<IpAddr>,
 }
 
 impl Places {
@@ -105,6 +110,8 @@ impl Places {
             apps: Shares::of(config.max_requests_per_app),
             soap: Arc::new(Semaphore::new(config.max_soap_requests)),
             soap_callers: Shares::of(config.max_soap_requests_per_address),
+            soap_reading: Arc::new(Semaphore::new(config.max_soap_requests * SENDERS)),
+            soap_senders: Shares::of(config.max_soap_requests_per_address * SENDERS),
         }
     }
 
@@ -134,7 +141,17 @@ impl Places {
         self.apps.one_of(app)
     }
 
-    /// A place among the SOAP requests, and among those of the caller (see [`network`]).
+    /// A place among the SOAP requests whose body is on its way.
+    pub fn soap_reading(
+        &self,
+        caller: IpAddr,
+    ) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = self.soap_senders.one_of(&caller)?;
+        let any = Arc::clone(&self.soap_reading).try_acquire_owned().ok()?;
+        Some((own, any))
+    }
+
+    /// A place among the SOAP requests at work, and among those of the caller (see [`network`]).
     pub fn soap(&self, caller: IpAddr) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let own = self.soap_callers.one_of(&caller)?;
         let any = Arc::clone(&self.soap).try_acquire_owned().ok()?;

@@ -22,6 +22,8 @@ pub enum FindingKind {
     LegalHold = 6,
     /// A study that a hospital's gateway has and nobody pushed; subject: the study UID. Since rules version 5.
     NotPushed = 7,
+    /// A form refused because its number is another patient's (R6); subject: its number. Since rules version 6.
+    FormReuse = 8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

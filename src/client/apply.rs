@@ -52,6 +52,9 @@ pub struct Apply {
     /// 代替文件中的 Header/Action (in place of the file's)
     #[arg(long, value_enum, ignore_case = true, value_name = "动作")]
     action: Option<Action>,
+    /// 代替文件中的 Exam/ApplyNo，带前缀 (in place of the file's, with its prefix)
+    #[arg(long, value_name = "申请单号")]
+    apply_no: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -128,19 +131,22 @@ impl Apply {
     /// The form as it is, so that what is tried is what a HIS would send; only what the command names is put in.
     fn document(&self, text: &str, license: Option<&str>) -> anyhow::Result<String> {
         let action = self.action.map(Action::name);
-        if action.is_none() && license.is_none() {
+        let apply_no = self.apply_no.as_deref();
+        if action.is_none() && license.is_none() && apply_no.is_none() {
             return Ok(text.to_owned());
         }
         let mut root = xml::read(text)?;
-        let header = root
-            .children
-            .iter_mut()
-            .find(|child| child.name == "Header")
-            .context("没有 Header 元素 (there is no element Header)")?;
-        for (name, value) in [("Action", action), ("License", license)] {
-            if let Some(value) = value {
-                set(header, name, value);
-            }
+        for (parent, name, value) in [
+            ("Header", "Action", action),
+            ("Header", "License", license),
+            ("Exam", "ApplyNo", apply_no),
+        ] {
+            let Some(value) = value else { continue };
+            let mut children = root.children.iter_mut();
+            let parent = children
+                .find(|child| child.name == parent)
+                .with_context(|| format!("没有 {parent} 元素 (there is no element {parent})"))?;
+            set(parent, name, value);
         }
         Ok(format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>{}",
@@ -254,6 +260,7 @@ mod tests {
             cdata: false,
             namespace: String::new(),
             action,
+            apply_no: None,
         }
     }
 

@@ -201,6 +201,7 @@ pub struct Place {
 enum Kind {
     StudyConflict,
     NumberReuse,
+    FormReuse,
     IdentityDoubt,
     FurtherVersion,
     Overflow,
@@ -213,6 +214,7 @@ impl Kind {
         match self {
             Self::StudyConflict => FindingKind::StudyConflict,
             Self::NumberReuse => FindingKind::NumberReuse,
+            Self::FormReuse => FindingKind::FormReuse,
             Self::IdentityDoubt => FindingKind::IdentityDoubt,
             Self::FurtherVersion => FindingKind::FurtherVersion,
             Self::Overflow => FindingKind::Overflow,

@@ -1,6 +1,6 @@
-//! The notices of one exam in order: only the first is sent, and the next when it is taken or given up.
+//! The notices of one exam and its form in order: only the first is sent, and the next when it is taken or given up.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use tokio::time::Instant;
 use yingku_core::ids::{ExamKey, FormKey};
@@ -8,27 +8,82 @@ use yingku_core::notice::{NoticeRow, NoticeState};
 
 use super::pace;
 
-/// Notices of one exam, or of a form that no exam has, keep their order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Subject {
-    Exam(ExamKey),
-    Form(FormKey),
+/// Number of a line.
+pub type LineId = u64;
+
+/// The lines of one receiver, each found by the exams and the forms that its notices are about: what is told of an exam, and of
+/// the form that it has, is one story, also where the form was deleted before the exam came.
+#[derive(Default)]
+pub struct Lines {
+    lines: HashMap<LineId, Line>,
+    of_exam: HashMap<ExamKey, LineId>,
+    of_form: HashMap<FormKey, LineId>,
+    next: LineId,
 }
 
-impl Subject {
-    pub fn of(notice: &NoticeRow) -> Self {
-        match &notice.exam {
-            Some(exam) => Self::Exam(exam.clone()),
-            None => Self::Form(notice.form.clone()),
+impl Lines {
+    /// Takes a notice in. Whether there is one more now.
+    pub fn put(&mut self, row: NoticeRow) -> bool {
+        let known = row.exam.as_ref().and_then(|exam| self.of_exam.get(exam));
+        let id = match known.or_else(|| self.of_form.get(&row.form)) {
+            Some(id) => *id,
+            None => {
+                self.next += 1;
+                self.next
+            }
+        };
+        let line = self.lines.entry(id).or_default();
+        if let Some(exam) = row
+            .exam
+            .as_ref()
+            .filter(|exam| !self.of_exam.contains_key(exam))
+        {
+            self.of_exam.insert(exam.clone(), id);
+            line.exams.push(exam.clone());
+        }
+        if !self.of_form.contains_key(&row.form) {
+            self.of_form.insert(row.form.clone(), id);
+            line.forms.push(row.form.clone());
+        }
+        line.put(row)
+    }
+
+    pub fn get_mut(&mut self, id: LineId) -> Option<&mut Line> {
+        self.lines.get_mut(&id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (LineId, &Line)> {
+        self.lines.iter().map(|(id, line)| (*id, line))
+    }
+
+    /// What came of a line's notice is in the log; a line that is done with goes.
+    pub fn recorded(&mut self, id: LineId) {
+        let Some(line) = self.lines.get_mut(&id) else {
+            return;
+        };
+        line.is_unrecorded = false;
+        if !line.notices.is_empty() {
+            return;
+        }
+        if let Some(line) = self.lines.remove(&id) {
+            for exam in &line.exams {
+                self.of_exam.remove(exam);
+            }
+            for form in &line.forms {
+                self.of_form.remove(form);
+            }
         }
     }
 }
 
-/// What is in memory of one subject.
+/// What is in memory of one exam and its form.
 #[derive(Default)]
 pub struct Line {
     /// In order; the first is the one that is sent.
     notices: VecDeque<NoticeRow>,
+    /// By which the line is found.
+    exams: Vec<ExamKey>,
+    forms: Vec<FormKey>,
     is_sending: bool,
     /// What came of the one before is not in the log yet: after a crash it would be sent again, behind this one.
     is_unrecorded: bool,
@@ -41,23 +96,30 @@ pub struct Line {
 }
 
 impl Line {
-    /// Takes a notice in. One that an operator has sent again takes the place that it has here already, and waits no
-    /// longer. Whether there is one more now.
-    pub fn put(&mut self, row: NoticeRow) -> bool {
+    /// Takes a notice in, in the order in which they became due. One that an operator has sent again takes the place that it
+    /// has here already, and waits no longer. Whether there is one more now.
+    fn put(&mut self, row: NoticeRow) -> bool {
         let what = |it: &NoticeRow| (it.time_ms, it.status, it.content);
-        let place = self
-            .notices
-            .iter()
-            .position(|it| what(it) == what(&row) && it.form == row.form);
-        let is_first = place.unwrap_or(self.notices.len()) == 0;
-        if is_first {
+        let mut rows = self.notices.iter();
+        let known = rows.position(|it| what(it) == what(&row) && it.form == row.form);
+        let place = known.unwrap_or_else(|| self.place_of(&row));
+        if place == 0 {
             self.begin(row.tries);
         }
-        match place.and_then(|place| self.notices.get_mut(place)) {
+        match known.and_then(|known| self.notices.get_mut(known)) {
             Some(former) => *former = row,
-            None => self.notices.push_back(row),
+            None => self.notices.insert(place, row),
         }
-        place.is_none()
+        known.is_none()
+    }
+
+    /// Behind all that were due before it, and behind one that is on its way. An operator's `again` gives notices new numbers, which
+    /// say nothing of when they were due; statuses of one record are in their own order.
+    fn place_of(&self, row: &NoticeRow) -> usize {
+        let due = |it: &NoticeRow| (it.time_ms, it.status.rank());
+        let later = self.notices.iter().position(|it| due(it) > due(row));
+        let place = later.unwrap_or(self.notices.len());
+        place.max(usize::from(self.is_sending && !self.notices.is_empty()))
     }
 
     fn begin(&mut self, refusals: u32) {
@@ -68,10 +130,6 @@ impl Line {
 
     pub fn first(&self) -> Option<&NoticeRow> {
         self.notices.front()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.notices.is_empty()
     }
 
     /// The first notice, if it may be sent.
@@ -119,10 +177,6 @@ impl Line {
         self.not_before = Some(Instant::now() + pace::after_refusals(1));
     }
 
-    pub fn recorded(&mut self) {
-        self.is_unrecorded = false;
-    }
-
     /// Refusals of the first notice since it became open.
     pub fn refusals(&self) -> u32 {
         self.refusals
@@ -140,7 +194,7 @@ impl Line {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use yingku_core::ids::{HisId, HospitalCode, Position};
+    use yingku_core::ids::{ExamNo, HisId, HospitalCode, Position};
     use yingku_core::notice::{NoticeId, NoticeStatus};
 
     fn notice(position: u64, status: NoticeStatus, told_at: u64) -> NoticeRow {
@@ -208,7 +262,49 @@ mod tests {
         line.pop();
         // A crash now would send the first again: the next waits until the log knows better.
         assert!(line.ready(Instant::now()).is_none());
-        line.recorded();
+        line.is_unrecorded = false;
         assert_eq!(line.ready(Instant::now()).unwrap().id.position.0, 2);
+    }
+
+    #[test]
+    fn a_notice_that_came_open_again_stands_where_it_was_due() {
+        // Given 20 and 70 of one record, of which an operator had 20 sent again, as they are read after a restart
+        let mut line = Line::default();
+        line.put(notice(2, NoticeStatus::Confirmed, 1));
+        line.put(notice(9, NoticeStatus::Registered, 1));
+        assert_eq!(first(&line), 9);
+        // One that is on its way stays in front of what was due before it
+        line.sending();
+        line.put(notice(10, NoticeStatus::Registered, 0));
+        assert_eq!(first(&line), 9);
+        line.pop();
+        assert_eq!(first(&line), 10);
+    }
+
+    #[test]
+    fn an_exam_and_its_form_are_one_line_until_that_is_done_with() {
+        let mut lines = Lines::default();
+        let of_exam = |position: u64, exam_no: &str, form: &str| {
+            let mut row = notice(position, NoticeStatus::Registered, position);
+            row.form.apply_no = form.to_owned();
+            row.exam = Some(ExamKey {
+                hospital: HospitalCode::new("350006").unwrap(),
+                exam_no: ExamNo::new(exam_no).unwrap(),
+                generation: 0,
+            });
+            row
+        };
+        lines.put(notice(1, NoticeStatus::Cancelled, 1));
+        lines.put(of_exam(2, "E1", "F1"));
+        lines.put(of_exam(3, "E1", "F2"));
+        lines.put(of_exam(4, "E2", "F3"));
+        assert_eq!(lines.iter().count(), 2);
+        let (id, _) = lines.iter().find(|(_, line)| first(line) == 1).unwrap();
+        for _ in 0..3 {
+            lines.get_mut(id).unwrap().pop();
+        }
+        lines.recorded(id);
+        lines.put(of_exam(5, "E9", "F2"));
+        assert_eq!(lines.iter().count(), 2);
     }
 }

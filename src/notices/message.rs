@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use url::form_urlencoded::byte_serialize;
-use yingku_core::contract::push::ExamPush;
+use yingku_core::contract::push::{ExamPush, Image, is_web_address};
 use yingku_core::contract::xml::escape;
 use yingku_core::dictionaries::{EXAM_STATUS, PATIENT_CLASS};
 use yingku_core::exam::ExamRow;
@@ -81,6 +81,16 @@ impl Told {
             told.take_exam(archive, &registry, notice, &row)?;
         }
         if let Some(form) = views.apply_form(&notice.form)? {
+            // Who deleted it, as far as its HIS says.
+            if notice.exam.is_none()
+                && form.is_deleted()
+                && let Some(who) = archive.form_content(form.position)?.body.operator
+            {
+                told.operator = Coded {
+                    code: who.code.unwrap_or_default(),
+                    name: who.name,
+                };
+            }
             let content = &form.content;
             told.apply_no = form.spelling;
             told.sick_no.clone_from(&content.sick_spelling);
@@ -113,7 +123,6 @@ impl Told {
         self.sick_no = prefixed(registry, &row.key.hospital, &row.sick_id);
         let source = row.patient_source.as_str();
         self.patient_source = PATIENT_CLASS.name(source).unwrap_or(source).to_owned();
-        self.image_url = image_url(registry, archive.key(), row, notice.time_ms);
         let Some(position) = notice.content else {
             return Ok(());
         };
@@ -121,14 +130,18 @@ impl Told {
         let Some(push) = ExamPush::from_canonical(&body.json) else {
             return Ok(());
         };
-        if self.image_url.is_empty() {
-            // Images that are at the hospital open there (contract §2.3, link).
-            let linked = push
-                .image_list
-                .iter()
-                .find_map(|image| image.image_url.clone());
-            self.image_url = linked.unwrap_or_default();
-        }
+        // Images that are at the hospital open there (contract §2.3, link).
+        let is_linked = |image: &&Image| {
+            let mut studies = row.studies.iter();
+            studies.any(|study| study.linked && study.uid == image.study_uid)
+        };
+        let mut linked = push.image_list.iter().filter(is_linked);
+        let linked =
+            linked.find_map(|image| image.image_url.clone().filter(|it| is_web_address(it)));
+        self.image_url = match linked {
+            Some(linked) => linked,
+            None => image_url(registry, archive.key(), row, notice.time_ms),
+        };
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let exam = &push.exam_info;
         self.perform_dept = Coded {
@@ -156,10 +169,21 @@ impl Told {
                 code: text(&exam.technican_code),
                 name: text(&exam.technican_name),
             },
-            NoticeStatus::Cancelled => Coded::default(),
+            NoticeStatus::Cancelled => withdrawn_by(archive, row)?,
         };
         Ok(())
     }
+}
+
+/// The operator who withdrew an exam, as long as that stands.
+fn withdrawn_by(archive: &Archive, row: &ExamRow) -> Result<Coded, MessageError> {
+    let Some(withdrawal) = row.withdrawn.operator else {
+        return Ok(Coded::default());
+    };
+    Ok(Coded {
+        code: String::new(),
+        name: archive.correction_author(withdrawal)?,
+    })
 }
 
 /// A number with its hospital's prefix, as other systems write it; bare where the hospital has none.

@@ -1,6 +1,6 @@
-//! Sends one HIS's notices: an exam's in order, exams side by side, again until each is taken.
+//! Sends one HIS's notices: those of an exam and its form in order, exams side by side, again until each is taken.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -12,7 +12,7 @@ use yingku_core::registry::Receiver;
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::views::{ViewsError, Walk};
 
-use super::line::{Line, Subject};
+use super::line::{Line, LineId, Lines};
 use super::meters::{self, Outcome};
 use super::pace;
 use super::request::{self, Sent};
@@ -34,7 +34,7 @@ pub struct Worker {
     his: HisId,
     epoch: Option<u64>,
     http: reqwest::Client,
-    lines: HashMap<Subject, Line>,
+    lines: Lines,
     in_memory: usize,
     /// The last notice that was taken into memory.
     seen: Option<NoticeId>,
@@ -43,7 +43,7 @@ pub struct Worker {
     next_look: Instant,
     results: Vec<TriedNotice>,
     /// Lines whose next notice waits until these results are in the log.
-    unrecorded: Vec<Subject>,
+    unrecorded: Vec<LineId>,
     /// Since when the first of them waits for the log.
     results_since: Instant,
     /// Looks in a row at which the receiver was not reached.
@@ -59,7 +59,7 @@ impl Worker {
             his,
             epoch,
             http,
-            lines: HashMap::new(),
+            lines: Lines::default(),
             in_memory: 0,
             seen: None,
             has_more: true,
@@ -75,7 +75,7 @@ impl Worker {
     /// Ends when the HIS has no receiver any more, or the archive is closed.
     pub async fn run(mut self) {
         let mut projected = self.archive.watch_projected();
-        let mut sending: JoinSet<(Subject, Sent)> = JoinSet::new();
+        let mut sending: JoinSet<(LineId, Sent)> = JoinSet::new();
         loop {
             let registry = self.archive.registry();
             let his = registry.his.get(&self.his);
@@ -97,7 +97,7 @@ impl Worker {
             let wake = self.next_wake(is_on);
             tokio::select! {
                 Some(done) = sending.join_next(), if !sending.is_empty() => match done {
-                    Ok((subject, sent)) => self.settle(subject, sent),
+                    Ok((line, sent)) => self.settle(line, sent),
                     Err(error) => {
                         // Who holds the line is not known: all begin anew from the views.
                         tracing::error!(his = %self.his, %error, "sending a notice failed");
@@ -144,14 +144,13 @@ impl Worker {
         self.has_more = rows.len() >= room;
         for row in rows {
             self.seen = Some(row.id);
-            let line = self.lines.entry(Subject::of(&row)).or_default();
-            self.in_memory += usize::from(line.put(row));
+            self.in_memory += usize::from(self.lines.put(row));
         }
         Ok(())
     }
 
     /// Sends the first notices of lines that may be sent; of a receiver that was not reached only one, to see.
-    fn begin(&mut self, receiver: &Receiver, sending: &mut JoinSet<(Subject, Sent)>) {
+    fn begin(&mut self, receiver: &Receiver, sending: &mut JoinSet<(LineId, Sent)>) {
         let now = Instant::now();
         if self.pause_until.is_some_and(|until| until > now) {
             return;
@@ -161,17 +160,17 @@ impl Worker {
         if free == 0 {
             return;
         }
-        let mut ready: BTreeMap<NoticeId, Subject> = BTreeMap::new();
-        for (subject, line) in &self.lines {
+        let mut ready: BTreeMap<NoticeId, LineId> = BTreeMap::new();
+        for (id, line) in self.lines.iter() {
             if let Some(first) = line.ready(now) {
-                ready.insert(first.id, subject.clone());
+                ready.insert(first.id, id);
                 if ready.len() > free {
                     ready.pop_last();
                 }
             }
         }
-        for subject in ready.into_values() {
-            let Some(line) = self.lines.get_mut(&subject) else {
+        for id in ready.into_values() {
+            let Some(line) = self.lines.get_mut(id) else {
                 continue;
             };
             let Some(notice) = line.first().cloned() else {
@@ -182,14 +181,14 @@ impl Worker {
             let receiver = receiver.clone();
             sending.spawn(async move {
                 let sent = request::send(archive, http, notice, receiver).await;
-                (subject, sent)
+                (id, sent)
             });
         }
     }
 
     /// Notes what came of a request.
-    fn settle(&mut self, subject: Subject, sent: Sent) {
-        let Some(line) = self.lines.get_mut(&subject) else {
+    fn settle(&mut self, of: LineId, sent: Sent) {
+        let Some(line) = self.lines.get_mut(of) else {
             return;
         };
         line.sent();
@@ -209,12 +208,13 @@ impl Worker {
             }
             Sent::Unreached(why) => {
                 meters::tried(&self.his, Outcome::Unreached);
-                let of_line = line.unreached();
-                let of_receiver = self.was_not_reached(&why);
+                let times = line.unreached();
+                self.was_not_reached(&why);
                 // The log need not tell of each try: a receiver may be away for days.
-                if !of_line.is_power_of_two() || !of_receiver.is_power_of_two() {
+                if !times.is_power_of_two() {
                     return;
                 }
+                let why = format!("{why}；第 {times} 次未接通 (not reached, {times} times)");
                 (NoticeState::Open, String::new(), why)
             }
             Sent::NotComposed(why) => {
@@ -223,11 +223,11 @@ impl Worker {
                 return;
             }
         };
-        self.note(&subject, id, state, &code, &answer);
+        self.note(of, id, state, &code, &answer);
     }
 
     /// Pauses before the next look at the receiver. Requests that were under way together count as one look.
-    fn was_not_reached(&mut self, why: &str) -> u32 {
+    fn was_not_reached(&mut self, why: &str) {
         let now = Instant::now();
         if self.pause_until.is_none_or(|until| until <= now) {
             self.unreached = self.unreached.saturating_add(1);
@@ -235,26 +235,18 @@ impl Worker {
             let times = self.unreached;
             tracing::warn!(his = %self.his, times, why, "a receiver of notices cannot be reached");
         }
-        self.unreached
     }
 
     /// Puts a result among those that go into the log; what is done with leaves its line.
-    fn note(
-        &mut self,
-        subject: &Subject,
-        id: NoticeId,
-        state: NoticeState,
-        code: &str,
-        answer: &str,
-    ) {
-        let Some(line) = self.lines.get_mut(subject) else {
+    fn note(&mut self, of: LineId, id: NoticeId, state: NoticeState, code: &str, answer: &str) {
+        let Some(line) = self.lines.get_mut(of) else {
             return;
         };
         let tries = line.refusals() + u32::from(state == NoticeState::Sent);
         if state != NoticeState::Open {
             line.pop();
             self.in_memory = self.in_memory.saturating_sub(1);
-            self.unrecorded.push(subject.clone());
+            self.unrecorded.push(of);
         }
         if self.results.is_empty() {
             self.results_since = Instant::now();
@@ -298,13 +290,8 @@ impl Worker {
 
     fn recorded(&mut self) {
         self.results.clear();
-        for subject in self.unrecorded.drain(..) {
-            if let Some(line) = self.lines.get_mut(&subject) {
-                line.recorded();
-                if line.is_empty() {
-                    self.lines.remove(&subject);
-                }
-            }
+        for of in self.unrecorded.drain(..) {
+            self.lines.recorded(of);
         }
     }
 
@@ -315,7 +302,10 @@ impl Worker {
         let has_room = self.in_memory < WINDOW;
         let look = (self.has_more && has_room).then_some(self.next_look);
         let pause = self.pause_until.filter(|until| *until > now);
-        let lines = self.lines.values().filter_map(Line::waits_until);
+        let lines = self
+            .lines
+            .iter()
+            .filter_map(|(_, line)| Line::waits_until(line));
         // While it pauses, no line can begin.
         let begin = pause.or_else(|| lines.filter(|until| *until > now).min());
         let begin = begin.filter(|_| is_on);

@@ -11,9 +11,10 @@ use crate::table::Table;
 /// Lines of one kind; what is settled makes room for the next.
 const LINES_LIMIT: usize = 500;
 
-pub const KINDS: [(FindingKind, &str); 7] = [
+pub const KINDS: [(FindingKind, &str); 8] = [
     (FindingKind::StudyConflict, "检查UID冲突 (studyConflict)"),
     (FindingKind::NumberReuse, "疑似流水号复用 (numberReuse)"),
+    (FindingKind::FormReuse, "疑似申请单号复用 (formReuse)"),
     (FindingKind::IdentityDoubt, "身份存疑 (identityDoubt)"),
     (FindingKind::FurtherVersion, "影像另有版本 (furtherVersion)"),
     (FindingKind::Overflow, "超出索引上限 (overflow)"),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use yingku_core::event::{REGISTRATION_SINCE_RULES, RegisteredBy};
 use yingku_core::ids::{FormKey, HospitalCode, StudyUid};
 use yingku_core::outcome::{Outcome, PushStep};
-use yingku_storage::archive::{Archive, Registering, RegistrationError};
+use yingku_storage::archive::{Archive, Registering};
 
 use super::{Ruling, ensure_registered};
 use crate::control::Output;
@@ -44,12 +44,7 @@ pub async fn register(
         actor: ruling.actor(),
         reason: ruling.reason,
     };
-    let decided = match archive.register_form(&what).await {
-        Err(RegistrationError::Number(_)) => anyhow::bail!(
-            "该申请单号不能作检查流水号，不能由申请单登记 (the form's number cannot be an exam's)"
-        ),
-        decided => decided?,
-    };
+    let decided = archive.register_form(&what).await?;
     let push = match decided.outcome {
         Outcome::Push(push) => push,
         Outcome::Refused(refusal) => anyhow::bail!(refusal.message),
@@ -57,6 +52,7 @@ pub async fn register(
     };
     let done = match push.step {
         PushStep::Registered => "已登记检查 (registered)",
+        PushStep::Repeated => "该 Study 已登记，未作改动 (registered with this study already)",
         _ => "已更新检查 (changed)",
     };
     let (exam, adopted, position) = (push.exam, push.adopted, decided.position);

@@ -15,6 +15,8 @@ pub(super) fn check_against(registry: &Registry, file: &RegistryFile) -> anyhow:
     // R15: a number's prefix identifies the hospital; so does yyid00 in 基卫.
     one_hospital_each(file, &hospitals, "prefix", |it| it.prefix.as_deref())?;
     one_hospital_each(file, &hospitals, "yyid00", |it| it.yyid00.as_deref())?;
+    let settings = file.settings.as_ref().unwrap_or(&registry.settings);
+    one_meaning_each(file, &hospitals, settings.project_prefix.as_deref())?;
     jiwei::one_app_each(registry, file)?;
     let known = |who: &str, code: &str| {
         let known = hospitals.keys().any(|known| known.as_str() == code);
@@ -82,6 +84,52 @@ fn one_hospital_each(
     Ok(())
 }
 
+/// A number is split at its first underscore, and what stands before it is any of a hospital's codes (R15): none has an
+/// underscore, and none is another hospital's, or the project's.
+fn one_meaning_each(
+    file: &RegistryFile,
+    hospitals: &BTreeMap<&HospitalCode, &Hospital>,
+    project: Option<&str>,
+) -> anyhow::Result<()> {
+    for hospital in &file.hospitals {
+        for (key, own) in codes(hospital) {
+            anyhow::ensure!(
+                !own.contains('_'),
+                "医院 {}: {key} 不能含下划线，号码在第一个下划线处拆分 (must have no underscore: numbers are split at the first)",
+                hospital.code
+            );
+            anyhow::ensure!(
+                project != Some(own),
+                "医院 {} 的 {key} 与 settings.project_prefix 同为 {own}，请改正 (is the project's prefix too)",
+                hospital.code
+            );
+            let others = hospitals.values().filter(|it| it.code != hospital.code);
+            for other in others {
+                if let Some((its, _)) = codes(other).find(|(_, code)| *code == own) {
+                    anyhow::bail!(
+                        "医院 {} 的 {key} 与医院 {} 的 {its} 同为 {own}，号码不知归谁，请改正 ({key} of hospital {} is {its} of hospital {})",
+                        hospital.code,
+                        other.code,
+                        hospital.code,
+                        other.code
+                    );
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What may stand before a number of the hospital's.
+fn codes(hospital: &Hospital) -> impl Iterator<Item = (&'static str, &str)> {
+    let own = [
+        ("code", Some(hospital.code.as_str())),
+        ("prefix", hospital.prefix.as_deref()),
+        ("yyid00", hospital.yyid00.as_deref()),
+    ];
+    own.into_iter().filter_map(|(key, code)| Some((key, code?)))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -122,6 +170,27 @@ mod tests {
         let moved = hospital("1", "prefix = \"1\"") + &hospital("2", "prefix = \"7173\"");
         let file = RegistryFile::parse(&moved).unwrap();
         check_against(&registered(&one), &file).unwrap();
+    }
+
+    #[test]
+    fn what_stands_before_a_number_means_one_hospital() {
+        let one = registered(&hospital("350006", "prefix = \"7173\"\nyyid00 = \"6930\""));
+        for more in [
+            "prefix = \"350006\"",
+            "prefix = \"6930\"",
+            "yyid00 = \"7173\"",
+        ] {
+            let said = refusal(&one, &hospital("2", more));
+            assert!(said.contains("350006") && said.contains('2'), "{said}");
+        }
+        assert!(refusal(&one, &hospital("7173", "")).contains("7173"));
+        assert!(refusal(&one, &hospital("2", "prefix = \"71_73\"")).contains("下划线"));
+        let project = "[settings]\nproject_prefix = \"3500\"\n".to_owned();
+        let text = project + &hospital("2", "prefix = \"3500\"");
+        assert!(refusal(&one, &text).contains("project_prefix"));
+        // One hospital's own codes may be the same
+        let same = hospital("2", "prefix = \"2\"\nyyid00 = \"2\"");
+        check_against(&one, &RegistryFile::parse(&same).unwrap()).unwrap();
     }
 
     #[test]

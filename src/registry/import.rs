@@ -10,6 +10,7 @@ use yingku_core::event::{
     RegistryChanged,
 };
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
+use yingku_core::notice::NoticeState;
 use yingku_core::outcome::Outcome;
 use yingku_core::registry::{App, ExamWay, His, Registry, RegistryChange, Sealed, Service};
 use yingku_storage::archive::{Archive, Submission};
@@ -100,6 +101,20 @@ pub async fn remove(archive: &Archive, kind: &str, name: &str, actor: &str) -> a
         }
         "his" => {
             let id = HisId::new(name)?;
+            let mut is_owed = false;
+            for state in [NoticeState::Open, NoticeState::Stopped] {
+                let mut visit = |_| {
+                    is_owed = true;
+                    Walk::Stop
+                };
+                archive
+                    .views()
+                    .visit_notices(&id, state, None, &mut visit)?;
+            }
+            anyhow::ensure!(
+                !is_owed,
+                "his {id} 尚有未收下的状态通知，不能移除：见 yingku notices list；不再发送请设 receiver.enabled = false (has notices that were not taken and stays: see yingku notices list)"
+            );
             (
                 registry.his.contains_key(&id),
                 RegistryChange::RemoveHis(id),

@@ -369,10 +369,11 @@ fn exam_registered() -> Event {
     let Event::ApplyFormReceived(received) = form_received() else {
         panic!("the sample is a form");
     };
-    let exam_no = ExamNo::new(&received.body.apply_no).unwrap();
+    let exam_no = ExamNo::new("F:00000001").unwrap();
     let registration = Registration {
         hospital: &received.hospital,
         hospital_name: "示例县医院",
+        apply_no: &received.body.apply_no,
         exam_no: &exam_no,
         exam_time: LocalDateTime::parse("2026-07-04 08:00:00").unwrap(),
         study: &StudyUid::new("1.2.3").unwrap(),

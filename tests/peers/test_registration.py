@@ -32,6 +32,11 @@ UNREGISTERED = 0xC001
 DIFFERS = 0xA900
 
 
+def number_of(exam: dict) -> str:
+    """Its form's."""
+    return exam["imageList"][0]["accessionNo"]
+
+
 class House:
     """The archive, the HIS's receiver, and machines CT01 of the county and CT02 of two hospitals."""
 
@@ -42,7 +47,7 @@ class House:
         """Has the HIS send a form; the exam that its images would be of, which nobody pushes."""
         exam = new_exam(**person)
         number, sick_id = exam["examInfo"]["applyNo"], exam["patientInfo"]["sickId"]
-        exam["examNo"] = number
+        exam["examNo"] = f"F:{number}"
         exam["imageList"][0].update({"accessionNo": number, "patientID": sick_id})
         sent = forms.send(
             self.archive.http, apply_no=f"7173_{number}", license_="his-license",
@@ -52,7 +57,7 @@ class House:
         return exam
 
     def entry(self, exam: dict) -> Dataset:
-        [entry] = findscu(self.archive, f"AccessionNumber={exam['examNo']}", "StudyInstanceUID", "PatientID", "PatientName")
+        [entry] = findscu(self.archive, f"AccessionNumber={number_of(exam)}", "StudyInstanceUID", "PatientID", "PatientName")
         return entry
 
     def with_worklist(self, **person: str) -> dict:
@@ -113,12 +118,12 @@ def test_images_with_the_study_uid_of_the_worklist_register_the_exam(house: Hous
     assert house.found(exam) == ["3"]
     house.reach_told(exam, ["20", "50"])
     # It is off the worklist, its HIS can change nothing more, and the content is the form's
-    assert findscu(house.archive, f"AccessionNumber={exam['examNo']}") == []
-    assert forms.send(house.archive.http, "DELETE", f"7173_{exam['examNo']}", license_="his-license")[0] == -88
+    assert findscu(house.archive, f"AccessionNumber={number_of(exam)}") == []
+    assert forms.send(house.archive.http, "DELETE", f"7173_{number_of(exam)}", license_="his-license")[0] == -88
     detail = house.asked("exam/detail", exam).rows[0]
     content = detail["content"]
     assert content["patientInfo"]["name"] == exam["patientInfo"]["name"]
-    assert (content["examInfo"]["applyNo"], content["examInfo"]["examStatus"]) == (exam["examNo"], "20")
+    assert (content["examInfo"]["applyNo"], content["examInfo"]["examStatus"]) == (number_of(exam), "20")
 
 
 def test_a_machine_without_a_worklist_registers_it_by_accession_number(house: House) -> None:
@@ -131,7 +136,7 @@ def test_a_machine_without_a_worklist_registers_it_by_accession_number(house: Ho
     further["imageList"][0]["studyUID"] = generate_uid()
     assert house.send(further, 1) == [UNREGISTERED]
     said = house.archive.command(
-        "forms", "register", COUNTY, exam["examNo"], "--study", further["imageList"][0]["studyUID"], *WHO, "--data", house.archive.data
+        "forms", "register", COUNTY, number_of(exam), "--study", further["imageList"][0]["studyUID"], *WHO, "--data", house.archive.data
     )
     assert exam["examNo"] in said.stdout
     assert house.send(further, 1) == [0]
@@ -150,7 +155,7 @@ def test_a_number_that_was_mistyped_shows_nobody_another_s_images(house: House) 
 def test_a_number_registers_only_for_a_sender_of_one_hospital_and_one_form(house: House) -> None:
     exam = house.form()
     assert house.send(exam, 1, calling="CT02") == [UNREGISTERED]
-    assert house.send(exam, 1, AccessionNumber=exam["examNo"] + "X") == [UNREGISTERED]
+    assert house.send(exam, 1, AccessionNumber=number_of(exam) + "X") == [UNREGISTERED]
     # Two forms whose numbers are one in the 16 characters that images have
     for ending in ("A", "B"):
         sent = forms.send(house.archive.http, apply_no=f"7173_LONGNUMBER12345{ending}6", license_="his-license", SickNo="7173_L1")
@@ -165,7 +170,7 @@ def test_a_number_registers_only_for_a_sender_of_one_hospital_and_one_form(house
 
 def test_a_procedure_step_registers_it_and_takes_it_back_when_it_is_broken_off(house: House) -> None:
     exam = house.form()
-    asked = question(AccessionNumber=exam["examNo"])
+    asked = question(AccessionNumber=number_of(exam))
     _, [entry] = ask(house.archive, asked)
     exam["imageList"][0]["studyUID"] = str(entry.StudyInstanceUID)
     sop_class = ModalityPerformedProcedureStep
@@ -186,38 +191,83 @@ def test_a_procedure_step_registers_it_and_takes_it_back_when_it_is_broken_off(h
 
 
 @pytest.mark.parametrize("number", ["the form's", "the department's"])
-def test_a_report_that_is_pushed_later_finds_images_and_what_was_told(house: House, number: str) -> None:
+def test_a_report_that_is_pushed_later_has_the_images_and_goes_on_where_notices_were(house: House, number: str) -> None:
     exam = house.with_worklist()
     assert house.send(exam) == [0, 0]
     house.reach_told(exam, ["20", "50"])
     report = copy.deepcopy(exam)
-    if number == "the department's":
-        report["examNo"] = f"R{exam['examNo']}"
-    # The department has numbers of its own, and says nothing of images
-    report["examInfo"]["patientID"] = f"C{exam['examNo']}"
-    del report["imageList"]
+    report["examNo"] = number_of(exam) if number == "the form's" else f"R{number_of(exam)}"
+    # The department has a PatientID and an accession number of its own, and a picture under another study UID
+    report["examInfo"]["patientID"] = f"C{number_of(exam)}"
+    report["imageList"][0].update({"studyUID": generate_uid(), "patientID": f"C{number_of(exam)}", "accessionNo": "DEPT1"})
     house.archive.client().pushed(report)
     row = house.row(report)
     assert row["examStatus"] == "70" and "withoutPush" not in row["flags"]
-    assert house.found(exam) == ["2"]
-    # Images that are late are taken as the first were
+    assert exam["imageList"][0]["studyUID"] in [study["studyUID"] for study in row["studies"]]
+    # One exam is left of the two
+    assert house.asked("exam/query", exam).rows == []
+    # Late images are taken as the first were, and those of the push as it says
     assert house.send(exam, 1) == [0]
     assert house.found(exam) == ["3"]
-    told = ["20", "50", "70"] if number == "the form's" else ["70"]
-    house.reach_told(report, told)
-    if number == "the department's":
-        # One exam is left of the two
-        assert house.asked("exam/query", exam).rows == []
-        assert house.receiver.told(exam) == ["20", "50"]
+    assert house.send(report, 1) == [0]
+    house.reach_told(report, ["70"])
+    assert house.receiver.told(exam) == ["20", "50"]
+    # Withdrawn, it is hidden with its images, and nothing registers it again
+    said = house.archive.command(
+        "correct", "withdraw", f"{COUNTY}/{report['examNo']}", *WHO, "--data", house.archive.data
+    )
+    assert house.found(exam) == []
+    assert house.send(exam, 1) == [UNREGISTERED]
+    undo = said.stdout.split("yingku correct undo ")[1].split()[0]
+    house.archive.command("correct", "undo", undo, *WHO, "--data", house.archive.data)
+    assert house.found(exam) == ["3"]
+
+
+def test_an_image_is_not_lost_between_its_answer_and_a_step_that_is_broken_off_or_a_report(house: House) -> None:
+    for what in ("step", "report"):
+        exam = house.with_worklist()
+        _, [entry] = ask(house.archive, question(AccessionNumber=number_of(exam)))
+        sop_class = ModalityPerformedProcedureStep
+        with netdicom.associate(house.archive.dicom, [build_context(sop_class)], "CT01") as steps:
+            step = generate_uid()
+            assert steps.send_n_create(_begun(entry), sop_class, step)[0].Status == 0
+            [raw] = [raw_of(one) for one in ct_slices(exam, 1)]
+            with netdicom.associate(house.archive.dicom, netdicom.contexts_for([raw]), "CT01") as images:
+                assert netdicom.send_raw(images, raw).Status == 0
+                if what == "step":
+                    assert steps.send_n_set(_changed("DISCONTINUED"), sop_class, step)[0].Status == 0
+                else:
+                    report = copy.deepcopy(exam)
+                    report["examNo"] = f"R{number_of(exam)}"
+                    report["imageList"][0]["studyUID"] = generate_uid()
+                    house.archive.client().pushed(report)
+        assert house.found(exam) == ["1"], what
+        house.reach_told(exam, ["20", "50"] if what == "step" else ["20"])
+
+
+def test_a_form_with_a_number_longer_than_an_exam_s_is_registered(house: House) -> None:
+    number = "123e4567-e89b-12d3-a456-426614174000"
+    sent = forms.send(house.archive.http, apply_no=f"7173_{number}", license_="his-license", SickNo="7173_LONG")
+    assert sent[0] == 0, sent
+    exam = new_exam()
+    exam["imageList"][0].update({"accessionNo": number[:16], "patientID": "LONG"})
+    assert house.send(exam, 1) == [0]
+    assert house.found(exam) == ["1"]
+
+
+def test_an_image_without_a_patient_id_does_not_keep_the_others_out(house: House) -> None:
+    exam = house.form()
+    assert house.send(exam, 1, PatientID="") == [0]
+    assert house.send(exam, 1) == [0]
 
 
 def test_an_operator_registers_what_nothing_else_does(house: House) -> None:
     exam = house.form()
-    said = house.archive.command("forms", "register", COUNTY, exam["examNo"], *WHO, "--data", house.archive.data)
+    said = house.archive.command("forms", "register", COUNTY, number_of(exam), *WHO, "--data", house.archive.data)
     assert "registered" in said.stdout
     house.reach_told(exam, ["20"])
-    again = house.archive.command("forms", "register", COUNTY, exam["examNo"], *WHO, "--data", house.archive.data, check=False)
-    assert again.returncode != 0 and "form" in again.stderr
+    again = house.archive.command("forms", "register", COUNTY, number_of(exam), *WHO, "--data", house.archive.data)
+    assert "already" in again.stdout
     none = house.archive.command("forms", "register", COUNTY, "NOSUCH", *WHO, "--data", house.archive.data, check=False)
     assert none.returncode != 0 and "没有此申请单" in none.stderr
 
@@ -229,7 +279,6 @@ def test_images_that_were_held_are_shown_when_an_operator_registers_their_exam(f
     sent = forms.send(archive.http, apply_no=f"{HOLDING['prefix']}_H1", SickNo=f"{HOLDING['prefix']}_P1", **{"ReqHospital": "先存后推"})
     assert sent[0] == 0, sent
     exam = new_exam(hospital=HOLDING["code"])
-    exam["examNo"] = "H1"
     exam["imageList"][0].update({"accessionNo": "TYPED", "patientID": "P1"})
     netdicom.stored(archive.dicom, [raw_of(one) for one in ct_slices(exam, 2)], "CT01")
     said = archive.command(
@@ -246,7 +295,7 @@ def test_an_exam_registered_so_is_the_same_after_a_kill_and_in_new_views(fresh_a
     sent = forms.send(archive.http, apply_no="7173_K1", SickNo="7173_P1")
     assert sent[0] == 0, sent
     exam = new_exam()
-    exam["examNo"] = "K1"
+    exam["examNo"] = "F:K1"
     exam["imageList"][0].update({"accessionNo": "K1", "patientID": "P1"})
     assert house.send(exam) == [0, 0]
     before = house.asked("exam/detail", exam).rows[0]
@@ -260,7 +309,7 @@ def test_an_exam_registered_so_is_the_same_after_a_kill_and_in_new_views(fresh_a
     # The log and what a hospital is handed of its own say so
     shown = [json.loads(line) for line in archive.command("log", "export", "--data", archive.data).stdout.splitlines()]
     [registered] = [line["event"]["body"] for line in shown if line["event"]["title"] == "exam-registered"]
-    assert (registered["by"], registered["exam"]["examNo"]) == ("accessionNumber", "K1")
+    assert (registered["by"], registered["exam"]["examNo"]) == ("accessionNumber", "F:K1")
     [form] = [line["event"]["body"] for line in shown if line["event"]["title"] == "apply-form-received"]
     assert form["body"]["applyNo"] == "K1"
     to = archive.home / "handed-over"

@@ -1,6 +1,7 @@
 //! `POST /v1/exam/detail`: one exam's current content as it was pushed, and how its images stand.
 
 use serde_json::{Map, Value, json};
+use yingku_core::contract::push::is_web_address;
 use yingku_core::exam::{ExamRow, ReportState};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, StudyKey, StudyUid};
 use yingku_core::outcome::{ErrorKind, Refusal};
@@ -284,11 +285,6 @@ fn links(row: &Map<String, Value>, pushed: &Value) -> Vec<Value> {
 
 /// R9's words.
 const NOT_VERIFIED: &str = "影像在医院，链接调阅，平台未核实 (linked, not verified)";
-
-fn is_web_address(url: &str) -> bool {
-    let url = url.to_ascii_lowercase();
-    url.starts_with("http://") || url.starts_with("https://")
-}
 
 /// `path`: the field that named it.
 pub fn no_exam(path: &str) -> Failure {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use yingku_core::contract::Rule;
 use yingku_core::dictionaries::canonical_class;
-use yingku_core::exam::ExamRow;
+use yingku_core::exam::{ExamFlag, ExamRow};
 use yingku_core::ids::{ExamNo, HospitalCode, StudyUid};
 use yingku_core::registry::Scope;
 use yingku_core::time::LocalDate;
@@ -74,7 +74,11 @@ pub fn request_schema() -> Value {
             false,
             text(2, "20（由申请单登记，尚无推送）, 50, 60, 65, 70"),
         ),
-        ("includeWithdrawn", false, schema::boolean("含已撤回的检查")),
+        (
+            "includeWithdrawn",
+            false,
+            schema::boolean("含已撤回的检查，及已由推送替代的申请单登记"),
+        ),
     ];
     fields.extend(paging::request_schema());
     schema::object(&fields)
@@ -213,7 +217,8 @@ impl Asked {
     fn matches(&self, row: &ExamRow, class_of: impl Fn(&str) -> String) -> bool {
         let is =
             |asked: &Option<String>, found: &str| asked.as_deref().is_none_or(|no| no == found);
-        (self.include_withdrawn || row.withdrawn.is_none())
+        let is_shown = row.withdrawn.is_none() && !row.has(ExamFlag::Superseded);
+        (self.include_withdrawn || is_shown)
             && self
                 .hospital
                 .as_ref()

@@ -12,7 +12,7 @@ mod wsdl;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -20,6 +20,7 @@ use axum::http::{Method, Request, Response, StatusCode};
 use futures::FutureExt;
 use yingku_core::outcome::ErrorKind;
 
+use crate::body::Held;
 use crate::call::{Api, INLINE_BYTES, blocking};
 use crate::error::Failure;
 use crate::limits::network;
@@ -34,6 +35,9 @@ pub const ROUTE: &str = "/YlzSynInfoService/services/service";
 
 /// The most that a request may have: a form has some kilobytes, escaped and in GBK some more; a record holds 1 MiB.
 const BODY_BYTES: usize = 2 << 20;
+
+/// Time for a request's body: anybody may begin to send one.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers whatever comes to [`ROUTE`].
 pub async fn handle(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
@@ -54,8 +58,17 @@ async fn perform(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
     let mut manner = Manner::of(&parts.headers);
     let shape = &api.config.soap;
     let source = format!("address:{}", network(address));
-    let done = match api.places.soap(network(address)) {
-        Some(_places) => carry_out(api, address, &parts, body, &mut manner).await,
+    let done = match api.places.soap_reading(network(address)) {
+        Some(reading) => {
+            let limit = BODY_BYTES.min(api.config.max_body_bytes);
+            let declared = body::declared(&parts.headers);
+            let held = body::read_within(api, body, declared, limit, BODY_TIMEOUT).await;
+            drop(reading);
+            match held {
+                Ok(held) => carry_out(api, address, &parts, &held, &mut manner).await,
+                Err(failure) => Err(failure),
+            }
+        }
         None => {
             body::discard(api, body.into_data_stream());
             Err(too_many())
@@ -79,16 +92,15 @@ async fn perform(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
     }
 }
 
-/// Reads the request and does what it asks for.
+/// Does what a request asks for that is here: who sends slowly has no place among those at work.
 async fn carry_out(
     api: &Arc<Api>,
     address: IpAddr,
     parts: &Parts,
-    body: Body,
+    held: &Held,
     manner: &mut Manner,
 ) -> Result<(Spoken, Answer), Failure> {
-    let limit = BODY_BYTES.min(api.config.max_body_bytes);
-    let held = body::read(api, body, body::declared(&parts.headers), limit).await?;
+    let _places = api.places.soap(network(address)).ok_or_else(too_many)?;
     let charset = body::charset(&parts.headers);
     let read = {
         let (bytes, manner) = (held.bytes.clone(), *manner);

@@ -9,7 +9,7 @@ use yingku_core::contract::apply_form::{self, Action, FormContext, FormRefused};
 use yingku_core::contract::xml::{self, DOCUMENT_LIMIT, Element};
 use yingku_core::decide::{FORM_TAKEN, FORM_UNKNOWN};
 use yingku_core::event::{ApplyFormReceived, Event, FORMS_SINCE_RULES};
-use yingku_core::ids::HisId;
+use yingku_core::ids::{HisId, HospitalCode};
 use yingku_core::outcome::{ErrorKind, FormStep, Outcome};
 use yingku_core::registry::{His, Registry};
 use yingku_storage::archive::Submission;
@@ -101,8 +101,8 @@ fn read(document: Document) -> Result<Element, Answer> {
 /// Lets the sender in by its licence, checks the form and has it written.
 async fn submit(api: &Arc<Api>, address: IpAddr, form: Element) -> Answer {
     let registry = api.archive.registry();
-    let his = match admitted(api, &registry, address, &form).await {
-        Ok(his) => his,
+    let licensed = match admitted(api, &registry, address, &form).await {
+        Ok(licensed) => licensed,
         Err(answer) => return answer,
     };
     let parsed = match apply_form::parse(
@@ -112,8 +112,9 @@ async fn submit(api: &Arc<Api>, address: IpAddr, form: Element) -> Answer {
         },
     ) {
         Ok(parsed) => parsed,
-        Err(refused) => return of_faults(&his.id, &refused),
+        Err(refused) => return of_faults(&licensed.first.id, &refused),
     };
+    let his = licensed.of(&parsed.hospital);
     let about = About {
         his: his.id.clone(),
         hospital: parsed.hospital.to_string(),
@@ -168,16 +169,17 @@ async fn admitted(
     registry: &Arc<Registry>,
     address: IpAddr,
     form: &Element,
-) -> Result<His, Answer> {
+) -> Result<Licensed, Answer> {
     let license = apply_form::license_of(form);
     let his = license.and_then(|license| licensed(api, registry, &license));
     let judged = api
         .license_attempts
-        .judge(address, his.as_ref().map(|his| &his.id))
+        .judge(address, his.as_ref().map(|his| &his.first.id))
         .await;
     if let Err(failure) = judged {
+        // Whether the message is right was not looked at: it is to be sent again.
         return Err(Answer {
-            code: MESSAGE_WRONG,
+            code: WRITING_FAILED,
             desc: failure.message,
             notes: failure.notes,
             source: None,
@@ -192,16 +194,42 @@ async fn admitted(
     })
 }
 
+/// Who has a licence: several HIS may have been given the same.
+struct Licensed {
+    first: His,
+    others: Vec<His>,
+}
+
+impl Licensed {
+    /// The one that sends a hospital's forms.
+    fn of(self, hospital: &HospitalCode) -> His {
+        let others = self.others.into_iter();
+        let mut senders = others.filter(|his| his.hospitals.has(hospital));
+        match self.first.hospitals.has(hospital) {
+            true => self.first,
+            false => senders.next().unwrap_or(self.first),
+        }
+    }
+}
+
 /// Every licence is compared, so that the time tells nothing of which are near.
-fn licensed(api: &Api, registry: &Registry, license: &str) -> Option<His> {
-    let mut found = None;
+fn licensed(api: &Api, registry: &Registry, license: &str) -> Option<Licensed> {
+    let mut found: Option<Licensed> = None;
     for his in registry.his.values().filter(|his| his.enabled) {
         let Ok(own) = api.archive.key().open(Purpose::License, &his.license) else {
             tracing::error!(his = %his.id, "a licence does not open under the cluster key");
             continue;
         };
         if bool::from(own.as_slice().ct_eq(license.as_bytes())) {
-            found = found.or_else(|| Some(his.clone()));
+            match &mut found {
+                Some(found) => found.others.push(his.clone()),
+                None => {
+                    found = Some(Licensed {
+                        first: his.clone(),
+                        others: Vec::new(),
+                    });
+                }
+            }
         }
     }
     found

@@ -7,12 +7,15 @@
 
 use std::collections::BTreeSet;
 
-use super::exam::{closed, form_key};
-use super::{Context, DecideError};
+use super::exam::{closed, form_key, registered};
+use super::{Context, DecideError, settle_finding};
 use crate::apply_form::{ApplyFormRow, FormContent, FormSource, VERSIONS_LIMIT, study_uid};
 use crate::contract::apply_form::{Action, ApplyForm};
-use crate::event::ApplyFormReceived;
+use crate::event::{ApplyFormReceived, REGISTRATION_SINCE_RULES};
+use crate::exam::ExamFlag;
+use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{ExamKey, FormKey};
+use crate::instance::StudyRow;
 use crate::outcome::{ErrorKind, FormOutcome, FormStep, Outcome, Refusal};
 use crate::registry::{Closed, HospitalMode};
 use crate::state::{State, StateError, Work};
@@ -117,14 +120,19 @@ fn insert<S: State>(
         source: form.body.source,
         spelling: form.body.body.spelling.clone(),
         deleted: None,
-        taken: is_taken(work, &form.key)?,
+        taken: false,
         steps: Vec::new(),
         test: form.is_trial,
         study_uid: uid,
         came_on: local_day(work, context.time_ms),
         content: FormContent::of(content),
     };
+    let row = ApplyFormRow {
+        taken: is_taken(work, &row)?,
+        ..row
+    };
     work.put_apply_form(before, Some(row));
+    settle_finding(work, context, listed_as(&form.key))?;
     Ok(done(&form.key, FormStep::Inserted))
 }
 
@@ -142,7 +150,7 @@ fn update<S: State>(
     let is_another_s = is_insert && is_other_person(&before.content, &new);
     if form.body.source == FormSource::Jiwei && before.source == FormSource::Soap {
         return Ok(match is_another_s {
-            true => Outcome::Refused(reused()),
+            true => suspect(work, context, &before),
             false => done(&key, FormStep::Repeated),
         });
     }
@@ -153,7 +161,7 @@ fn update<S: State>(
         return Ok(Outcome::Refused(taken()));
     }
     if is_another_s {
-        return Ok(Outcome::Refused(reused()));
+        return Ok(suspect(work, context, &before));
     }
     let mut row = ApplyFormRow {
         position: context.position,
@@ -169,7 +177,31 @@ fn update<S: State>(
     }
     row.versions.push(context.position);
     work.put_apply_form(Some(before), Some(row));
+    settle_finding(work, context, listed_as(&key))?;
     Ok(done(&key, FormStep::Updated))
+}
+
+/// R6 for forms: listed for an operator until the form changes or goes.
+fn suspect<S: State>(work: &mut Work<'_, S>, context: Context<'_>, form: &ApplyFormRow) -> Outcome {
+    if work.registry().rules >= REGISTRATION_SINCE_RULES {
+        let row = FindingRow {
+            position: context.position,
+            since: context.position,
+            time_ms: context.time_ms,
+            exams: Vec::new(),
+            detail: vec!["SickNo".to_owned(), "PatientName".to_owned()],
+        };
+        work.put_finding(listed_as(&form.key), Some(row));
+    }
+    Outcome::Refused(reused())
+}
+
+fn listed_as(form: &FormKey) -> FindingKey {
+    FindingKey {
+        kind: FindingKind::FormReuse,
+        hospital: form.hospital.clone(),
+        subject: form.apply_no.clone(),
+    }
 }
 
 /// A number that is absent, as forms of 基卫 may have it, tells nothing of whose they are.
@@ -200,6 +232,7 @@ fn delete<S: State>(
         ..before.clone()
     };
     work.put_apply_form(Some(before), Some(row));
+    settle_finding(work, context, listed_as(&key))?;
     Ok(done(&key, FormStep::Deleted))
 }
 
@@ -226,11 +259,12 @@ pub(super) fn meet<S: State>(work: &mut Work<'_, S>) -> Result<(), StateError> {
             }
         }
     }
+    touched.extend(begun_or_broken_off(work)?);
     for key in touched {
         let Some(before) = work.apply_form(&key)? else {
             continue;
         };
-        let taken = is_taken(work, &key)?;
+        let taken = is_taken(work, &before)?;
         if before.taken != taken {
             let row = ApplyFormRow {
                 taken,
@@ -247,13 +281,47 @@ fn generation_of<S: State>(work: &Work<'_, S>, exam: &ExamKey) -> u16 {
     hospital.map_or(exam.generation, |hospital| hospital.generation)
 }
 
-/// Whether an exam that is not withdrawn names the form.
-fn is_taken<S: State>(work: &Work<'_, S>, key: &FormKey) -> Result<bool, StateError> {
-    for exam in work.form(key)?.exams {
-        let exam = work.exam(&exam)?;
-        let has_it =
-            exam.is_some_and(|exam| exam.apply_no == key.apply_no && exam.withdrawn.is_none());
-        if has_it {
+/// Forms of registered exams whose steps this record changed, or of which it brought the first image.
+fn begun_or_broken_off<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<FormKey>, StateError> {
+    let mut touched = BTreeSet::new();
+    if work.registry().rules < REGISTRATION_SINCE_RULES {
+        return Ok(touched);
+    }
+    for (key, form) in &work.changes.apply_forms {
+        let steps = |row: &Option<ApplyFormRow>| row.as_ref().map(|row| row.steps.clone());
+        if steps(&form.before) != steps(&form.after) {
+            touched.insert(key.clone());
+        }
+    }
+    for (key, study) in &work.changes.studies {
+        let is_here = |row: &Option<StudyRow>| row.as_ref().is_some_and(|row| row.bytes > 0);
+        if is_here(&study.before) == is_here(&study.after) {
+            continue;
+        }
+        for claim in work.claims(&key.study)?.owning() {
+            let exam = work.exam(&claim.exam)?;
+            if let Some(row) = exam.filter(|row| row.has(ExamFlag::WithoutPush)) {
+                for generation in row.key.generation..=generation_of(work, &row.key) {
+                    touched.insert(form_key(&row.key.hospital, &row.apply_no, generation));
+                }
+            }
+        }
+    }
+    Ok(touched)
+}
+
+/// Whether an exam that is not withdrawn names the form. One that was tried out takes no live form, and one that was
+/// registered from it does not while nothing came of that.
+fn is_taken<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, StateError> {
+    let is_strict = work.registry().rules >= REGISTRATION_SINCE_RULES;
+    for exam in work.form(&form.key)?.exams {
+        let Some(exam) = work.exam(&exam)? else {
+            continue;
+        };
+        let has_it = exam.apply_no == form.key.apply_no && exam.withdrawn.is_none();
+        let is_other = is_strict
+            && (exam.has(ExamFlag::Test) != form.test || registered::is_idle(work, form, &exam)?);
+        if has_it && !is_other {
             return Ok(true);
         }
     }

@@ -28,12 +28,13 @@ mod versions;
 
 pub use apply_form::{FORM_DELETED, FORM_REUSED, FORM_TAKEN, FORM_UNKNOWN};
 pub use deleted::{Look, hold_of, losers};
-pub use exam::registered::{FORM_CHANGED, NUMBER_TAKEN};
+pub use exam::registered::{FORM_CHANGED, exam_no as registered_exam_no};
 pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
 
 use crate::event::{
-    Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, RULES_VERSION, SignUsed, TestDataPurged,
+    Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, REGISTRATION_SINCE_RULES, RULES_VERSION, SignUsed,
+    TestDataPurged,
 };
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
@@ -168,6 +169,9 @@ fn decide_read<S: State>(
         Event::NodeJoined(body) => node::joined(&mut work, body),
         Event::NodeStarted(body) => node::started(&mut work, body),
     };
+    if work.registry().rules >= REGISTRATION_SINCE_RULES {
+        exam::registered::follow(&mut work, context)?;
+    }
     past::close(&mut work, context)?;
     given::keep_in_step(&mut work)?;
     if work.registry().rules >= FORMS_SINCE_RULES {

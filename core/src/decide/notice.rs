@@ -20,7 +20,7 @@ use crate::outcome::Outcome;
 use crate::pull::PullWhy;
 use crate::state::{State, StateError, Work};
 
-use super::exam::form_key;
+use super::exam::{form_key, registered};
 
 /// Lists what the record made due.
 pub(super) fn follow<S: State>(
@@ -42,9 +42,13 @@ pub(super) fn follow<S: State>(
         let is_told = NoticeStatus::ALL
             .iter()
             .any(|status| registry.told_of(&key.hospital, *status).next().is_some());
-        if !is_told || row.has(ExamFlag::PlaceholderApplyNo) {
+        // An exam that is registered only is told of until a push is, and while an operator or nobody withdrew it.
+        let is_shadow = row.has(ExamFlag::WithoutPush)
+            && (row.has(ExamFlag::Superseded) || row.withdrawn.app.is_some());
+        if !is_told || row.has(ExamFlag::PlaceholderApplyNo) || is_shadow {
             continue;
         }
+        let key = registered::told_as(work, &row)?;
         let told = work.told(&key)?;
         let (told_now, statuses) = told_after(work, &row, told)?;
         let form = form_of(work, &row)?;
@@ -105,11 +109,6 @@ fn told_after<S: State>(
     mut told: Told,
 ) -> Result<(Told, Vec<NoticeStatus>), StateError> {
     let mut statuses = Vec::new();
-    let is_operators = row.withdrawn.operator.is_some();
-    if row.withdrawn.is_some() && row.has(ExamFlag::WithoutPush) && !is_operators {
-        // Its step was broken off, and its form can be done again: nobody cancelled it.
-        return Ok((told, statuses));
-    }
     if row.withdrawn.is_some() {
         if told.registered {
             statuses.push(NoticeStatus::Cancelled);

@@ -2,7 +2,6 @@
 //! already, is not there, or has ended. A form whose step was not broken off is registered: R14's -88 holds for it.
 
 use super::Context;
-use super::exam::registered;
 use crate::apply_form::{ApplyFormRow, STEPS_KEPT};
 use crate::event::ProcedureStepReported;
 use crate::ids::FormKey;
@@ -48,10 +47,6 @@ pub(super) fn reported<S: State>(
     };
     for form in &row.forms {
         mark(work, form, &row, body.is_new)?;
-        let is_open = work.apply_form(form)?.is_some_and(|it| !it.is_started());
-        if row.status == StepStatus::Discontinued && is_open {
-            registered::broken_off(work, context, form)?;
-        }
     }
     work.put_step(row);
     Ok(Outcome::Done)

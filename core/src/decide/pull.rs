@@ -120,6 +120,10 @@ fn need_of_exam<S: State>(
     row: &ExamRow,
     study: &StudyKey,
 ) -> Result<Need, StateError> {
+    if row.has(ExamFlag::WithoutPush) {
+        // Its gateway may not have all of it yet: a push says when it has.
+        return Ok(Need::None);
+    }
     if row.withdrawn.is_some() || row.has(ExamFlag::ImagesDeleted) {
         return Ok(Need::None);
     }

@@ -47,8 +47,10 @@ pub enum ExamFlag {
     Warned,
     /// Images of it were deleted by a retention rule.
     ImagesDeleted,
-    /// It was registered from its apply form, and no push has come (R16).
+    /// It was registered from its apply form, not by a push (R16).
     WithoutPush,
+    /// A push of its form stands in its place: it keeps images together with that, and counts no more.
+    Superseded,
 }
 
 /// A study that a push declares, rows of `imageList` with the same UID added up (R9).
@@ -203,9 +205,10 @@ impl ExamRow {
         }
     }
 
-    /// Counted in reconciliation: neither withdrawn nor test data.
+    /// Counted in reconciliation: neither withdrawn, nor test data, nor another's shadow.
     pub fn is_counted(&self) -> bool {
-        self.withdrawn.is_none() && !self.has(ExamFlag::Test)
+        let is_left_out = self.has(ExamFlag::Test) || self.has(ExamFlag::Superseded);
+        self.withdrawn.is_none() && !is_left_out
     }
 
     /// Completed report and a real apply form: what `accordCount` counts (contract §2.6, R10).
@@ -237,13 +240,19 @@ pub struct FormRow {
 /// Studies under which one form is done, at most.
 pub const REGISTERED_STUDIES_LIMIT: usize = 100;
 
-/// What an exam that was registered from its form has of that, whatever is pushed of it later (R16). Since rules version 6.
+/// A study under which a form is done.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredStudy {
+    pub uid: StudyUid,
+    /// PatientID that its images have: what the worklist gave out, or what the first one carried.
+    pub patient_id: String,
+}
+
+/// What an exam that was registered from its form has of that (R16). Since rules version 6.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisteredRow {
-    /// Studies under which it was done.
-    pub studies: Vec<StudyUid>,
-    /// PatientID that images of them have: what the worklist gave out, or what the first one carried.
-    pub patient_id: String,
+    /// [`REGISTERED_STUDIES_LIMIT`] at most.
+    pub studies: Vec<RegisteredStudy>,
 }
 
 /// What a record did to an exam.

@@ -30,6 +30,16 @@ impl NoticeStatus {
         Self::Confirmed,
     ];
 
+    /// In which order one record makes several due.
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Registered => 0,
+            Self::ImagesReceived => 1,
+            Self::Confirmed => 2,
+            Self::Cancelled => 3,
+        }
+    }
+
     pub fn code(self) -> &'static str {
         match self {
             Self::Cancelled => "00",

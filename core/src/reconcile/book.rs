@@ -104,6 +104,12 @@ impl Book {
             more(&mut counts.test_exams, 1);
             return;
         }
+        let is_shadow = row.has(ExamFlag::Superseded)
+            || row.has(ExamFlag::WithoutPush) && row.withdrawn.app.is_some();
+        if is_shadow {
+            // A push of its form is counted in its place, or its form is to be done again.
+            return;
+        }
         more(&mut counts.suspected_reuse, marks.suspected_reuse);
         if row.withdrawn.is_some() {
             more(&mut counts.withdrawn, 1);

@@ -121,18 +121,18 @@ async fn take(
         numbers: Vec::new(),
         forms: Vec::new(),
     };
+    let mut done_under = Vec::new();
     if is_new {
-        name_forms(scp, scope, &report, &mut body).await?;
+        done_under = name_forms(scp, scope, &report, &mut body).await?;
     }
-    let studies = body.studies.clone();
     submit(scp, peer, body).await?;
-    register(scp, peer, &step, &studies).await;
+    register(scp, peer, &step, &done_under).await;
     Ok(step)
 }
 
 /// Registers the exams of the forms that are being done, where a hospital pushes none (R16). The step is on record whatever
 /// comes of that, and the first image registers what is not registered here.
-async fn register(scp: &Scp, peer: &Peer, step: &SopInstanceUid, studies: &[StudyUid]) {
+async fn register(scp: &Scp, peer: &Peer, step: &SopInstanceUid, done_under: &[DoneUnder]) {
     let archive = scp.archive();
     let registry = archive.registry();
     let row = archive.views().step(step);
@@ -156,7 +156,11 @@ async fn register(scp: &Scp, peer: &Peer, step: &SopInstanceUid, studies: &[Stud
         let what = Registering {
             form: form.clone(),
             by: RegisteredBy::Step,
-            study: study_of(&found, studies),
+            // As the step names it; else the one that the worklist gave out.
+            study: done_under
+                .iter()
+                .find(|one| one.form == found.key)
+                .and_then(|one| one.study.clone()),
             patient_id: None,
             accession_no: None,
             actor: format!("ae:{}", peer.calling),
@@ -170,12 +174,10 @@ async fn register(scp: &Scp, peer: &Peer, step: &SopInstanceUid, studies: &[Stud
     }
 }
 
-/// The study under which a machine does a form: the one that the worklist gave out, unless it names just another one.
-fn study_of(form: &ApplyFormRow, studies: &[StudyUid]) -> Option<StudyUid> {
-    match studies {
-        [other] if *other != form.study_uid => Some(other.clone()),
-        _ => None,
-    }
+/// A form that a step is for, and the study that the step names beside it.
+struct DoneUnder {
+    form: FormKey,
+    study: Option<StudyUid>,
 }
 
 /// The step's UID; made here where a machine leaves it to the archive (PS3.7 §10.1.5.1.4).
@@ -236,7 +238,7 @@ async fn name_forms(
     scope: Scope,
     report: &Nested,
     body: &mut ProcedureStepReported,
-) -> Result<(), Denied> {
+) -> Result<Vec<DoneUnder>, Denied> {
     let patient = report.text(tags::PATIENT_ID).to_owned();
     let mut parts = Vec::new();
     let items = report.items(tags::SCHEDULED_STEP_ATTRIBUTES_SEQUENCE);
@@ -261,16 +263,21 @@ async fn name_forms(
             scope,
             patient,
         };
-        let mut forms = Vec::new();
-        for part in &parts {
-            forms.extend(finder.form_of(part)?);
+        let mut forms: Vec<DoneUnder> = Vec::new();
+        for part in parts {
+            if let Some(form) = finder.form_of(&part)?
+                && !forms.iter().any(|known| known.form == form)
+            {
+                let study = part.study;
+                forms.push(DoneUnder { form, study });
+            }
         }
         Ok::<_, ViewsError>(forms)
     });
     match search.await {
-        Ok(Ok(forms)) => {
-            body.forms = forms;
-            Ok(())
+        Ok(Ok(done_under)) => {
+            body.forms = done_under.iter().map(|one| one.form.clone()).collect();
+            Ok(done_under)
         }
         Ok(Err(error)) => {
             tracing::error!(%error, "the form of a procedure step cannot be looked up");
@@ -329,13 +336,33 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// By the study UID that the worklist gave out; else by number, where exactly one form of the patient's has it.
+    /// By number, where exactly one form of the patient's has it; else by the study UID that the worklist gave out. Several forms
+    /// may be done as one study.
     fn form_of(&self, part: &Part) -> Result<Option<FormKey>, ViewsError> {
-        let mut found: Vec<FormKey> = Vec::new();
+        let mut numbered: Vec<FormKey> = Vec::new();
+        for (hospital, is_trial) in self.hospitals() {
+            for number in &part.numbers {
+                let mut visit = |row: ApplyFormRow| {
+                    let is_his = self.patient.is_empty() || row.content.sick_id == self.patient;
+                    if is_his && !row.is_deleted() && row.test == is_trial {
+                        numbered.push(row.key);
+                    }
+                    Walk::On
+                };
+                self.views
+                    .visit_forms_of_accession(hospital, number, &mut visit)?;
+            }
+        }
+        numbered.sort();
+        numbered.dedup();
+        if let [only] = numbered.as_slice() {
+            return Ok(Some(only.clone()));
+        }
+        let mut found = None;
         for (hospital, is_trial) in self.hospitals() {
             let mut visit = |row: ApplyFormRow| {
                 if row.test == is_trial {
-                    found.push(row.key);
+                    found = Some(row.key);
                 }
                 Walk::On
             };
@@ -345,25 +372,7 @@ impl Finder<'_> {
                     .visit_forms_with(kind, hospital, study.as_str(), &mut visit)?;
             }
         }
-        if let Some(form) = found.pop() {
-            return Ok(Some(form));
-        }
-        for (hospital, is_trial) in self.hospitals() {
-            for number in &part.numbers {
-                let mut visit = |row: ApplyFormRow| {
-                    let is_his = self.patient.is_empty() || row.content.sick_id == self.patient;
-                    if is_his && !row.is_deleted() && row.test == is_trial {
-                        found.push(row.key);
-                    }
-                    Walk::On
-                };
-                self.views
-                    .visit_forms_of_accession(hospital, number, &mut visit)?;
-            }
-        }
-        found.sort();
-        found.dedup();
-        Ok(found.pop().filter(|_| found.is_empty()))
+        Ok(found)
     }
 
     fn hospitals(&self) -> impl Iterator<Item = (&HospitalCode, bool)> {

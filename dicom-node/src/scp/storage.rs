@@ -305,7 +305,7 @@ impl Scp {
             RefusalReason::PatientIdDiffers if by_forms => (
                 Status::MISMATCH,
                 "patient-id-differs",
-                "the exam, or the form with this number, is another patient's".to_owned(),
+                "PatientID differs from the exam's, or the form's of this number".to_owned(),
             ),
             RefusalReason::PatientIdDiffers => (
                 Status::MISMATCH,

@@ -45,6 +45,14 @@ impl Archive {
         }
     }
 
+    /// Who ruled by the correction at a position.
+    pub fn correction_author(&self, position: Position) -> Result<String, ContentError> {
+        match self.event_at(position)? {
+            Event::CorrectionMade(made) => Ok(made.author),
+            _ => Err(ContentError::Other(position)),
+        }
+    }
+
     /// The apply form's message at a position.
     pub fn form_content(&self, position: Position) -> Result<ApplyFormReceived, ContentError> {
         match self.event_at(position)? {

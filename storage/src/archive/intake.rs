@@ -181,7 +181,7 @@ impl Archive {
             form,
             by,
             study: Some(facts.study_uid.clone()),
-            patient_id: Some(patient.clone()),
+            patient_id: Some(patient.clone()).filter(|it| !it.is_empty()),
             accession_no: Some(accession_no.clone()).filter(|it| !it.is_empty()),
             actor: format!("ae:{sender}"),
             reason: String::new(),

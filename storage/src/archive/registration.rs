@@ -3,9 +3,10 @@
 
 use yingku_core::apply_form::{ApplyFormRow, accession_of};
 use yingku_core::contract::push::of_form::{Registration, of_form};
-use yingku_core::decide::FORM_CHANGED;
+use yingku_core::decide::{FORM_CHANGED, registered_exam_no};
 use yingku_core::event::{Event, ExamRegistered, REGISTRATION_SINCE_RULES, RegisteredBy};
-use yingku_core::ids::{ExamNo, FormKey, HospitalCode, IdError, StudyUid};
+use yingku_core::exam::{ExamFlag, ExamRow};
+use yingku_core::ids::{ExamKey, ExamNo, FormKey, HospitalCode, IdError, StudyUid};
 use yingku_core::instance::InstanceFacts;
 use yingku_core::outcome::{Decided, Outcome};
 use yingku_core::registry::{ExamWay, Hospital, HospitalMode, Matching, Scope};
@@ -94,10 +95,11 @@ impl Archive {
         let now_ms = unix_ms();
         let exam_time = LocalDateTime::from_unix_ms(now_ms, &zone);
         let patient_id = what.patient_id.as_ref().unwrap_or(&row.content.sick_id);
-        let exam_no = ExamNo::new(&row.key.apply_no)?;
+        let exam_no = self.exam_no(&row.key)?;
         let registration = Registration {
             hospital: &row.key.hospital,
             hospital_name: hospital.map_or("", |it| it.name.as_str()),
+            apply_no: &row.key.apply_no,
             exam_no: &exam_no,
             exam_time: exam_time.ok_or(RegistrationError::NoForm)?,
             study: what.study.as_ref().unwrap_or(&row.study_uid),
@@ -115,6 +117,24 @@ impl Archive {
         })
     }
 
+    /// The first number that no exam of the form's has yet.
+    fn exam_no(&self, form: &FormKey) -> Result<ExamNo, RegistrationError> {
+        let views = self.views();
+        let mut nth = 1;
+        loop {
+            let exam = ExamKey {
+                hospital: form.hospital.clone(),
+                exam_no: registered_exam_no(&form.apply_no, nth)?,
+                generation: form.generation,
+            };
+            // Each is a registration that ended before; the log says so.
+            if views.exam(&exam)?.is_none() {
+                return Ok(exam.exam_no);
+            }
+            nth += 1;
+        }
+    }
+
     /// The form that an image is for: of whose study UID it is, else the only open one of the sender's only hospital
     /// whose number it has.
     pub(super) fn meant_by(
@@ -124,6 +144,9 @@ impl Archive {
     ) -> Result<Meant, ViewsError> {
         let registry = self.registry();
         if registry.rules < REGISTRATION_SINCE_RULES {
+            return Ok(Meant::None);
+        }
+        if self.is_withdrawn(&facts.study_uid)? {
             return Ok(Meant::None);
         }
         let is_asked = |hospital: &&Hospital| {
@@ -151,6 +174,22 @@ impl Archive {
             }
             None => Meant::None,
         })
+    }
+
+    /// Whether an exam of the study was withdrawn: the rules register none by itself then, so nobody need ask them.
+    fn is_withdrawn(&self, study: &StudyUid) -> Result<bool, ViewsError> {
+        let views = self.views();
+        for claim in views.claims(study)?.unwrap_or_default().claims {
+            let row = views.exam(&claim.exam)?;
+            let is_ruled = |row: &ExamRow| match row.has(ExamFlag::WithoutPush) {
+                true => row.withdrawn.operator.is_some(),
+                false => row.withdrawn.is_some(),
+            };
+            if row.as_ref().is_some_and(is_ruled) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn form_of_study(
@@ -181,20 +220,28 @@ impl Archive {
         if number.is_empty() {
             return Ok(None);
         }
-        let mut found = Vec::new();
+        let is_trial = hospital.mode == HospitalMode::Test;
+        let mut found: Vec<ApplyFormRow> = Vec::new();
         let mut visit = |row: ApplyFormRow| {
-            if is_to_be_registered(hospital, &row) {
+            if !row.is_deleted() && row.test == is_trial {
+                // A number of the hospital's earlier generation gives way to one that is written so now.
+                found.retain(|known| {
+                    known.key.apply_no != row.key.apply_no
+                        || known.key.generation > row.key.generation
+                });
                 found.push(row);
             }
             match found.len() {
-                0 | 1 => Walk::On,
+                0..=2 => Walk::On,
                 _ => Walk::Stop,
             }
         };
         let number = accession_of(number);
         self.views()
             .visit_forms_of_accession(&hospital.code, &number, &mut visit)?;
-        Ok(found.pop().filter(|_| found.is_empty()))
+        // Of two that are one in the characters that images have, nobody knows which it is, though one is done already.
+        let only = found.pop().filter(|_| found.is_empty());
+        Ok(only.filter(|row| is_to_be_registered(hospital, row)))
     }
 }
 

@@ -125,7 +125,10 @@ impl Views {
             applied_ms: local(&row.content.req_time).unwrap_or(row.first_time_ms),
             registered_ms: progress.registered_ms,
             examined_ms,
-            reported_ms: progress.reported_ms,
+            // One that was taken back is none until it is confirmed again.
+            reported_ms: progress
+                .reported_ms
+                .filter(|_| progress.state == FormState::Reported),
             is_cancelled: progress.state == FormState::Cancelled,
         })
     }

@@ -17,12 +17,13 @@ use yingku_core::contract::apply_form::{FormContext, parse};
 use yingku_core::contract::push::of_form::{Registration, of_form};
 use yingku_core::contract::push::{ExamPushedBody, Flags};
 use yingku_core::contract::xml;
+use yingku_core::decide::registered_exam_no;
 use yingku_core::envelope::{Cipher, Envelope};
 use yingku_core::event::{
     ApplyFormReceived, CARE_SINCE_RULES, Event, ExamRegistered, FORMS_SINCE_RULES,
     REGISTRATION_SINCE_RULES, RULES_VERSION, RegisteredBy,
 };
-use yingku_core::ids::{ExamNo, FormKey, HospitalCode, PackId, Position, StudyUid};
+use yingku_core::ids::{FormKey, HospitalCode, PackId, Position, StudyUid};
 use yingku_core::instance::{InstancesMoved, MovedInstance, MovedStudy};
 use yingku_core::notice::{NoticeRow, NoticeState};
 use yingku_core::registry::{Registry, RegistryChange};
@@ -357,7 +358,8 @@ fn registrations(begin: usize) -> Vec<Event> {
         let registration = Registration {
             hospital: &received.hospital,
             hospital_name: "350009",
-            exam_no: &ExamNo::new(&apply_no).unwrap(),
+            apply_no: &apply_no,
+            exam_no: &registered_exam_no(&apply_no, 1).unwrap(),
             exam_time: LocalDateTime::parse("2026-07-05 08:00:00").unwrap(),
             study: &study,
             patient_id: "C0001",

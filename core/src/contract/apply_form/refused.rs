@@ -18,8 +18,17 @@ pub struct FormRefused {
 }
 
 impl FormRefused {
-    /// The first few faults in one line, for `desc`.
+    /// What is wrong in one line, for `desc`, which is short: where all of it is, and then what the first of it is.
     pub fn summary(&self) -> String {
-        fault::summary(&self.faults, self.more)
+        let what = fault::summary(&self.faults, self.more);
+        let paths: Vec<&str> = self
+            .faults
+            .iter()
+            .map(|fault| fault.path.as_str())
+            .collect();
+        match paths.len() {
+            0 | 1 => what,
+            _ => format!("{}；{what}", paths.join("、")),
+        }
     }
 }

@@ -42,6 +42,12 @@ pub struct PushContext<'c> {
     pub placeholders: &'c Placeholders,
 }
 
+/// Whether an imageUrl leads where a browser may be led to.
+pub fn is_web_address(url: &str) -> bool {
+    let url = url.to_ascii_lowercase();
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
 /// A push that is taken.
 pub struct Parsed {
     pub push: ExamPush,

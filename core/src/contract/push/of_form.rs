@@ -19,7 +19,8 @@ pub struct Registration<'a> {
     pub hospital: &'a HospitalCode,
     /// 医院名称.
     pub hospital_name: &'a str,
-    /// The form's number is the exam's, for the archive gives none.
+    /// Without its prefix.
+    pub apply_no: &'a str,
     pub exam_no: &'a ExamNo,
     /// When it was registered.
     pub exam_time: LocalDateTime,
@@ -87,8 +88,7 @@ fn patient_info(form: &ApplyForm) -> Json<'_> {
 fn exam_info<'a>(form: &'a ApplyForm, registration: &Registration<'a>) -> Json<'a> {
     let exam = &form.exam;
     let mut info = Object::default();
-    // Its number is the form's, and a push that comes later names that.
-    info.text("applyNo", registration.exam_no.as_str());
+    info.text("applyNo", registration.apply_no);
     info.text("patientID", registration.patient_id);
     info.text("examStatus", ExamStatus::Registered.code());
     info.shown("examTime", Some(registration.exam_time));
@@ -223,7 +223,8 @@ mod tests {
         let registration = Registration {
             hospital: &HospitalCode::new("350006").unwrap(),
             hospital_name: "示例县医院",
-            exam_no: &ExamNo::new("00000001").unwrap(),
+            apply_no: "00000001",
+            exam_no: &ExamNo::new("F:00000001").unwrap(),
             exam_time: LocalDateTime::parse("2026-07-04 08:00:00").unwrap(),
             study: &StudyUid::new("1.2.3").unwrap(),
             patient_id: "C0001",
@@ -267,7 +268,7 @@ mod tests {
         assert_eq!(summary.exam_class, form.exam.exam_class);
         assert_eq!(
             (summary.apply_no, summary.exam_no),
-            ("00000001".into(), "00000001".into())
+            ("00000001".into(), "F:00000001".into())
         );
         assert_eq!(summary.exam_status, ExamStatus::Registered);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -104,6 +104,12 @@ fn withdraw<S: State>(
     if is_narrow && by_app && in_trial && !row.has(ExamFlag::Test) {
         return Ok(Err(exam::is_live(&row)));
     }
+    if by_app && row.has(ExamFlag::WithoutPush) {
+        return Ok(Err(conflict(
+            "exam",
+            "此检查由申请单登记，不是推送来的，只能由平台管理员撤回 (this exam was registered from its form: only an operator withdraws it)",
+        )));
+    }
     let already = row.withdrawn;
     if already.operator.is_some() || by_app && already.app.is_some() {
         return Ok(Err(conflict(

@@ -132,14 +132,7 @@ fn register<S: State>(
     key: ExamKey,
     mut content: Content,
 ) -> Result<Outcome, DecideError> {
-    let gives_way = match content.without_push {
-        true => None,
-        false => registered::before_push(work, hospital, &content)?,
-    };
-    if let Some(row) = &gives_way {
-        registered::hand_over(work, row, &key)?;
-    }
-    registered::keep_studies(work, &key, gives_way.as_ref(), &mut content.studies)?;
+    registered::add_studies(work, hospital, &mut content)?;
     let row = row_of(
         &work.registry().settings,
         context,
@@ -149,11 +142,7 @@ fn register<S: State>(
         content,
     );
     let (step, push) = (ExamStep::Registered, PushStep::Registered);
-    let outcome = commit(work, context, None, row, step, push)?;
-    if let Some(row) = gives_way {
-        registered::give_way(work, context, &row.key)?;
-    }
-    Ok(outcome)
+    commit(work, context, None, row, step, push)
 }
 
 /// Gives the number of a trial's exam to another person's live one. That is a first push: of the trial's nothing is its
@@ -166,9 +155,6 @@ fn take_over<S: State>(
     content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = trial.key.clone();
-    if work.registered(&key)?.is_some() {
-        work.put_registered(key.clone(), None);
-    }
     let mut row = row_of(
         &work.registry().settings,
         context,
@@ -231,7 +217,7 @@ fn change<S: State>(
     mut content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = existing.key.clone();
-    registered::keep_studies(work, &key, Some(&existing), &mut content.studies)?;
+    registered::add_studies(work, hospital, &mut content)?;
     let row = row_of(
         &work.registry().settings,
         context,
@@ -271,7 +257,9 @@ fn commit<S: State>(
         correction::lift(work, context, correction)?;
         step = ExamStep::Restored;
     }
-    form::enter(work, before.as_ref(), &row)?;
+    if !row.has(ExamFlag::WithoutPush) {
+        form::enter(work, before.as_ref(), &row)?;
+    }
     let outcome = Outcome::Push(PushOutcome {
         adopted,
         lifted,

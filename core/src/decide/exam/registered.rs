@@ -1,36 +1,62 @@
 //! An exam that is registered from its apply form (R16), because its hospital pushes none: an image or a procedure step says
-//! that the form is being done, or an operator does. The form's number is the exam's.
+//! that the form is being done, or an operator does.
 //!
-//! A push may come later, and a report with it, under whatever number. It becomes the exam's content: under the form's number
-//! as a new version; under another one as an exam that takes the place of this one, with its images and with what receivers
-//! of notices were told. Either way the studies of which images came stay the exam's, and are compared by the PatientID
-//! that those had, whatever the push says of them. A step that is broken off before an image came takes its exam back.
+//! It has a number of its own, so no push is ever taken for it. A push that names the form, whatever its number, is a further
+//! exam of the same scan (R7): it has the studies that the form was done under, and receivers of notices are told on from where
+//! they were. The registered one keeps its claim, with the numbers that images came with, and steps back
+//! ([`ExamFlag::Superseded`]): it is counted and listed no more, and is hidden when such pushes are withdrawn. A form whose step
+//! was broken off before an image came is open again, and its exam waits; when the form is then changed or deleted, the exam goes.
+
+use std::collections::BTreeSet;
 
 use super::super::notice::has_images;
-use super::super::{Context, DecideError, apply_form, correction};
+use super::super::{Context, DecideError, apply_form, claims, correction};
 use super::{Content, change, closed, form_key, register, reuses_number};
+use crate::apply_form::{ApplyFormRow, study_uid};
 use crate::event::{ExamRegistered, REGISTRATION_SINCE_RULES, RegisteredBy};
 use crate::exam::{
-    DeclaredStudy, ExamFlag, ExamRow, ExamStep, REGISTERED_STUDIES_LIMIT, RegisteredRow,
-    Withdrawals,
+    DeclaredStudy, ExamFlag, ExamHistory, ExamRow, ExamStep, REGISTERED_STUDIES_LIMIT,
+    RegisteredRow, RegisteredStudy, Withdrawals,
 };
-use crate::ids::{ExamKey, FormKey, StudyKey, StudyUid};
+use crate::ids::{ExamKey, ExamNo, FormKey, IdError, StudyUid};
 use crate::notice::Told;
-use crate::outcome::{ErrorKind, Outcome, Refusal};
+use crate::outcome::{ErrorKind, Outcome, PushOutcome, PushStep, Refusal};
+use crate::performed::StepStatus;
 use crate::registry::{Closed, ExamWay, Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
 
-/// Rule of a refusal because the form has other content than the exam was made of: make it again.
+/// What stands before a form's number in its exam's: no PACS writes so.
+const PREFIX: &str = "F:";
+/// Digits that stand for a form's number that is too long for an exam's.
+const DIGEST_DIGITS: usize = 24;
+
+/// The number of a form's exam; `nth`: how often it was registered, this time too.
+pub fn exam_no(apply_no: &str, nth: usize) -> Result<ExamNo, IdError> {
+    let again = match nth {
+        0 | 1 => String::new(),
+        nth => format!("~{nth}"),
+    };
+    // Both have a meaning of their own where an operator names an exam.
+    if !apply_no.contains(['#', '/'])
+        && let Ok(number) = ExamNo::new(format!("{PREFIX}{apply_no}{again}"))
+    {
+        return Ok(number);
+    }
+    let digest = blake3::hash(apply_no.as_bytes()).to_hex();
+    let digits = digest.get(..DIGEST_DIGITS).unwrap_or_default();
+    ExamNo::new(format!("{PREFIX}{digits}{again}"))
+}
+
+/// Rule of a refusal because the form or its exams are others than the record was made of: make it again.
 pub const FORM_CHANGED: &str = "form-changed";
-/// Rule of a refusal because an exam has the form's number that was not registered from it.
-pub const NUMBER_TAKEN: &str = "exam-known";
 
 pub(in crate::decide) fn registered<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     body: &ExamRegistered,
 ) -> Result<Outcome, DecideError> {
-    let content = read(body)?;
+    let mut content = Content::read(&body.content_as_pushed())?;
+    content.without_push = true;
     let registry = work.registry();
     let Some(hospital) = registry.hospitals.get(&body.form.hospital) else {
         return Ok(Outcome::Refused(closed("hospitalCode", Closed::Unknown)));
@@ -53,38 +79,78 @@ pub(in crate::decide) fn registered<S: State>(
     if form.position != body.content {
         return Ok(Outcome::Refused(form_changed()));
     }
+    let current = current(work, &form)?;
+    if form.taken && !(by_person && current.is_some()) {
+        return Ok(Outcome::Refused(apply_form::taken()));
+    }
+    if !by_person && is_withdrawn(work, &content)? {
+        return Ok(Outcome::Refused(withdrawn()));
+    }
+    if let Some(row) = current {
+        return further(work, context, hospital, row, content);
+    }
     // A form that was open when the hospital's numbers began anew is of the earlier ones, and so is its exam.
     let key = content.key(body.form.generation);
-    let known = work.exam(&key)?;
-    if let Some(row) = &known
-        && !is_of_form(work, row, &body.form)?
-    {
-        return Ok(Outcome::Refused(number_taken(row)));
+    if work.exam(&key)?.is_some() {
+        return Ok(Outcome::Refused(form_changed()));
     }
-    match known.filter(|row| row.has(ExamFlag::WithoutPush)) {
-        Some(row) if row.withdrawn.operator.is_some() => Ok(Outcome::Refused(withdrawn(&row))),
-        // What is registered has a further study only if somebody says so.
-        Some(row) if row.withdrawn.is_none() && by_person => {
-            further(work, context, hospital, row, content)
+    let mut row = RegisteredRow::default();
+    note(&mut row, &content);
+    work.put_registered(key.clone(), Some(row));
+    enter(work, &body.form, key.clone())?;
+    register(work, context, hospital, key, content)
+}
+
+/// The exam that was registered from the form as it stands.
+fn current<S: State>(
+    work: &Work<'_, S>,
+    form: &ApplyFormRow,
+) -> Result<Option<ExamRow>, StateError> {
+    for exam in work.form(&form.key)?.exams.iter().rev() {
+        let row = work.exam(exam)?;
+        let row = row.filter(|row| is_of(row, &form.key) && row.withdrawn.is_none());
+        if let Some(row) = row.filter(|row| row.has(ExamFlag::Test) == form.test) {
+            return Ok(Some(row));
         }
-        _ if form.taken => Ok(Outcome::Refused(apply_form::taken())),
-        Some(row) => again(work, context, hospital, row, content),
-        None => {
-            note(work, &key, &content, None)?;
-            let outcome = register(work, context, hospital, key.clone(), content)?;
-            enter(work, &body.form, key)?;
-            Ok(outcome)
+    }
+    Ok(None)
+}
+
+fn is_of(row: &ExamRow, form: &FormKey) -> bool {
+    row.has(ExamFlag::WithoutPush) && row.apply_no == form.apply_no
+}
+
+/// Whether images of a study were withdrawn: what comes of it again is for a person to say.
+fn is_withdrawn<S: State>(work: &Work<'_, S>, content: &Content) -> Result<bool, StateError> {
+    for study in &content.studies {
+        for claim in work.claims(&study.uid)?.claims {
+            let row = work.exam(&claim.exam)?;
+            let is_ruled = |row: &ExamRow| match row.has(ExamFlag::WithoutPush) {
+                true => row.withdrawn.operator.is_some(),
+                false => row.withdrawn.is_some(),
+            };
+            if row.as_ref().is_some_and(is_ruled) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Notes under which studies the form is done, and the PatientID of their images.
+fn note(row: &mut RegisteredRow, content: &Content) {
+    for study in &content.studies {
+        let is_known = row.studies.iter().any(|known| known.uid == study.uid);
+        if !is_known && row.studies.len() < REGISTERED_STUDIES_LIMIT {
+            row.studies.push(RegisteredStudy {
+                uid: study.uid.clone(),
+                patient_id: content.summary.patient_id.to_string(),
+            });
         }
     }
 }
 
-fn read(body: &ExamRegistered) -> Result<Content, DecideError> {
-    let mut content = Content::read(&body.content_as_pushed())?;
-    content.without_push = true;
-    Ok(content)
-}
-
-/// The form has the exam, also where pushes that name its number are of a later generation.
+/// The form has the exam, whatever generation of numbers pushes are of.
 fn enter<S: State>(
     work: &mut Work<'_, S>,
     form: &FormKey,
@@ -98,46 +164,7 @@ fn enter<S: State>(
     Ok(())
 }
 
-/// Whether the exam was registered from this form.
-fn is_of_form<S: State>(
-    work: &Work<'_, S>,
-    row: &ExamRow,
-    form: &FormKey,
-) -> Result<bool, StateError> {
-    Ok(row.has(ExamFlag::WithoutPush) && work.form(form)?.exams.contains(&row.key))
-}
-
-/// Notes under which studies the form is done, and the PatientID of their images.
-fn note<S: State>(
-    work: &mut Work<'_, S>,
-    key: &ExamKey,
-    content: &Content,
-    before: Option<RegisteredRow>,
-) -> Result<(), StateError> {
-    let mut row = before.unwrap_or_default();
-    row.patient_id = content.summary.patient_id.to_string();
-    for study in &content.studies {
-        if !row.studies.contains(&study.uid) && row.studies.len() < REGISTERED_STUDIES_LIMIT {
-            row.studies.push(study.uid.clone());
-        }
-    }
-    work.put_registered(key.clone(), Some(row));
-    Ok(())
-}
-
-/// Registers anew what was broken off, or gave way to an exam that is gone.
-fn again<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-    hospital: &Hospital,
-    existing: ExamRow,
-    content: Content,
-) -> Result<Outcome, DecideError> {
-    note(work, &existing.key, &content, None)?;
-    change(work, context, hospital, existing, content)
-}
-
-/// Gives the exam a further study.
+/// Gives the exam a further study, and the form's content as it is now.
 fn further<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
@@ -145,134 +172,146 @@ fn further<S: State>(
     existing: ExamRow,
     mut content: Content,
 ) -> Result<Outcome, DecideError> {
-    if content
-        .studies
-        .iter()
-        .all(|study| existing.has_study(&study.uid))
-    {
-        return Ok(Outcome::Refused(apply_form::taken()));
-    }
-    let before = work.registered(&existing.key)?;
-    if before
-        .as_ref()
-        .is_some_and(|row| row.studies.len() >= REGISTERED_STUDIES_LIMIT)
-    {
-        return Ok(Outcome::Refused(too_many_studies()));
+    let mut row = work.registered(&existing.key)?.unwrap_or_default();
+    let known = row.studies.len();
+    note(&mut row, &content);
+    if row.studies.len() == known {
+        return Ok(match known >= REGISTERED_STUDIES_LIMIT {
+            true => Outcome::Refused(too_many_studies()),
+            // The step is done again under the study that the exam has.
+            false => Outcome::Push(repeated(&existing)),
+        });
     }
     let fresh = std::mem::take(&mut content.studies);
     content.studies.clone_from(&existing.studies);
     content.studies.extend(fresh);
-    note(work, &existing.key, &content, before)?;
-    change(work, context, hospital, existing, content)
+    work.put_registered(existing.key.clone(), Some(row.clone()));
+    let pushes = pushes_of(work, &existing)?;
+    let outcome = change(work, context, hospital, existing, content)?;
+    for push in pushes.into_iter().filter(|push| push.withdrawn.is_none()) {
+        share(work, context, &push.key, &row)?;
+    }
+    Ok(outcome)
 }
 
-/// The exam without a push whose place the push takes, if there is one: it has the same form, and is of the same person.
-pub(in crate::decide) fn before_push<S: State>(
+/// Has a push that stands in the registered exam's place declare its studies as well.
+fn share<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    push: &ExamKey,
+    registered: &RegisteredRow,
+) -> Result<(), StateError> {
+    let Some(before) = work.exam(push)? else {
+        return Ok(());
+    };
+    let mut row = before.clone();
+    for study in &registered.studies {
+        if !row.studies.iter().any(|known| known.uid == study.uid) {
+            row.studies.push(without_count(study.uid.clone()));
+        }
+    }
+    if row.studies == before.studies {
+        return Ok(());
+    }
+    claims::take_claims(work, context, Some(&before), &mut row)?;
+    record(work, context, before, row);
+    Ok(())
+}
+
+/// A study of which nobody says how many images it has; its accession number is as the registered exam's claim has it.
+fn without_count(uid: StudyUid) -> DeclaredStudy {
+    DeclaredStudy {
+        uid,
+        accession_no: None,
+        image_count: None,
+        linked: false,
+        foreign: false,
+    }
+}
+
+fn record<S: State>(work: &mut Work<'_, S>, context: Context<'_>, before: ExamRow, row: ExamRow) {
+    work.changes.history.push(ExamHistory {
+        position: context.position,
+        time_ms: context.time_ms,
+        step: ExamStep::Corrected,
+        content: None,
+        row: row.clone(),
+    });
+    work.put_exam(Some(before), Some(row));
+}
+
+/// Pushed exams of the registered one's form and person, withdrawn ones too.
+fn pushes_of<S: State>(
+    work: &Work<'_, S>,
+    registered: &ExamRow,
+) -> Result<Vec<ExamRow>, StateError> {
+    let mut pushes = Vec::new();
+    for form in forms_of(work, registered) {
+        for exam in work.form(&form)?.exams {
+            let row = work.exam(&exam)?;
+            pushes.extend(row.filter(|row| {
+                !row.has(ExamFlag::WithoutPush)
+                    && row.apply_no == registered.apply_no
+                    && is_same(registered, row)
+            }));
+        }
+    }
+    Ok(pushes)
+}
+
+fn repeated(row: &ExamRow) -> PushOutcome {
+    PushOutcome {
+        exam: row.key.clone(),
+        step: PushStep::Repeated,
+        version: row.version,
+        flags: row.flags.clone(),
+        hidden: None,
+        lifted: None,
+        contested: false,
+        adopted: 0,
+    }
+}
+
+/// The registered exam of the form that a push names, if it is of the same person: that of the latest generation.
+fn of_push<S: State>(
     work: &Work<'_, S>,
     hospital: &Hospital,
     content: &Content,
 ) -> Result<Option<ExamRow>, StateError> {
-    if work.registry().rules < REGISTRATION_SINCE_RULES {
-        return Ok(None);
-    }
-    let form = form_key(
-        &content.hospital,
-        &content.summary.apply_no,
-        hospital.generation,
-    );
-    for exam in work.form(&form)?.exams {
-        let row = work.exam(&exam)?;
-        let gives_way = |row: &ExamRow| {
-            row.has(ExamFlag::WithoutPush)
-                && row.withdrawn.is_none()
-                && row.apply_no == content.summary.apply_no
-                && !reuses_number(row, content)
-        };
-        if let Some(row) = row.filter(gives_way) {
-            return Ok(Some(row));
+    let apply_no = &content.summary.apply_no;
+    for generation in (0..=hospital.generation).rev() {
+        let form = form_key(&content.hospital, apply_no, generation);
+        for exam in work.form(&form)?.exams.iter().rev() {
+            let row = work.exam(exam)?;
+            let is_meant = |row: &ExamRow| {
+                is_of(row, &form)
+                    && row.withdrawn.operator.is_none()
+                    && !reuses_number(row, content)
+            };
+            if let Some(row) = row.filter(is_meant) {
+                return Ok(Some(row));
+            }
         }
     }
     Ok(None)
 }
 
-/// Hands over to an exam that is about to be pushed what the one without a push has.
-pub(in crate::decide) fn hand_over<S: State>(
-    work: &mut Work<'_, S>,
-    from: &ExamRow,
-    to: &ExamKey,
-) -> Result<(), StateError> {
-    let row = work.registered(&from.key)?;
-    work.put_registered(to.clone(), row);
-    let told = work.told(&from.key)?;
-    work.put_told(to.clone(), told);
-    work.put_told(from.key.clone(), Told::default());
-    Ok(())
-}
-
-/// Hides an exam whose place another one has taken.
-pub(in crate::decide) fn give_way<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-    key: &ExamKey,
-) -> Result<(), StateError> {
-    let Some(row) = work.exam(key)? else {
-        return Ok(());
-    };
-    let withdrawn = Withdrawals {
-        app: Some(context.position),
-        ..row.withdrawn
-    };
-    work.put_registered(key.clone(), None);
-    correction::set_withdrawn(work, context, row, withdrawn, ExamStep::Withdrawn)
-}
-
-/// What a step that was broken off had registered goes, if nothing came of it.
-pub(in crate::decide) fn broken_off<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-    form: &FormKey,
-) -> Result<(), StateError> {
-    for exam in work.form(form)?.exams {
-        let Some(row) = work.exam(&exam)? else {
-            continue;
-        };
-        let is_registered = row.has(ExamFlag::WithoutPush)
-            && row.withdrawn.is_none()
-            && row.apply_no == form.apply_no;
-        if is_registered && !has_images(work, &row)? {
-            give_way(work, context, &row.key)?;
-        }
-    }
-    Ok(())
-}
-
-/// Adds to a push's studies those of its exam's registration that it does not name: all, if it names none; else those of
-/// which images came. `before`: the row that has them so far.
-pub(in crate::decide) fn keep_studies<S: State>(
+/// Adds to a push's studies those under which its form was done and that it does not name. They come without a count.
+pub(in crate::decide) fn add_studies<S: State>(
     work: &Work<'_, S>,
-    key: &ExamKey,
-    before: Option<&ExamRow>,
-    studies: &mut Vec<DeclaredStudy>,
+    hospital: &Hospital,
+    content: &mut Content,
 ) -> Result<(), StateError> {
-    let Some(registered) = work.registered(key)? else {
+    if work.registry().rules < REGISTRATION_SINCE_RULES || content.without_push {
+        return Ok(());
+    }
+    let Some(registered) = of_push(work, hospital, content)? else {
         return Ok(());
     };
-    let names_none = studies.is_empty();
-    for uid in registered.studies {
-        let is_named = studies.iter().any(|study| study.uid == uid);
-        let study = StudyKey::new(key.hospital.clone(), uid);
-        let has_come = work.study(&study)?.is_some_and(|row| row.bytes > 0);
-        if is_named || !(names_none || has_come) {
-            continue;
+    for study in registered.studies {
+        if !content.studies.iter().any(|named| named.uid == study.uid) {
+            content.studies.push(without_count(study.uid));
         }
-        let known = before.and_then(|row| row.studies.iter().find(|it| it.uid == study.study));
-        studies.push(DeclaredStudy {
-            accession_no: known.and_then(|known| known.accession_no.clone()),
-            uid: study.study,
-            image_count: None,
-            linked: false,
-            foreign: false,
-        });
     }
     Ok(())
 }
@@ -283,12 +322,163 @@ pub(in crate::decide) fn patient_id_of<S: State>(
     row: &ExamRow,
     study: &StudyUid,
 ) -> Result<String, StateError> {
-    let registered = work.registered(&row.key)?;
-    let registered = registered.filter(|registered| registered.studies.contains(study));
-    Ok(registered.map_or_else(
-        || row.patient_id.clone(),
-        |registered| registered.patient_id,
-    ))
+    let registered = match row.has(ExamFlag::WithoutPush) {
+        true => work.registered(&row.key)?,
+        false => None,
+    };
+    let studies = registered.into_iter().flat_map(|row| row.studies);
+    let found = studies.into_iter().find(|known| known.uid == *study);
+    Ok(found.map_or_else(|| row.patient_id.clone(), |known| known.patient_id))
+}
+
+/// Under which exam it is kept what receivers were told of an exam: the registered one's, where its form has one.
+pub(in crate::decide) fn told_as<S: State>(
+    work: &Work<'_, S>,
+    row: &ExamRow,
+) -> Result<ExamKey, StateError> {
+    if row.has(ExamFlag::WithoutPush) || work.registry().rules < REGISTRATION_SINCE_RULES {
+        return Ok(row.key.clone());
+    }
+    for form in forms_of(work, row) {
+        for exam in work.form(&form)?.exams.iter().rev() {
+            let registered = work.exam(exam)?;
+            let is_his = |it: &ExamRow| {
+                is_of(it, &form) && it.withdrawn.operator.is_none() && is_same(it, row)
+            };
+            if registered.as_ref().is_some_and(is_his) {
+                return Ok(exam.clone());
+            }
+        }
+    }
+    Ok(row.key.clone())
+}
+
+/// The forms that an exam's number may mean, of the latest generation first.
+fn forms_of<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Vec<FormKey> {
+    let hospital = work.registry().hospitals.get(&row.key.hospital);
+    let newest = hospital.map_or(0, |hospital| hospital.generation);
+    let generations = (0..=newest.max(row.key.generation)).rev();
+    let key = |generation| form_key(&row.key.hospital, &row.apply_no, generation);
+    generations.map(key).collect()
+}
+
+/// Of one patient, and both of a trial or none.
+fn is_same(one: &ExamRow, other: &ExamRow) -> bool {
+    one.sick_id == other.sick_id && one.has(ExamFlag::Test) == other.has(ExamFlag::Test)
+}
+
+/// Whether nothing came of the exam's registration so far: its steps were broken off, and no image is here.
+pub(in crate::decide) fn is_idle<S: State>(
+    work: &Work<'_, S>,
+    form: &ApplyFormRow,
+    row: &ExamRow,
+) -> Result<bool, StateError> {
+    let mut steps = form.steps.iter();
+    let is_broken_off =
+        !form.steps.is_empty() && steps.all(|step| step.status == StepStatus::Discontinued);
+    Ok(row.has(ExamFlag::WithoutPush) && is_broken_off && !has_images(work, row)?)
+}
+
+/// Brings registered exams in line with their forms and with the pushes that name these.
+pub(in crate::decide) fn follow<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+) -> Result<(), StateError> {
+    let mut forms: BTreeSet<FormKey> = work.changes.apply_forms.keys().cloned().collect();
+    let exams: Vec<ExamRow> = work
+        .changes
+        .exams
+        .values()
+        .flat_map(|exam| exam.before.iter().chain(&exam.after).cloned())
+        .collect();
+    for row in &exams {
+        forms.extend(forms_of(work, row));
+    }
+    for key in forms {
+        for exam in work.form(&key)?.exams {
+            let Some(row) = work.exam(&exam)?.filter(|row| is_of(row, &key)) else {
+                continue;
+            };
+            stand(work, context, &key, row)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets what a registered exam is beside its pushes.
+fn stand<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    key: &FormKey,
+    before: ExamRow,
+) -> Result<(), StateError> {
+    let pushes = pushes_of(work, &before)?;
+    let stands = pushes.iter().any(|push| push.withdrawn.is_none());
+    let form = work.apply_form(key)?;
+    if let Some(form) = &form {
+        give_out_anew(work, context, form, &before)?;
+    }
+    // Its form goes, or is another since, only where nothing came of it.
+    let is_past = form.is_none_or(|form| form.is_deleted() || form.position > before.position);
+    let is_hidden = is_past || !stands && !pushes.is_empty();
+    if before.withdrawn.app.is_some() != is_hidden {
+        let withdrawn = Withdrawals {
+            app: is_hidden.then_some(context.position),
+            ..before.withdrawn
+        };
+        let step = match is_hidden {
+            true => ExamStep::Withdrawn,
+            false => ExamStep::Restored,
+        };
+        if is_past {
+            work.put_told(before.key.clone(), Told::default());
+        }
+        let exam = before.key.clone();
+        correction::set_withdrawn(work, context, before, withdrawn, step)?;
+        return supersede(work, context, &exam, stands);
+    }
+    supersede(work, context, &before.key, stands)
+}
+
+/// A form whose exam an operator cancelled is done again under another study UID: the images that were withdrawn stay hidden.
+fn give_out_anew<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    form: &ApplyFormRow,
+    registered: &ExamRow,
+) -> Result<(), StateError> {
+    let is_cancelled_now = registered.withdrawn.operator == Some(context.position);
+    let has_it = registered.has_study(&form.study_uid);
+    if !is_cancelled_now || !has_it || form.is_deleted() {
+        return Ok(());
+    }
+    let Ok(uid) = study_uid(&form.key, context.position) else {
+        return Ok(());
+    };
+    let row = ApplyFormRow {
+        study_uid: uid,
+        ..form.clone()
+    };
+    work.put_apply_form(Some(form.clone()), Some(row));
+    Ok(())
+}
+
+fn supersede<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    exam: &ExamKey,
+    is_superseded: bool,
+) -> Result<(), StateError> {
+    let Some(before) = work.exam(exam)? else {
+        return Ok(());
+    };
+    if before.has(ExamFlag::Superseded) == is_superseded {
+        return Ok(());
+    }
+    let mut row = before.clone();
+    row.set(ExamFlag::Superseded, is_superseded);
+    record(work, context, before, row);
+    Ok(())
 }
 
 const FORM_PATH: &str = "examInfo.applyNo";
@@ -312,29 +502,13 @@ fn form_changed() -> Refusal {
     )
 }
 
-fn number_taken(row: &ExamRow) -> Refusal {
-    Refusal::new(
-        ErrorKind::Conflict,
-        NUMBER_TAKEN,
-        FORM_PATH,
-        format!(
-            "已有检查 {0} 用此号，不能再由申请单登记：请核对两者是否同一检查 \
-             (exam {0} has this number, so none can be registered from the form: see whether they are the same)",
-            row.key
-        ),
-    )
-}
-
-fn withdrawn(row: &ExamRow) -> Refusal {
+fn withdrawn() -> Refusal {
     Refusal::new(
         ErrorKind::Conflict,
         "exam-withdrawn",
         FORM_PATH,
-        format!(
-            "检查 {0} 已由平台管理员撤回：确需恢复请撤销该撤回 (yingku correct undo) \
-             (an operator withdrew exam {0}: undo that if it stands)",
-            row.key
-        ),
+        "此 Study 的检查已撤回，不再自行登记：确需恢复请撤销该撤回，或以 yingku forms register 登记 \
+         (an exam of this study was withdrawn, so nothing registers it by itself: undo that, or register it with yingku forms register)",
     )
 }
 

@@ -114,6 +114,8 @@ pub(super) fn row_of(
     row.set(ExamFlag::Test, test);
     row.set(ExamFlag::Warned, content.warned);
     row.set(ExamFlag::WithoutPush, content.without_push);
+    let is_superseded = before.is_some_and(|row| row.has(ExamFlag::Superseded));
+    row.set(ExamFlag::Superseded, content.without_push && is_superseded);
     row.set(
         ExamFlag::UnknownClass,
         !canonical_class(&settings.class_aliases, &row.class).known,

@@ -104,6 +104,11 @@ fn an_insert_for_another_patient_under_a_form_that_stands_is_refused() {
     house.send("INSERT", "1", "王一").unwrap();
     assert_eq!(house.send("INSERT", "1", "王二"), refused("number-reuse"));
     assert_eq!(house.form("1").content.name, "王一");
+    // It is listed until the form changes or goes
+    assert_eq!(house.listed(FindingKind::FormReuse), 1);
+    house.send("DELETE", "1", "王一").unwrap();
+    assert_eq!(house.send("INSERT", "1", "王二"), Ok(FormStep::Inserted));
+    assert_eq!(house.listed(FindingKind::FormReuse), 0);
 }
 
 #[test]

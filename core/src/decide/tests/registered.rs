@@ -1,10 +1,10 @@
 //! Exams that are registered from their apply forms, and the pushes that come later (R16).
 
+use super::super::registered_exam_no;
 use super::forms::{document, event};
 use super::*;
 use crate::contract::push::of_form::{Registration, of_form};
 use crate::event::{ExamRegistered, ProcedureStepReported, RegisteredBy};
-use crate::exam::WithdrawnBy;
 use crate::performed::StepStatus;
 use crate::registry::ExamWay;
 use crate::time::LocalDateTime;
@@ -30,10 +30,12 @@ impl House {
         else {
             panic!("no form");
         };
-        let exam_no = ExamNo::new(FORM).unwrap();
+        let free = |nth: &usize| !self.exams.contains_key(&key("350006", &number(*nth), 0));
+        let exam_no = ExamNo::new(number((1..).find(free).unwrap())).unwrap();
         let registration = Registration {
             hospital: &row.key.hospital,
             hospital_name: "示例医院",
+            apply_no: FORM,
             exam_no: &exam_no,
             exam_time: LocalDateTime::parse("2026-07-04 08:00:00").unwrap(),
             study: &uid(study),
@@ -57,7 +59,18 @@ impl House {
     }
 
     fn exam(&self) -> &ExamRow {
-        self.row("350006", FORM)
+        self.row("350006", &number(1))
+    }
+
+    fn withdraw(&mut self, exam_no: &str) -> Position {
+        let exam = key("350006", exam_no, 0);
+        let (outcome, position) = self.correct(CorrectionAction::WithdrawExam { exam });
+        assert_eq!(outcome, Outcome::Done);
+        position
+    }
+
+    fn is_open(&self) -> bool {
+        self.apply_forms[&form_key()].is_open()
     }
 
     fn report_step(&mut self, is_new: bool, status: StepStatus) {
@@ -77,6 +90,11 @@ impl House {
         let outcome = self.take("ae:CT01", Event::ProcedureStepReported(body));
         assert_eq!(outcome, Outcome::Done);
     }
+}
+
+/// Number of the form's exam.
+fn number(nth: usize) -> String {
+    registered_exam_no(FORM, nth).unwrap().to_string()
 }
 
 fn form_key() -> FormKey {
@@ -126,13 +144,22 @@ fn a_form_is_registered_once_and_only_as_it_stands() {
     house.register(RegisteredBy::Step, "1.2.1");
     let again = house.register(RegisteredBy::AccessionNumber, "1.2.2");
     assert_eq!(rule(&again), "form-taken");
-    // An operator may add a study that came under a UID of its own
-    let further = house.register(RegisteredBy::Operator, "1.2.2");
+    // An operator may add a study that came under a UID of its own, and with another PatientID
+    let further = house.registration(RegisteredBy::Operator, "1.2.2", "TYPED");
+    let further = house.take("operator:o", Event::ExamRegistered(further));
     assert_eq!(step(&further), PushStep::Changed);
-    assert_eq!(house.exam().studies.len(), 2);
+    house.store(&Images::new("1.2.1", "S-王一", 0..1));
+    house.store(&Images::new("1.2.2", "TYPED", 0..1));
     assert_eq!(
-        rule(&house.register(RegisteredBy::Operator, "1.2.2")),
-        "form-taken"
+        (
+            house.shown("350006", "1.2.1"),
+            house.shown("350006", "1.2.2")
+        ),
+        (1, 1)
+    );
+    assert_eq!(
+        step(&house.register(RegisteredBy::Operator, "1.2.2")),
+        PushStep::Repeated
     );
 }
 
@@ -153,63 +180,103 @@ fn nothing_is_registered_so_where_exams_are_pushed_but_by_an_operator() {
 }
 
 #[test]
-fn a_pushed_exam_under_the_form_s_number_is_no_registration_of_it() {
+fn a_form_that_a_pushed_exam_has_is_not_registered_and_a_pushed_number_is_no_form_s() {
     let mut house = House::of_scenario_3();
     let other = report(FORM, 50, "1.2.9").with("/examInfo/applyNo", "F-2");
     house.push(&other);
     let outcome = house.register(RegisteredBy::AccessionNumber, "1.2.1");
-    assert_eq!(rule(&outcome), "exam-known");
-    // Nor is one taken from a form that a pushed exam has
+    assert_eq!(step(&outcome), PushStep::Registered);
+    let mut house = House::of_scenario_3();
     house.push(&report("E7", 50, "1.2.7"));
-    let key = key("350006", FORM, 0);
-    house.exams.remove(&key);
     let outcome = house.register(RegisteredBy::AccessionNumber, "1.2.1");
     assert_eq!(rule(&outcome), "form-taken");
 }
 
 #[test]
-fn a_report_that_comes_under_the_form_s_number_is_the_exam_s_next_version() {
-    let mut house = House::of_scenario_3();
-    house.register(RegisteredBy::StudyUid, "1.2.1");
-    house.store(&Images::new("1.2.1", "S-王一", 0..2));
-    // It names neither study nor the PatientID that images have
-    let pushed = report(FORM, 70, "1.2.1").without("imageList");
-    assert_eq!(step(&house.push(&pushed)), PushStep::Changed);
-    let row = house.exam();
-    assert!(!row.has(ExamFlag::WithoutPush));
-    assert_eq!((row.status, row.version), (70, 2));
-    assert_eq!(house.shown("350006", "1.2.1"), 2);
-    // Images that come later are taken as the first ones were
-    house.store(&Images::new("1.2.1", "S-王一", 2..3));
-    assert_eq!(
-        (house.shown("350006", "1.2.1"), house.held("1.2.1")),
-        (3, 0)
-    );
-    assert_eq!(house.told_codes(), ["20", "50", "70"]);
+fn a_number_that_is_too_long_or_has_signs_of_our_own_is_an_exam_s_by_its_digest() {
+    for apply_no in ["123e4567-e89b-12d3-a456-426614174000", "A#1", "A/1"] {
+        let number = registered_exam_no(apply_no, 2).unwrap();
+        assert!(number.as_str().starts_with("F:") && number.as_str().ends_with("~2"));
+        assert!(!number.as_str().contains(['#', '/']));
+        assert_ne!(number, registered_exam_no("A#2", 2).unwrap());
+    }
+    assert_eq!(registered_exam_no("0001", 1).unwrap().as_str(), "F:0001");
 }
 
 #[test]
-fn a_report_under_another_number_takes_the_exam_s_place_and_its_images() {
-    let mut house = House::of_scenario_3();
-    house.register(RegisteredBy::AccessionNumber, "1.2.1");
-    house.store(&Images::new("1.2.1", "S-王一", 0..2));
-    for pushed in [report("R1", 60, "1.2.5"), report("R1", 70, "1.2.5")] {
-        house.push(&pushed);
-        // Then there is one exam, with both studies
-        assert_eq!(house.exam().withdrawn.by(), Some(WithdrawnBy::App));
-        let row = house.row("350006", "R1");
-        let studies: Vec<&str> = row.studies.iter().map(|it| it.uid.as_str()).collect();
-        assert_eq!(studies, ["1.2.5", "1.2.1"]);
-        assert!(row.own_studies().count() == 2 && !row.has(ExamFlag::StudyConflict));
-        assert_eq!(house.shown("350006", "1.2.1"), 2);
+fn a_report_is_pushed_later_under_whatever_number_and_shares_the_images() {
+    for exam_no in [FORM, "R1"] {
+        let mut house = House::of_scenario_3();
+        house.register(RegisteredBy::AccessionNumber, "1.2.1");
+        house.store(&Images::new("1.2.1", "S-王一", 0..2));
+        // It names another study, and the department's PatientID
+        for status in [60, 70] {
+            house.push(&report(exam_no, status, "1.2.5"));
+            let row = house.row("350006", exam_no);
+            let studies: Vec<&str> = row.own_studies().map(|it| it.as_str()).collect();
+            assert_eq!(studies, ["1.2.5", "1.2.1"]);
+            assert!(!row.has(ExamFlag::StudyConflict) && !row.has(ExamFlag::WithoutPush));
+        }
+        assert!(house.exam().has(ExamFlag::Superseded) && !house.exam().is_counted());
+        // Images are taken with the numbers of the first ones, and with those of the push
+        house.store(&Images::new("1.2.1", "S-王一", 2..3));
+        house.store(&Images::new("1.2.1", &format!("C-{exam_no}"), 3..4));
+        assert_eq!(house.shown("350006", "1.2.1"), 4);
+        // The HIS was told each step once
+        assert_eq!(house.told_codes(), ["20", "50", "70"]);
+        // What is withdrawn is hidden with its images, registers nothing again, and comes back
+        let withdrawal = house.withdraw(exam_no);
+        let study = StudyKey::new(code("350006"), uid("1.2.1"));
+        let covered = |house: &House| {
+            let claims = &house.claims[&study.study];
+            crate::instance::covers(&house.registry, claims, &house.studies[&study])
+        };
+        assert!(!covered(&house));
+        let again = house.register(RegisteredBy::StudyUid, "1.2.1");
+        assert_eq!(rule(&again), "exam-withdrawn");
+        assert_eq!(house.told_codes(), ["20", "50", "70", "00"]);
+        house.undo(withdrawal);
+        assert!(covered(&house) && house.exam().withdrawn.is_none());
+        assert!(house.exam().has(ExamFlag::Superseded));
     }
-    house.store(&Images::new("1.2.1", "S-王一", 2..3));
-    assert_eq!(house.shown("350006", "1.2.1"), 3);
-    // And the HIS was told each step once, and of no cancellation
-    assert_eq!(house.told_codes(), ["20", "50", "70"]);
-    // A further image with the form's number registers nothing
-    let outcome = house.register(RegisteredBy::AccessionNumber, "1.2.8");
-    assert_eq!(rule(&outcome), "form-taken");
+}
+
+#[test]
+fn a_report_keeps_images_that_are_told_of_after_it() {
+    let mut house = House::of_scenario_3();
+    house.register(RegisteredBy::StudyUid, "1.2.1");
+    house.push(&report("R1", 70, "1.2.5"));
+    house.store(&Images::new("1.2.1", "S-王一", 0..2));
+    assert_eq!(
+        (house.shown("350006", "1.2.1"), house.held("1.2.1")),
+        (2, 0)
+    );
+    assert!(house.row("350006", "R1").has_study(&uid("1.2.1")));
+}
+
+#[test]
+fn a_report_takes_no_place_among_those_who_claim_the_study_too() {
+    // Given images of a registered exam, and another patient's push of the same study UID
+    let mut house = House::of_scenario_3();
+    house.register(RegisteredBy::StudyUid, "1.2.1");
+    house.store(&Images::new("1.2.1", "S-王一", 0..2));
+    house.push(&Push::new("350006", "E9", "李四", 70, "1.2.1"));
+    // When the report comes, images stay with the first claimant
+    house.push(&report("R1", 70, "1.2.5"));
+    let claims = &house.claims[&uid("1.2.1")];
+    let study = StudyKey::new(code("350006"), uid("1.2.1"));
+    assert_eq!(claims.owner().unwrap().exam.exam_no.as_str(), number(1));
+    assert!(crate::instance::covers(
+        &house.registry,
+        claims,
+        &house.studies[&study]
+    ));
+    assert!(
+        house
+            .row("350006", "R1")
+            .own_studies()
+            .any(|it| *it == study.study)
+    );
 }
 
 #[test]
@@ -218,49 +285,131 @@ fn another_person_s_report_with_the_form_is_suspected_and_takes_nothing() {
     house.register(RegisteredBy::StudyUid, "1.2.1");
     let other = Push::new("350006", "R1", "李四", 70, "1.2.5").with("/examInfo/applyNo", FORM);
     assert_eq!(rule(&house.push(&other)), "number-reuse");
-    assert!(house.exam().withdrawn.is_none());
+    assert!(!house.exam().has(ExamFlag::Superseded));
 }
 
 #[test]
-fn a_step_that_is_broken_off_takes_its_exam_back_until_the_next_one() {
+fn a_form_whose_step_was_broken_off_is_open_and_its_exam_waits() {
     let mut house = House::of_scenario_3();
     house.report_step(true, StepStatus::InProgress);
     house.register(RegisteredBy::Step, "1.2.1");
+    assert!(!house.is_open());
     house.report_step(false, StepStatus::Discontinued);
-    // The form can be done again, and nobody was told of a cancellation
-    assert!(house.apply_forms[&form_key()].is_open());
-    assert!(house.exam().withdrawn.is_some());
-    assert_eq!(house.told_codes(), ["20"]);
-    let outcome = house.register(RegisteredBy::StudyUid, "1.2.1");
-    assert_eq!(step(&outcome), PushStep::Changed);
-    assert!(house.exam().withdrawn.is_none());
+    assert!(house.is_open() && house.exam().withdrawn.is_none());
+    // Done again under the same study, or another one
+    let outcome = house.register(RegisteredBy::Step, "1.2.1");
+    assert_eq!(step(&outcome), PushStep::Repeated);
+    house.register(RegisteredBy::AccessionNumber, "1.2.2");
+    // An image that was on its way is shown, and the form is taken again
     house.store(&Images::new("1.2.1", "S-王一", 0..1));
     assert_eq!(house.shown("350006", "1.2.1"), 1);
+    assert!(!house.is_open());
+    house.store(&Images::new("1.2.2", "S-王一", 0..1));
+    assert_eq!(house.shown("350006", "1.2.2"), 1);
     assert_eq!(house.told_codes(), ["20", "50"]);
 }
 
 #[test]
-fn a_step_that_is_broken_off_after_images_came_keeps_its_exam() {
-    let mut house = House::of_scenario_3();
-    house.report_step(true, StepStatus::InProgress);
-    house.register(RegisteredBy::Step, "1.2.1");
-    house.store(&Images::new("1.2.1", "S-王一", 0..1));
-    house.report_step(false, StepStatus::Discontinued);
-    assert!(house.exam().withdrawn.is_none());
-    assert_eq!(house.shown("350006", "1.2.1"), 1);
+fn a_form_that_changes_after_its_step_was_broken_off_is_registered_anew() {
+    for action in ["UPDATE", "DELETE"] {
+        let mut house = House::of_scenario_3();
+        house.report_step(true, StepStatus::InProgress);
+        house.register(RegisteredBy::Step, "1.2.1");
+        house.report_step(false, StepStatus::Discontinued);
+        house
+            .send_document(&document(action, FORM, "王一").replace("待查", "肺炎"))
+            .unwrap();
+        assert!(house.exam().withdrawn.is_some(), "{action}");
+        if action == "DELETE" {
+            house
+                .send_document(&document("INSERT", FORM, "王一"))
+                .unwrap();
+        }
+        assert!(house.is_open());
+        house.register(RegisteredBy::StudyUid, "1.2.1");
+        house.store(&Images::new("1.2.1", "S-王一", 0..1));
+        assert_eq!(house.shown("350006", "1.2.1"), 1);
+        let again = house.row("350006", &number(2));
+        assert!(again.withdrawn.is_none() && house.exam().withdrawn.is_some());
+        let told: &[&str] = match action {
+            "UPDATE" => &["20", "20", "50"],
+            _ => &["20", "00", "20", "50"],
+        };
+        assert_eq!(house.told_codes(), told, "{action}");
+    }
 }
 
 #[test]
-fn an_operator_s_withdrawal_of_such_an_exam_is_told_and_stays() {
+fn what_an_operator_withdrew_stays_hidden_and_its_form_is_done_again_under_another_study() {
     let mut house = House::of_scenario_3();
-    house.register(RegisteredBy::StudyUid, "1.2.1");
-    let exam = key("350006", FORM, 0);
-    let (_, withdrawal) = house.correct(CorrectionAction::WithdrawExam { exam });
-    assert_eq!(house.told_codes(), ["20", "00"]);
-    let again = house.register(RegisteredBy::StudyUid, "1.2.1");
+    let given_out = house.apply_forms[&form_key()].study_uid.clone();
+    house.register(RegisteredBy::StudyUid, given_out.as_str());
+    house.store(&Images::new(given_out.as_str(), "S-王一", 0..1));
+    let withdrawal = house.withdraw(&number(1));
+    assert_eq!(house.told_codes(), ["20", "50", "00"]);
+    // Nothing that comes of that study registers it again
+    let again = house.register(RegisteredBy::AccessionNumber, given_out.as_str());
     assert_eq!(rule(&again), "exam-withdrawn");
+    // The form is done again
+    let anew = house.apply_forms[&form_key()].study_uid.clone();
+    assert!(house.is_open() && anew != given_out);
+    house.register(RegisteredBy::StudyUid, anew.as_str());
+    house.store(&Images::new(anew.as_str(), "S-王一", 0..1));
+    assert_eq!(house.shown("350006", anew.as_str()), 1);
+    assert!(house.exam().withdrawn.is_some());
+    assert_eq!(house.told_codes(), ["20", "50", "00", "20", "50"]);
     house.undo(withdrawal);
     assert!(house.exam().withdrawn.is_none());
+}
+
+#[test]
+fn an_app_withdraws_only_what_was_pushed() {
+    let mut house = House::of_scenario_3();
+    house.register(RegisteredBy::StudyUid, "1.2.1");
+    let exam = key("350006", &number(1), 0);
+    let (outcome, _) = house.correct_as("app:a", CorrectionAction::WithdrawExam { exam });
+    assert_eq!(rule(&outcome), "conflict");
+    assert!(house.exam().withdrawn.is_none());
+}
+
+#[test]
+fn what_was_tried_out_takes_no_live_form() {
+    let mut house = House::with_receiver();
+    house.put_hospital("350006", HospitalMode::Test);
+    let hospital = house.registry.hospitals.get_mut(&code("350006")).unwrap();
+    (hospital.exams, hospital.prefix) = (ExamWay::Forms, Some("7173".to_owned()));
+    house
+        .send_document(&document("INSERT", FORM, "王一"))
+        .unwrap();
+    house.register(RegisteredBy::StudyUid, "1.2.1");
+    assert!(house.exam().has(ExamFlag::Test));
+    let hospital = house.registry.hospitals.get_mut(&code("350006")).unwrap();
+    hospital.mode = HospitalMode::Live;
+    house
+        .send_document(&document("INSERT", FORM, "王一"))
+        .unwrap();
+    assert!(house.is_open());
+    house.register(RegisteredBy::AccessionNumber, "1.2.2");
+    house.store(&Images::new("1.2.2", "S-王一", 0..1));
+    assert_eq!(house.shown("350006", "1.2.2"), 1);
+    assert!(!house.row("350006", &number(2)).has(ExamFlag::Test));
+    house.take("operator:o", purge(vec![key("350006", &number(1), 0)]));
+    assert!(!house.exams.contains_key(&key("350006", &number(1), 0)) && !house.is_open());
+}
+
+#[test]
+fn a_form_that_was_open_when_numbers_began_anew_is_registered_under_the_earlier_ones() {
+    let mut house = House::of_scenario_3();
+    let hospital = house.registry.hospitals.get_mut(&code("350006")).unwrap();
+    hospital.generation = 1;
+    house.register(RegisteredBy::StudyUid, "1.2.1");
+    assert!(!house.is_open());
+    house.store(&Images::new("1.2.1", "S-王一", 0..1));
+    // A report of the same person has its images
+    house.push(&report("R1", 70, "1.2.5"));
+    let row = &house.exams[&key("350006", "R1", 1)];
+    assert!(row.has_study(&uid("1.2.1")) && house.exam().has(ExamFlag::Superseded));
+    assert_eq!(house.told_codes(), ["20", "50", "70"]);
 }
 
 #[test]
@@ -270,19 +419,4 @@ fn before_the_rules_are_active_nothing_is_registered_from_forms() {
     let outcome = house.register(RegisteredBy::Operator, "1.2.1");
     assert_eq!(rule(&outcome), "not-from-forms");
     assert!(house.exams.is_empty());
-}
-
-#[test]
-fn a_form_that_was_open_when_numbers_began_anew_is_registered_under_the_earlier_ones() {
-    let mut house = House::of_scenario_3();
-    let hospital = house.registry.hospitals.get_mut(&code("350006")).unwrap();
-    hospital.generation = 1;
-    house.register(RegisteredBy::StudyUid, "1.2.1");
-    assert!(!house.apply_forms[&form_key()].is_open());
-    house.store(&Images::new("1.2.1", "S-王一", 0..1));
-    // A report of the same person is still of that exam
-    house.push(&report(FORM, 70, "1.2.1"));
-    assert_eq!((house.exam().status, house.exams.len()), (70, 1));
-    assert!(!house.apply_forms[&form_key()].is_open());
-    assert_eq!(house.told_codes(), ["20", "50", "70"]);
 }
