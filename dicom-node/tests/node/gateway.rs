@@ -168,10 +168,12 @@ impl QueryRetrieve for Fake {
             });
             let to = to.map(|it| it.id).unwrap();
             let mut counts = Suboperations::default();
-            while self.0.is_endless {
-                let pending = request.response(Status::PENDING);
-                let pending = pending.with_suboperations(counts, true);
-                association.send(context, &pending).await?;
+            if self.0.is_endless {
+                loop {
+                    let pending = request.response(Status::PENDING);
+                    let pending = pending.with_suboperations(counts, true);
+                    association.send(context, &pending).await?;
+                }
             }
             for number in 0..self.0.images {
                 if self.0.breaks_after == Some(number) {
