@@ -37,6 +37,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import images  # noqa: E402  (both beside this file)
 import requests  # noqa: E402
+from pynetdicom import build_context  # noqa: E402
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # noqa: E402
 import other_archives  # noqa: E402
 
 import support.archive  # noqa: E402
@@ -46,7 +48,7 @@ from support import forms  # noqa: E402
 from support.gateways import AE, GATEWAYS  # noqa: E402
 from support.kafka import Kafka  # noqa: E402
 from support.listening import reach, wait_until_listening  # noqa: E402
-from support.netdicom import find, query  # noqa: E402
+from support.netdicom import associate, query  # noqa: E402
 from support.objects import ACCOUNT, S3, standing  # noqa: E402
 from support.registry import COUNTY, Registry  # noqa: E402
 
@@ -263,11 +265,13 @@ def wait_for_images(archive: Archive, exam: dict, count: int) -> None:
     """Until readers see so many of the exam's study."""
     asked = query("STUDY", StudyInstanceUID=study_of(exam), NumberOfStudyRelatedInstances="")
     deadline = time.monotonic() + DRAIN_LIMIT_S
-    while time.monotonic() < deadline:
-        found = find(archive.dicom, asked)
-        if found and int(found[0].NumberOfStudyRelatedInstances) >= count:
-            return
-        time.sleep(0.02)
+    # One association for all questions: to set one up in Python takes a third of the time of one of the two processors.
+    with associate(archive.dicom, [build_context(StudyRootQueryRetrieveInformationModelFind)]) as association:
+        while time.monotonic() < deadline:
+            found = [match for _, match in association.send_c_find(asked, StudyRootQueryRetrieveInformationModelFind) if match]
+            if found and int(found[0].NumberOfStudyRelatedInstances) >= count:
+                return
+            time.sleep(0.02)
     raise SystemExit("the study was not fetched")
 
 

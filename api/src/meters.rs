@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use yingku_core::ids::HisId;
+use yingku_core::pull::PullLine;
 use yingku_storage::archive::Archive;
 use yingku_storage::views::ViewsError;
 
@@ -109,6 +110,9 @@ fn measure(archive: &Archive) {
             tracing::warn!(%his, %error, "status notices cannot be counted");
         }
     }
+    if let Err(error) = measure_pulls(archive) {
+        tracing::warn!(%error, "studies that are to be fetched cannot be counted");
+    }
 }
 
 fn measure_notices(archive: &Archive, his: &HisId) -> Result<(), ViewsError> {
@@ -120,5 +124,31 @@ fn measure_notices(archive: &Archive, his: &HisId) -> Result<(), ViewsError> {
     metrics::gauge!("yingku_notices_open", "his" => his()).set(standing.open as f64);
     metrics::gauge!("yingku_notices_oldest_seconds", "his" => his()).set(waits_ms as f64 / 1000.0);
     metrics::gauge!("yingku_notices_stopped", "his" => his()).set(standing.stopped as f64);
+    Ok(())
+}
+
+/// Studies of one hospital and line that are counted: who has more waiting knows enough.
+const PULLS_LIMIT: usize = 100_000;
+
+fn measure_pulls(archive: &Archive) -> Result<(), ViewsError> {
+    let registry = archive.registry();
+    let with_gateway = || {
+        registry
+            .hospitals
+            .values()
+            .filter(|it| it.gateway.is_some())
+    };
+    let count = |line| -> Result<f64, ViewsError> {
+        let mut all = 0;
+        for hospital in with_gateway() {
+            all += archive
+                .views()
+                .count_pulls(&hospital.code, line, PULLS_LIMIT)?;
+        }
+        Ok(all as f64)
+    };
+    metrics::gauge!("yingku_pulls_open", "line" => "live").set(count(PullLine::Live)?);
+    metrics::gauge!("yingku_pulls_open", "line" => "backfill").set(count(PullLine::Backfill)?);
+    metrics::gauge!("yingku_pulls_stopped").set(count(PullLine::Stopped)?);
     Ok(())
 }

@@ -27,6 +27,28 @@ pub fn served(operation: Operation, since: Instant) {
         .record(since.elapsed());
 }
 
+/// How an image was fetched from a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Get,
+    Move,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Move => "move",
+        }
+    }
+}
+
+/// An image came from a gateway and is durable; one that was here before counts too: the line has carried it.
+pub fn fetched(way: Way, bytes: u64) {
+    metrics::counter!("yingku_pulls_images_total", "method" => way.name()).increment(1);
+    metrics::counter!("yingku_pulls_bytes_total", "method" => way.name()).increment(bytes);
+}
+
 pub fn not_accepted(error: &AcceptError) {
     let reason = match error {
         AcceptError::Pdu(_) => "broken",

@@ -1,5 +1,7 @@
 //! Services of other nodes that we use: C-ECHO, C-STORE (also for C-MOVE's sub-operations), C-FIND, C-MOVE, C-GET.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use dicom_dictionary_std::uids;
 use futures::future::BoxFuture;
@@ -11,6 +13,12 @@ use crate::scan::ScanError;
 use crate::status::{Status, StatusClass};
 use crate::store::{InstanceStore, serve_store};
 use crate::text::{CharacterSet, Undeclared};
+
+/// Matches that are still taken after a query was cancelled: what was on its way, and some that do not look up soon.
+const AFTER_CANCEL: usize = 100_000;
+const AFTER_CANCEL_TIME: Duration = Duration::from_secs(300);
+/// Messages of one retrieval: instances, and as many pending answers. No study has so many.
+const RETRIEVAL_LIMIT: usize = 400_000;
 
 /// Information models of query and retrieve (PS3.4 §C.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +79,8 @@ pub enum ScuError {
     },
     #[error("the peer's answer cannot be read")]
     Answer(#[from] ScanError),
+    #[error("the peer does not come to an end")]
+    Endless,
     #[error("the instance cannot be read")]
     Source(#[source] std::io::Error),
 }
@@ -232,19 +242,23 @@ impl Scu {
         self.association
             .send_with(context, &request, &keys.encode(&syntax, charset))
             .await?;
-        let mut cancelled = false;
+        let mut cancelled: Option<(Instant, usize)> = None;
         loop {
             let answer = self.answer(Operation::Find).await?;
             let data_set = self.data_set(&answer).await?;
             if answer.status.map(Status::class) != Some(StatusClass::Pending) {
                 return Ok(outcome(&answer));
             }
-            if let Some(found) = data_set
-                && !cancelled
+            if let Some((at, more)) = &mut cancelled {
+                *more += 1;
+                if *more > AFTER_CANCEL || at.elapsed() > AFTER_CANCEL_TIME {
+                    return Err(ScuError::Endless);
+                }
+            } else if let Some(found) = data_set
                 && !each(&found, &syntax)?
             {
                 self.association.send(context, &Command::cancel(id)).await?;
-                cancelled = true;
+                cancelled = Some((Instant::now(), 0));
             }
         }
     }
@@ -264,7 +278,7 @@ impl Scu {
         request.move_destination = Some(destination.to_owned());
         let keys = keys.encode(&syntax, &CharacterSet::utf8());
         self.association.send_with(context, &request, &keys).await?;
-        loop {
+        for _ in 0..RETRIEVAL_LIMIT {
             let answer = self.answer(Operation::Move).await?;
             let data_set = self.identifier(&answer, &syntax).await?;
             if answer.status.map(Status::class) == Some(StatusClass::Pending) {
@@ -273,6 +287,7 @@ impl Scu {
             }
             return Ok(with_failed(&answer, data_set));
         }
+        Err(ScuError::Endless)
     }
 
     /// Fetches what matches over this association into `store`.
@@ -289,7 +304,7 @@ impl Scu {
         let request = Command::request(Operation::Get, id, class).with_data_set();
         let keys = keys.encode(&syntax, &CharacterSet::utf8());
         self.association.send_with(context, &request, &keys).await?;
-        loop {
+        for _ in 0..RETRIEVAL_LIMIT {
             let (from, command) = self.command().await?;
             if command.operation == Operation::Store && !command.is_response {
                 serve_store(&mut self.association, from, &command, store, undeclared).await?;
@@ -301,6 +316,7 @@ impl Scu {
                 return Ok(with_failed(&answer, data_set));
             }
         }
+        Err(ScuError::Endless)
     }
 
     async fn command(&mut self) -> Result<(u8, Command), ScuError> {

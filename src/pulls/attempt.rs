@@ -2,7 +2,7 @@
 
 use yingku_core::pull::{PullRow, PullState};
 use yingku_core::registry::PullMethod;
-use yingku_dicom_node::gateway::{Found, Gateway, GatewayError};
+use yingku_dicom_node::gateway::{Depth, Found, Gateway, GatewayError};
 use yingku_dicom_node::scp::{Came, Scp};
 use yingku_dicom_node::scu::{Outcome, ScuError};
 use yingku_storage::archive::Archive;
@@ -45,14 +45,15 @@ pub struct Given {
 impl Attempt {
     pub async fn run(self) -> Ended {
         let before = self.images();
-        let study = &self.row.study.study;
-        let found = match self.gateway.look(study).await {
+        // Counting what a gateway does not count itself may take as long as a tenth of the images: that is done where
+        // the count decides, before a study is fetched again of which all was given, and below.
+        let depth = match (self.row.got, self.method) {
+            (Some(_), _) => Depth::Count,
+            (None, PullMethod::Get) => Depth::Classes,
+            (None, PullMethod::Move) => Depth::Presence,
+        };
+        let mut found = match self.look(depth).await {
             Ok(found) => found,
-            // Who does not answer queries may send the study nevertheless.
-            Err(GatewayError::Refused { status, comment }) => {
-                tracing::info!(%study, %status, comment, "a gateway does not say what it has");
-                Found::default()
-            }
             Err(error) => return self.not_answered(before, &error),
         };
         if let Some(nothing) = self.nothing_to_fetch(&found) {
@@ -67,7 +68,31 @@ impl Attempt {
             Ok(outcome) => outcome,
             Err(error) => return self.not_answered(before, &error),
         };
-        self.judge(before, &found, &outcome, came.as_ref())
+        let is_done = match self.archive.views().pull(&self.row.study) {
+            // The log says so as soon as the declared images are here.
+            Ok(Some(pull)) => pull.state == PullState::Done,
+            Ok(None) => true,
+            Err(error) => return Ended::Failed(error.to_string()),
+        };
+        if !is_done && found.instances.is_none() {
+            found = match self.look(Depth::Count).await {
+                Ok(found) => found,
+                Err(error) => return self.not_answered(before, &error),
+            };
+        }
+        self.judge(before, is_done, &found, &outcome, came.as_ref())
+    }
+
+    async fn look(&self, depth: Depth) -> Result<Found, GatewayError> {
+        let study = &self.row.study.study;
+        match self.gateway.look(study, depth).await {
+            // Who does not answer queries may send the study nevertheless. Its comment may name a patient.
+            Err(GatewayError::Refused { status, .. }) => {
+                tracing::info!(%study, %status, "a gateway does not say what it has");
+                Ok(Found::default())
+            }
+            other => other,
+        }
     }
 
     /// Images of the study that readers see.
@@ -97,18 +122,19 @@ impl Attempt {
 
     async fn fetch(&self, found: &Found) -> (Result<Outcome, GatewayError>, Option<Came>) {
         let study = &self.row.study.study;
+        let Ok(ae) = yingku_core::ids::AeTitle::new(&self.gateway.called) else {
+            return (Err(ScuError::NoContext(String::new()).into()), None);
+        };
         match self.method {
             PullMethod::Get => {
-                let hospital = self.row.study.hospital.clone();
-                let Ok(ae) = yingku_core::ids::AeTitle::new(&self.gateway.called) else {
-                    return (Err(ScuError::NoContext(String::new()).into()), None);
-                };
-                let store = self.scp.fetched_store(hospital, ae);
+                let store = self.scp.fetched_store(self.row.study.clone(), ae);
                 let undeclared = self.scp.settings().undeclared;
                 let fetched = self.gateway.get(study, found, &store, undeclared).await;
                 (fetched, Some(store.settle().await))
             }
             PullMethod::Move => {
+                let bandwidth = self.gateway.bandwidth.clone();
+                let _awaited = self.scp.await_gateway(ae, bandwidth);
                 let own = self.scp.settings().ae_title.clone();
                 (self.gateway.move_to(study, &own).await, None)
             }
@@ -136,7 +162,14 @@ impl Attempt {
         }
     }
 
-    fn judge(&self, before: u32, found: &Found, outcome: &Outcome, came: Option<&Came>) -> Ended {
+    fn judge(
+        &self,
+        before: u32,
+        is_done: bool,
+        found: &Found,
+        outcome: &Outcome,
+        came: Option<&Came>,
+    ) -> Ended {
         let counts = outcome.counts;
         let sent = match came {
             Some(came) => came.stored.saturating_add(came.refused),
@@ -144,21 +177,16 @@ impl Attempt {
         };
         let gave_all = outcome.status.is_done()
             && counts.failed == 0
-            && found.instances.is_none_or(|has| sent >= has);
+            // One that has none by now confirms nothing.
+            && found.instances.is_none_or(|has| has > 0 && sent >= has);
         let is_refused = came.is_some_and(|came| came.refused > 0);
         let may_take_later = came.is_some_and(|came| came.refused_for_now > 0);
+        let has = found.instances.or_else(|| meant(outcome, sent));
         let result = Given {
-            expected: found.instances,
+            expected: has,
             got: (gave_all && !may_take_later && sent > 0).then_some(sent),
             has_come: self.images() > before,
-            words: words(found, outcome, came, sent),
-        };
-        let pull = self.archive.views().pull(&self.row.study);
-        let is_done = match pull {
-            // The log says so as soon as the declared images are here.
-            Ok(Some(pull)) => pull.state == PullState::Done,
-            Ok(None) => true,
-            Err(error) => return Ended::Failed(error.to_string()),
+            words: words(has, outcome, came, sent),
         };
         // Where no count is declared the gateway's word is all there is; the log refuses it where one is.
         if is_done || (gave_all && !is_refused && self.images() > 0) {
@@ -169,16 +197,33 @@ impl Attempt {
     }
 }
 
-fn words(found: &Found, outcome: &Outcome, came: Option<&Came>, sent: u32) -> String {
-    let has = found
-        .instances
-        .map_or_else(|| "?".to_owned(), |has| has.to_string());
+/// How many instances it meant to send, as it counts its own sub-operations.
+fn meant(outcome: &Outcome, sent: u32) -> Option<u32> {
+    let counts = outcome.counts;
+    let all = [
+        counts.completed,
+        counts.failed,
+        counts.warning,
+        counts.remaining,
+    ];
+    let meant: u32 = all.into_iter().map(u32::from).sum();
+    // Its counts have 16 bits.
+    let meant = meant.max(sent);
+    (meant > 0).then_some(meant)
+}
+
+fn words(has: Option<u32>, outcome: &Outcome, came: Option<&Came>, sent: u32) -> String {
+    let has = has.map_or_else(|| "?".to_owned(), |has| has.to_string());
     let mut words = format!("网关有 {has} 幅，送来 {sent} 幅 (sent {sent} of {has})");
     if let Some(came) = came
         && came.refused > 0
     {
         let (refused, why) = (came.refused, &came.last_refusal);
         words += &format!("；未收 {refused} 幅 (not taken): {why}");
+    }
+    let of_others = came.map_or(0, |came| came.of_others);
+    if of_others > 0 {
+        words += &format!("；另送来他检查 {of_others} 幅，未收 (of other studies, not taken)");
     }
     let failed = outcome.counts.failed;
     if failed > 0 || !outcome.status.is_done() {

@@ -5,6 +5,8 @@
 //! forgets a study, and images that came before either are here. A study may be asked for twice, and never too few times.
 
 mod attempt;
+mod hours;
+mod meters;
 mod pace;
 mod sweep;
 mod worker;
@@ -21,10 +23,6 @@ use worker::Worker;
 
 /// Fetches, and looks what nobody pushed, until it is dropped.
 pub async fn run(archive: &Archive, scp: &Scp, epoch: Option<u64>) {
-    tokio::join!(fetch(archive, scp, epoch), sweep::run(archive, scp, epoch));
-}
-
-async fn fetch(archive: &Archive, scp: &Scp, epoch: Option<u64>) {
     let mut projected = archive.watch_projected();
     let mut workers = JoinSet::new();
     let mut running: BTreeMap<HospitalCode, tokio::task::Id> = BTreeMap::new();

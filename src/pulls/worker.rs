@@ -10,14 +10,15 @@ use yingku_core::event::{Event, PullsTried};
 use yingku_core::ids::{HospitalCode, StudyKey};
 use yingku_core::pull::{PullLine, PullRow, PullState, TriedPull, WORDS_LIMIT};
 use yingku_core::registry::{GATEWAY_ASSOCIATIONS_LIMIT, Gateway, Registry};
-use yingku_core::time::{LocalDateTime, Zone};
 use yingku_dicom_node::gateway::{self, Bandwidth, on_own_thread};
 use yingku_dicom_node::scp::Scp;
 use yingku_storage::archive::{Archive, Submission};
 use yingku_storage::views::{ViewsError, Walk};
 
 use super::attempt::{Attempt, Ended, Given};
-use super::pace;
+use super::hours::{is_open, local};
+use super::sweep::{self, Nights, sweep};
+use super::{meters, pace};
 
 /// How often it is looked whether the hours within which a gateway may be asked have come.
 const HOURS_EVERY: Duration = Duration::from_secs(30);
@@ -25,8 +26,12 @@ const HOURS_EVERY: Duration = Duration::from_secs(30);
 const STUDY_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 const BYTES_OF_MEGABYTE: u64 = 1_000_000;
 
-/// How a try ended, by the pull as it was when it began.
-type Tried = (PullRow, Ended);
+/// What took a place at the gateway, and ended.
+enum Done {
+    /// How a try ended, by the pull as it was when it began.
+    Tried(Box<PullRow>, Ended),
+    Swept(anyhow::Result<()>),
+}
 
 pub struct Worker {
     archive: Archive,
@@ -40,6 +45,7 @@ pub struct Worker {
     pause_until: Option<Instant>,
     /// The gateway's setting, and what its associations share.
     bandwidth: Option<(u32, Arc<Bandwidth>)>,
+    nights: Nights,
 }
 
 /// What is due now, and when the next is.
@@ -61,13 +67,14 @@ impl Worker {
             unreached: 0,
             pause_until: None,
             bandwidth: None,
+            nights: Nights::default(),
         }
     }
 
     /// Ends when the hospital has no gateway any more, or the archive is closed. Dropped, what it fetches is broken off.
     pub async fn run(mut self) {
         let mut projected = self.archive.watch_projected();
-        let mut fetching: JoinSet<Tried> = JoinSet::new();
+        let mut fetching: JoinSet<Done> = JoinSet::new();
         loop {
             if !self.results.is_empty() && !self.record().await {
                 tokio::time::sleep(pace::after_unreached(1)).await;
@@ -81,7 +88,8 @@ impl Worker {
             let wake = self.begin(&registry, &gateway, &mut fetching).await;
             tokio::select! {
                 Some(done) = fetching.join_next(), if !fetching.is_empty() => match done {
-                    Ok((row, ended)) => self.settle(row, ended),
+                    Ok(Done::Tried(row, ended)) => self.settle(*row, ended),
+                    Ok(Done::Swept(outcome)) => self.swept(outcome),
                     Err(error) => {
                         // Which study it was is not known: all begin anew from the views.
                         tracing::error!(hospital = %self.hospital, %error, "fetching a study failed");
@@ -103,14 +111,15 @@ impl Worker {
         &mut self,
         registry: &Registry,
         gateway: &Gateway,
-        fetching: &mut JoinSet<Tried>,
+        fetching: &mut JoinSet<Done>,
     ) -> Option<Instant> {
         let is_on = gateway.enabled && registry.closed(&self.hospital).is_none();
         if !is_on {
             return None;
         }
         let now_ms = jiff::Timestamp::now().as_millisecond();
-        if !is_open(registry, gateway, now_ms) {
+        let now = local(registry, now_ms);
+        if !is_open(gateway, now.as_ref()) {
             return Some(Instant::now() + HOURS_EVERY);
         }
         if let Some(until) = self.pause_until.filter(|until| *until > Instant::now()) {
@@ -121,17 +130,26 @@ impl Worker {
             0 => gateway.associations.clamp(1, GATEWAY_ASSOCIATIONS_LIMIT),
             _ => 1,
         };
-        let free = usize::from(at_once).saturating_sub(fetching.len());
+        let mut free = usize::from(at_once).saturating_sub(fetching.len());
         if free == 0 {
             return None;
         }
+        if let Some(now) = now.filter(|now| self.nights.is_due(gateway, now)) {
+            self.nights.begun(gateway, &now);
+            self.sweep(gateway, fetching);
+            free -= 1;
+        }
+        let night = gateway.sweep.then(|| Instant::now() + sweep::LOOK_EVERY);
         match self.due(now_ms, free).await {
             Ok(due) => {
                 for row in due.rows {
                     self.fetch(gateway, row, fetching);
                 }
-                let wait = due.next_ms?.saturating_sub(now_ms).max(0);
-                Some(Instant::now() + Duration::from_millis(wait.unsigned_abs()))
+                let wait = |next_ms: i64| next_ms.saturating_sub(now_ms).max(0).unsigned_abs();
+                let next = due
+                    .next_ms
+                    .map(|next_ms| Instant::now() + Duration::from_millis(wait(next_ms)));
+                next.into_iter().chain(night).min()
             }
             Err(error) => {
                 tracing::warn!(hospital = %self.hospital, %error, "what is to be fetched cannot be read");
@@ -170,7 +188,7 @@ impl Worker {
         read.await.unwrap_or_else(|_| Ok(Due::default()))
     }
 
-    fn fetch(&mut self, gateway: &Gateway, row: PullRow, fetching: &mut JoinSet<Tried>) {
+    fn fetch(&mut self, gateway: &Gateway, row: PullRow, fetching: &mut JoinSet<Done>) {
         self.running.insert(row.study.clone());
         let bandwidth = self.bandwidth_of(gateway);
         let attempt = Attempt {
@@ -192,8 +210,24 @@ impl Worker {
             };
             let ended = on_own_thread("pull", work).await;
             let ended = ended.unwrap_or_else(|| Ended::Failed("no thread for it".to_owned()));
-            (row, ended)
+            Done::Tried(Box::new(row), ended)
         });
+    }
+
+    fn sweep(&self, gateway: &Gateway, fetching: &mut JoinSet<Done>) {
+        let (archive, scp, epoch) = (self.archive.clone(), self.scp.clone(), self.epoch);
+        let (hospital, gateway) = (self.hospital.clone(), gateway.clone());
+        fetching.spawn(async move {
+            Done::Swept(sweep(&archive, &scp, &hospital, &gateway, epoch).await)
+        });
+    }
+
+    fn swept(&mut self, outcome: anyhow::Result<()>) {
+        if let Err(error) = outcome {
+            self.nights.failed();
+            let error = format!("{error:#}");
+            tracing::warn!(hospital = %self.hospital, error, "a gateway is not asked what nobody pushed");
+        }
     }
 
     fn bandwidth_of(&mut self, gateway: &Gateway) -> Option<Arc<Bandwidth>> {
@@ -211,6 +245,7 @@ impl Worker {
     /// Notes what came of a try.
     fn settle(&mut self, row: PullRow, ended: Ended) {
         self.running.remove(&row.study);
+        meters::tried(&ended);
         let (is_whole, result) = match ended {
             Ended::Whole(result) => (true, result),
             Ended::Lacking(result) => (false, result),
@@ -269,15 +304,6 @@ impl Worker {
             }
         }
     }
-}
-
-fn is_open(registry: &Registry, gateway: &Gateway, now_ms: i64) -> bool {
-    let zone = Zone::named(&registry.settings.time_zone).unwrap_or_default();
-    let minute = LocalDateTime::from_unix_ms(now_ms, &zone).map(|now| {
-        let (hour, minute, _) = now.time();
-        u16::from(hour) * 60 + u16::from(minute)
-    });
-    minute.is_none_or(|minute| gateway.is_open_at(minute))
 }
 
 /// The gateway as the registry has it.

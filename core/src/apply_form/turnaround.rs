@@ -17,6 +17,9 @@ pub struct FormTimes {
     pub reported_ms: Option<i64>,
     /// Its HIS deleted it: it is counted, and no times are of it.
     pub is_cancelled: bool,
+    /// Exams have it only whose images a backfill fetched (contract §2.5): they are of the past, and when they were pushed
+    /// says nothing of how long anything took. It is counted, and no times are of it.
+    pub is_backfilled: bool,
 }
 
 /// Half of the times are no longer than the median, nine tenths than the 90th percentile (nearest rank); whole minutes.
@@ -108,6 +111,9 @@ impl Draft {
         }
         more(&mut self.counts.with_exam, times.registered_ms.is_some());
         more(&mut self.counts.with_report, times.reported_ms.is_some());
+        if times.is_backfilled {
+            return;
+        }
         let applied_ms = Some(times.applied_ms);
         self.registered
             .extend(minutes(applied_ms, times.registered_ms));
@@ -162,6 +168,7 @@ mod tests {
             examined_ms: Some(1_000 + exam_after * MINUTE_MS),
             reported_ms: report_after.map(|after| 1_000 + after * MINUTE_MS),
             is_cancelled: false,
+            is_backfilled: false,
         }
     }
 
@@ -197,6 +204,32 @@ mod tests {
         assert_eq!((next.forms, next.cancelled, next.with_exam), (1, 1, 0));
         assert_eq!(spread(next.apply_to_exam), (0, None, None));
         assert_eq!((answer.total.forms, answer.total.cancelled), (12, 1));
+    }
+
+    #[test]
+    fn a_form_of_the_past_is_counted_and_took_no_time() {
+        let mut tally = Tally::default();
+        tally.add("2026-07-04", form(10, Some(20)));
+        tally.add(
+            "2026-07-04",
+            FormTimes {
+                is_backfilled: true,
+                ..form(1_000_000, Some(2_000_000))
+            },
+        );
+        let total = tally.finish().total;
+        assert_eq!((total.forms, total.with_exam, total.with_report), (2, 2, 2));
+        let spreads = [
+            total.apply_to_registered,
+            total.apply_to_exam,
+            total.exam_to_report,
+            total.apply_to_report,
+        ];
+        assert!(
+            spreads.iter().all(|spread| spread.count == 1),
+            "{spreads:?}"
+        );
+        assert_eq!(total.apply_to_report.p90_minutes, Some(20));
     }
 
     #[test]

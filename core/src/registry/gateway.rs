@@ -55,10 +55,11 @@ pub struct Gateway {
     /// Studies that are fetched at a time, each over an association of its own.
     #[serde(default = "usual_associations")]
     pub associations: u8,
-    /// What all of them together take of the hospital's line, where images come by C-GET; absent: all that it gives.
+    /// What all of them together take of the hospital's line; absent: all that it gives. By C-MOVE: what `ae` stores at the
+    /// node that asked, while it is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub megabytes_per_second: Option<u32>,
-    /// Times of day within which a study may be begun, local time; none: always.
+    /// Times of day within which a study may be begun, and a sweep, local time; none: always.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hours: Vec<Hours>,
     /// Whether it is asked every night what it has that nobody pushed.

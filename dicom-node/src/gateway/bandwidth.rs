@@ -31,6 +31,13 @@ impl Bandwidth {
         })
     }
 
+    /// Counts bytes that were read, and waits until there is room for more.
+    pub(crate) async fn pass(&self, bytes: usize) {
+        if let Some(until) = self.take(bytes) {
+            sleep_until(until).await;
+        }
+    }
+
     /// Counts bytes that were read; until when to wait before the next, if at all.
     fn take(&self, bytes: usize) -> Option<Instant> {
         let now = Instant::now();

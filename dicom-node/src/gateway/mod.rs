@@ -5,9 +5,9 @@
 
 mod bandwidth;
 mod contexts;
+mod looking;
 mod own_thread;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,16 +25,11 @@ use crate::text::{CharacterSet, Undeclared};
 
 pub use bandwidth::Bandwidth;
 pub use contexts::{SYNTAXES, storage_contexts};
+pub use looking::{Depth, Found};
 pub use own_thread::on_own_thread;
 
 /// A gateway may have to bring a study from tape before it sends the first image.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(300);
-/// Series of a study that are asked about one by one.
-const SERIES_LIMIT: usize = 2_000;
-/// Instances of one series that are looked at to count them, and to learn their classes.
-const INSTANCES_LIMIT: usize = 50_000;
-/// … where only their classes are wanted.
-const INSTANCES_FOR_CLASSES: usize = 64;
 
 /// Studies of a day that are listed: some hundred times a county hospital's.
 pub const STUDIES_LIMIT: usize = 20_000;
@@ -65,15 +60,6 @@ pub enum GatewayError {
     Refused { status: Status, comment: String },
 }
 
-/// What a gateway has of a study.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Absent: it does not say.
-    pub instances: Option<u32>,
-    /// SOP classes; of a gateway that does not say, none.
-    pub classes: BTreeSet<String>,
-}
-
 /// A study that a gateway has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -101,33 +87,6 @@ impl Gateway {
             }
         };
         Ok(Scu::new(association))
-    }
-
-    /// What it has of a study. One that does not answer queries at all, or not to the end, tells less.
-    pub async fn look(&self, study: &StudyUid) -> Result<Found, GatewayError> {
-        let model = Model::StudyRoot;
-        let mut scu = self.connect(vec![service_context(model.find())]).await?;
-        let found = Looking {
-            scu: &mut scu,
-            study,
-        }
-        .look()
-        .await;
-        match found {
-            Ok(found) => {
-                // What it said, it said.
-                let _ = scu.release().await;
-                Ok(found)
-            }
-            Err(GatewayError::Broken(ScuError::NoContext(_))) => {
-                let _ = scu.release().await;
-                Ok(Found::default())
-            }
-            Err(error) => {
-                scu.abort().await;
-                Err(error)
-            }
-        }
     }
 
     /// What it has of a day, by DICOM's Study Date, `YYYYMMDD`: at most [`STUDIES_LIMIT`] studies.
@@ -227,81 +186,6 @@ fn level_keys(level: &str, study: &StudyUid, series: Option<&str>) -> DataSetWri
     keys
 }
 
-/// Asks about one study, level by level as far as is needed.
-struct Looking<'a> {
-    scu: &'a mut Scu,
-    study: &'a StudyUid,
-}
-
-impl Looking<'_> {
-    async fn look(&mut self) -> Result<Found, GatewayError> {
-        let mut keys = study_keys(self.study);
-        keys.put(tags::NUMBER_OF_STUDY_RELATED_INSTANCES, "")
-            .put(tags::SOP_CLASSES_IN_STUDY, "");
-        let (mut known, mut found) = (false, Found::default());
-        let study = self.study;
-        ask(self.scu, &keys, 1, |it| {
-            // A gateway that does not look at the key answers with all that it has.
-            if text(it, tags::STUDY_INSTANCE_UID) == Some(study.as_str()) {
-                known = true;
-                found.instances = number(it, tags::NUMBER_OF_STUDY_RELATED_INSTANCES);
-                let classes = it.list(tags::SOP_CLASSES_IN_STUDY).into_iter();
-                found.classes = classes.filter_map(plain).collect();
-            }
-            known
-        })
-        .await?;
-        if !known {
-            found.instances = Some(0);
-            return Ok(found);
-        }
-        if found.instances.is_none() || found.classes.is_empty() {
-            self.look_at_series(&mut found).await?;
-        }
-        Ok(found)
-    }
-
-    async fn look_at_series(&mut self, found: &mut Found) -> Result<(), GatewayError> {
-        let mut keys = level_keys("SERIES", self.study, Some(""));
-        keys.put(tags::NUMBER_OF_SERIES_RELATED_INSTANCES, "");
-        let mut series: Vec<(String, Option<u32>)> = Vec::new();
-        ask(self.scu, &keys, SERIES_LIMIT, |it| {
-            let count = number(it, tags::NUMBER_OF_SERIES_RELATED_INSTANCES);
-            let uid = text(it, tags::SERIES_INSTANCE_UID).and_then(plain);
-            series.extend(uid.map(|uid| (uid, count)));
-            false
-        })
-        .await?;
-        if found.instances.is_none() {
-            let counts = series.iter().map(|(_, count)| *count);
-            found.instances = counts.sum::<Option<u32>>().filter(|_| !series.is_empty());
-        }
-        let mut counted = 0u32;
-        for (uid, _) in &series {
-            let mut keys = level_keys("IMAGE", self.study, Some(uid));
-            keys.put(tags::SOP_INSTANCE_UID, "")
-                .put(tags::SOP_CLASS_UID, "");
-            let limit = match found.instances {
-                Some(_) => INSTANCES_FOR_CLASSES,
-                None => INSTANCES_LIMIT,
-            };
-            let mut of_series = 0u32;
-            let classes = &mut found.classes;
-            ask(self.scu, &keys, limit, |it| {
-                of_series = of_series.saturating_add(1);
-                classes.extend(text(it, tags::SOP_CLASS_UID).and_then(plain));
-                false
-            })
-            .await?;
-            counted = counted.saturating_add(of_series);
-        }
-        if found.instances.is_none() && counted > 0 {
-            found.instances = Some(counted);
-        }
-        Ok(())
-    }
-}
-
 /// Asks, and shows at most `limit` matches, until the visitor has enough.
 async fn ask(
     scu: &mut Scu,
@@ -329,10 +213,6 @@ async fn ask(
 
 fn text(it: &Identifier, tag: Tag) -> Option<&str> {
     it.get(tag).map(str::trim).filter(|text| !text.is_empty())
-}
-
-fn number(it: &Identifier, tag: Tag) -> Option<u32> {
-    text(it, tag)?.parse().ok()
 }
 
 /// A UID as it is put into a request of ours.

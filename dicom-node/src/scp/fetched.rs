@@ -11,12 +11,13 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use yingku_core::ids::{AeTitle, HospitalCode};
+use yingku_core::ids::{AeTitle, StudyKey};
 use yingku_core::registry::Scope;
 
 use super::Scp;
 use super::storage::Sink;
 use crate::association::Peer;
+use crate::meters::{self, Way};
 use crate::status::Status;
 use crate::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal};
 
@@ -32,7 +33,8 @@ pub struct FetchedStore {
 
 struct Inner {
     scp: Scp,
-    hospital: HospitalCode,
+    /// What it was asked for.
+    study: StudyKey,
     gateway: AeTitle,
     came: Mutex<Came>,
     /// As which the gateway's refusals are gathered.
@@ -48,17 +50,19 @@ pub struct Came {
     pub refused: u32,
     /// Of the refused ones those that the archive could not take just then.
     pub refused_for_now: u32,
+    /// Of studies that it was not asked for: not taken, and counted nowhere else.
+    pub of_others: u32,
     /// Why the last one was refused: no patient data.
     pub last_refusal: String,
 }
 
 impl Scp {
-    /// Where the instances go that a hospital's gateway sends.
-    pub fn fetched_store(&self, hospital: HospitalCode, gateway: AeTitle) -> FetchedStore {
+    /// Where the instances of a study go that its hospital's gateway sends.
+    pub fn fetched_store(&self, study: StudyKey, gateway: AeTitle) -> FetchedStore {
         FetchedStore {
             inner: Arc::new(Inner {
                 scp: self.clone(),
-                hospital,
+                study,
                 gateway,
                 came: Mutex::default(),
                 peer: Mutex::default(),
@@ -106,7 +110,7 @@ impl FetchedStore {
             }
             came.last_refusal.clone_from(&refusal.comment);
         }
-        let hospital = Some(self.inner.hospital.clone());
+        let hospital = Some(self.inner.study.hospital.clone());
         self.inner.scp.note_refusal(sender, hospital, &refusal);
     }
 }
@@ -123,12 +127,14 @@ impl InstanceStore for FetchedStore {
         };
         let Inner {
             scp,
-            hospital,
+            study,
             gateway,
             ..
         } = self.inner.as_ref();
+        let hospital = &study.hospital;
         let scope = Scope::of([hospital]);
-        let share = scp.inner.shares.of(&format!("gateway:{gateway}"));
+        // By hospital: gateways of several may have one title.
+        let share = scp.inner.shares.of(&format!("gateway:{hospital}"));
         let sink = scp.sink(announced, gateway.clone(), scope, share);
         let coming = Coming {
             // Those that are on their way share a sync, unless one is too large to be held.
@@ -142,6 +148,10 @@ impl InstanceStore for FetchedStore {
     }
 
     fn refused(&self, peer: &Peer, refusal: &StoreRefusal) {
+        // What is recorded is counted already.
+        if refusal.is_recorded {
+            return;
+        }
         self.note(&self.sender(peer), Err(refusal.clone()));
     }
 }
@@ -165,11 +175,23 @@ impl InstanceSink for Coming {
             sender,
         } = *self;
         Box::pin(async move {
+            if arrived.facts.study_uid != store.inner.study.study {
+                let mut came = store.inner.came.lock();
+                came.of_others = came.of_others.saturating_add(1);
+                return Err(StoreRefusal {
+                    is_recorded: true,
+                    ..StoreRefusal::new(Status::MISMATCH, "not of the study that was asked for")
+                });
+            }
+            let bytes = arrived.length;
             let places = Arc::clone(&store.inner.on_their_way);
             let place = places.acquire_owned().await;
             // On the runtime of the thread that fetches: it ends with it.
             tokio::spawn(async move {
                 let outcome = Box::new(sink).finish(arrived).await;
+                if outcome.is_ok() {
+                    meters::fetched(Way::Get, bytes);
+                }
                 store.note(&sender, outcome);
                 drop(place);
             });

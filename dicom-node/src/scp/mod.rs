@@ -3,6 +3,7 @@
 
 mod access;
 mod answer;
+mod awaited;
 mod fetched;
 mod find;
 mod get;
@@ -39,6 +40,8 @@ use crate::server::{Node, NodeConfig, QueryRetrieve, Services};
 use crate::status::Status;
 use crate::text::Undeclared;
 use access::Denied;
+pub use awaited::Awaited;
+use awaited::AwaitedGateways;
 pub use fetched::{Came, FetchedStore};
 use instances::{OUTGOING_BYTES, OUTGOING_BYTES_PER_AE, Reader};
 use quota::{Part, Quota};
@@ -90,6 +93,7 @@ struct Inner {
     answers: Arc<Quota>,
     retrievals: Arc<Quota>,
     refusals: Refusals,
+    awaited: AwaitedGateways,
 }
 
 /// Where callers come in.
@@ -128,6 +132,7 @@ impl Scp {
                 answers: Quota::new(ANSWER_BYTES, ANSWER_BYTES_PER_AE),
                 retrievals: Quota::new(RETRIEVALS, RETRIEVALS_PER_AE),
                 refusals: Refusals::default(),
+                awaited: AwaitedGateways::default(),
             }),
         }
     }

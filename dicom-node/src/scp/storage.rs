@@ -22,8 +22,10 @@ use yingku_storage::archive::{
 
 use super::Scp;
 use super::access::status_of;
+use super::awaited::Awaited;
 use super::shares::{HeldShare, SenderShare};
 use crate::association::Peer;
+use crate::meters::{self, Way};
 use crate::status::Status;
 use crate::store::{Announced, Arrived, InstanceSink, InstanceStore, StoreRefusal};
 
@@ -104,7 +106,11 @@ impl InstanceStore for Scp {
                 StoreRefusal::new(Status::NOT_AUTHORISED, "calling AE title is not valid")
             })?;
             let share = self.share_of(peer);
-            let sink = self.sink(announced, sender, scope, share);
+            let awaited = self.inner.awaited.of(&sender);
+            let sink = Sink {
+                awaited,
+                ..self.sink(announced, sender, scope, share)
+            };
             Ok(Box::new(sink) as Box<dyn InstanceSink>)
         })
     }
@@ -134,6 +140,7 @@ impl Scp {
             scope,
             length: head.len(),
             tried: false,
+            awaited: None,
             kept: Kept::Memory {
                 data: vec![head],
                 share: None,
@@ -397,6 +404,8 @@ pub(super) struct Sink {
     kept: Kept,
     /// A free pack was asked for.
     tried: bool,
+    /// Set if a C-MOVE of ours has the sender bring it.
+    awaited: Option<Arc<Awaited>>,
     /// Bytes of the Part 10 stream so far.
     length: usize,
     crc: u32,
@@ -409,6 +418,16 @@ impl Sink {
             tried: true,
             ..self
         }
+    }
+
+    /// Takes a piece, and lets its sender wait for as long as the piece may take of the line.
+    async fn take_in_time(&mut self, chunk: Bytes) -> Result<(), StoreRefusal> {
+        let bytes = chunk.len();
+        self.take(chunk).await?;
+        if let Some(awaited) = &self.awaited {
+            awaited.pass(bytes).await;
+        }
+        Ok(())
     }
 
     async fn take(&mut self, chunk: Bytes) -> Result<(), StoreRefusal> {
@@ -490,7 +509,11 @@ impl Sink {
                 return Err(self.scp.refuse(&self.peer, self.sender, study, refused));
             }
         };
-        let Arrived { facts, digest, .. } = arrived;
+        let Arrived {
+            facts,
+            digest,
+            length,
+        } = arrived;
         let stored = match self.kept {
             Kept::Memory { data, share } => {
                 let incoming = Incoming {
@@ -508,6 +531,9 @@ impl Sink {
             Kept::Pack { large, .. } => large.finish(&admission, self.sender, facts, digest).await,
             Kept::Moving => return Err(closing()),
         };
+        if stored.is_ok() && self.awaited.is_some() {
+            meters::fetched(Way::Move, length);
+        }
         stored.map_err(|error| refusal_of(&error))
     }
 }
@@ -529,7 +555,7 @@ fn refusal_of(error: &IntakeError) -> StoreRefusal {
 
 impl InstanceSink for Sink {
     fn write(&mut self, chunk: Bytes) -> BoxFuture<'_, Result<(), StoreRefusal>> {
-        Box::pin(self.take(chunk))
+        Box::pin(self.take_in_time(chunk))
     }
 
     fn finish(self: Box<Self>, arrived: Arrived) -> BoxFuture<'static, Result<(), StoreRefusal>> {

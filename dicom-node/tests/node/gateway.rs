@@ -12,9 +12,9 @@ use yingku_core::ids::StudyUid;
 use yingku_dicom_node::association::{Association, AssociationError, Event, Peer};
 use yingku_dicom_node::dataset::{DataSetWriter, IDENTIFIER_LIMIT, Identifier};
 use yingku_dicom_node::door::{OpenDoor, PlacesPerAe};
-use yingku_dicom_node::gateway::{Found, Gateway, GatewayError};
+use yingku_dicom_node::gateway::{Depth, Found, Gateway, GatewayError};
 use yingku_dicom_node::message::{Command, Suboperations};
-use yingku_dicom_node::scu::{Whole, send_instance};
+use yingku_dicom_node::scu::{ScuError, Whole, send_instance};
 use yingku_dicom_node::server::{Node, NodeConfig, QueryRetrieve, Services};
 use yingku_dicom_node::status::Status;
 use yingku_dicom_node::text::{CharacterSet, Undeclared};
@@ -37,6 +37,10 @@ struct Manner {
     finds_nothing: bool,
     /// Breaks off after so many images.
     breaks_after: Option<usize>,
+    /// Answers and answers, to queries and retrievals alike.
+    is_endless: bool,
+    /// Says so many instances of each of two series.
+    claims: Option<u32>,
     images: usize,
 }
 
@@ -64,6 +68,14 @@ impl Fake {
                 (tags::SOP_CLASSES_IN_STUDY, CT.to_owned()),
             ])],
             Some("STUDY") => vec![answer()],
+            Some("SERIES") if let Some(claimed) = self.0.claims => {
+                let count = (
+                    tags::NUMBER_OF_SERIES_RELATED_INSTANCES,
+                    claimed.to_string(),
+                );
+                let series = |at| (tags::SERIES_INSTANCE_UID, format!("{STUDY}.{at}"));
+                vec![with(&[series(1), count.clone()]), with(&[series(2), count])]
+            }
             Some("SERIES") => {
                 let series = (tags::SERIES_INSTANCE_UID, format!("{STUDY}.1"));
                 let count = (tags::NUMBER_OF_SERIES_RELATED_INSTANCES, count);
@@ -100,7 +112,9 @@ impl QueryRetrieve for Fake {
             }
             let syntax = association.context(context)?.transfer_syntax.to_string();
             let asked = Identifier::decode(&keys, &syntax, Undeclared::default()).unwrap();
-            for row in self.answers(&asked) {
+            let rows = self.answers(&asked);
+            let again = if self.0.is_endless { usize::MAX } else { 1 };
+            for row in rows.iter().cycle().take(rows.len().saturating_mul(again)) {
                 let answer = request.response(Status::PENDING).with_data_set();
                 let row = row.encode(&syntax, &CharacterSet::utf8());
                 association.send_with(context, &answer, &row).await?;
@@ -154,6 +168,13 @@ impl QueryRetrieve for Fake {
             });
             let to = to.map(|it| it.id).unwrap();
             let mut counts = Suboperations::default();
+            if self.0.is_endless {
+                loop {
+                    let pending = request.response(Status::PENDING);
+                    let pending = pending.with_suboperations(counts, true);
+                    association.send(context, &pending).await?;
+                }
+            }
             for number in 0..self.0.images {
                 if self.0.breaks_after == Some(number) {
                     return Err(AssociationError::Unexpected("end of the test's patience"));
@@ -246,7 +267,10 @@ async fn what_a_gateway_has_is_learned_at_the_level_at_which_it_says_so() {
             ..Manner::default()
         };
         let served = Served::start(manner).await;
-        assert_eq!(served.gateway.look(&study()).await.unwrap(), found(7));
+        assert_eq!(
+            served.gateway.look(&study(), Depth::Count).await.unwrap(),
+            found(7)
+        );
         served.stop().await;
     }
 }
@@ -260,7 +284,7 @@ async fn a_gateway_that_answers_for_another_study_has_nothing_of_this_one() {
         ..Manner::default()
     };
     let served = Served::start(manner).await;
-    let found = served.gateway.look(&study()).await.unwrap();
+    let found = served.gateway.look(&study(), Depth::Count).await.unwrap();
     assert_eq!(found.instances, Some(0));
     served.stop().await;
 }
@@ -272,7 +296,11 @@ async fn a_refusal_is_told_with_the_gateways_words() {
         ..Manner::default()
     };
     let served = Served::start(manner).await;
-    let error = served.gateway.look(&study()).await.unwrap_err();
+    let error = served
+        .gateway
+        .look(&study(), Depth::Count)
+        .await
+        .unwrap_err();
     let GatewayError::Refused { comment, .. } = &error else {
         panic!("{error:?}");
     };
@@ -326,6 +354,66 @@ async fn what_came_before_an_association_broke_off_is_kept() {
 }
 
 #[tokio::test]
+async fn counts_that_no_study_has_are_not_believed_and_do_not_run_over() {
+    // Twice 2^31 is 0 in 32 bits: a study that is not there.
+    for claims in [1 << 31, u32::MAX, 900_000] {
+        let manner = Manner {
+            claims: Some(claims),
+            images: 3,
+            ..Manner::default()
+        };
+        let served = Served::start(manner).await;
+        let found = served.gateway.look(&study(), Depth::Count).await.unwrap();
+        assert_eq!(found.instances, Some(6), "{claims}");
+        served.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_come_to_an_end_is_left() {
+    let manner = Manner {
+        tells: true,
+        images: 1,
+        is_endless: true,
+        ..Manner::default()
+    };
+    let served = Served::start(manner).await;
+    let looked = served.gateway.look(&study(), Depth::Classes).await;
+    assert!(matches!(
+        looked,
+        Err(GatewayError::Broken(ScuError::Endless))
+    ));
+    let shelf = Shelf::default();
+    let fetched = served
+        .gateway
+        .get(&study(), &found(1), &shelf, Undeclared::default())
+        .await;
+    assert!(matches!(
+        fetched,
+        Err(GatewayError::Broken(ScuError::Endless))
+    ));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn no_more_is_asked_than_is_wanted_to_be_known() {
+    let manner = Manner {
+        images: 200,
+        ..Manner::default()
+    };
+    let served = Served::start(manner).await;
+    let look = |depth| {
+        let gateway = served.gateway.clone();
+        async move { gateway.look(&study(), depth).await.unwrap() }
+    };
+    let (presence, classes) = (look(Depth::Presence).await, look(Depth::Classes).await);
+    assert_eq!(presence, Found::default());
+    assert_eq!((classes.instances, classes.classes.len()), (None, 1));
+    assert_eq!(look(Depth::Count).await, found(200));
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_gateway_is_told_where_to_move_a_study() {
     let served = Served::start(Manner::default()).await;
     let moved = served.gateway.move_to(&study(), "YINGKU").await.unwrap();
@@ -340,7 +428,7 @@ async fn nobody_at_the_address_is_an_unreached_gateway() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = free.local_addr().unwrap().to_string();
     drop(free);
-    let looked = gateway(&address).look(&study()).await;
+    let looked = gateway(&address).look(&study(), Depth::Count).await;
     assert!(matches!(looked, Err(GatewayError::Unreached(_))));
 }
 
@@ -376,7 +464,10 @@ async fn bytes_that_mean_harm_end_the_try_and_nothing_else() {
         vec![7, 0, 0, 0, 0, 4, 0, 0, 0, 0],
         garbage,
     ] {
-        let looked = answering(bytes.clone()).await.look(&study()).await;
+        let looked = answering(bytes.clone())
+            .await
+            .look(&study(), Depth::Count)
+            .await;
         assert!(
             matches!(looked, Err(GatewayError::Unreached(_))),
             "{:?}",

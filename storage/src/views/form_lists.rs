@@ -4,7 +4,8 @@ use yingku_core::apply_form::ApplyFormRow;
 use yingku_core::apply_form::progress::{FormState, Meeting, progress};
 use yingku_core::apply_form::turnaround::{FormTimes, Tally, Turnaround};
 use yingku_core::exam::ExamRow;
-use yingku_core::ids::HospitalCode;
+use yingku_core::ids::{HospitalCode, StudyKey};
+use yingku_core::pull::PullWhy;
 use yingku_core::reconcile::DAYS_LIMIT;
 use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 
@@ -116,7 +117,17 @@ impl Views {
     }
 
     fn form_times(&self, row: &ApplyFormRow, zone: &Zone) -> Result<FormTimes, ViewsError> {
-        let exams = self.exams_of_form(&row.key)?;
+        let mut exams = self.exams_of_form(&row.key)?;
+        let mut live = Vec::new();
+        for exam in &exams {
+            if !self.is_backfilled(exam)? {
+                live.push(exam.clone());
+            }
+        }
+        let is_backfilled = live.is_empty() && !exams.is_empty();
+        if !is_backfilled {
+            exams = live;
+        }
         let meetings: Vec<Meeting<'_>> = exams.iter().map(without_images).collect();
         let progress = progress(row, &meetings);
         let local = |text: &str| LocalDateTime::parse(text).ok().map(|it| it.unix_ms(zone));
@@ -130,7 +141,20 @@ impl Views {
                 .reported_ms
                 .filter(|_| progress.state == FormState::Reported),
             is_cancelled: progress.state == FormState::Cancelled,
+            is_backfilled,
         })
+    }
+
+    /// Whether an exam is of the past: an operator had its images fetched as such.
+    fn is_backfilled(&self, exam: &ExamRow) -> Result<bool, ViewsError> {
+        for uid in exam.own_studies() {
+            let study = StudyKey::new(exam.key.hospital.clone(), uid.clone());
+            let pull = self.pull(&study)?;
+            if pull.is_some_and(|pull| pull.why == PullWhy::Backfill) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
