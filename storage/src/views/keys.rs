@@ -3,7 +3,10 @@
 //! Texts in a key end with a zero byte, so that a prefix never runs into the next part; numbers are big endian, so
 //! that byte order is their order. Identifiers hold no control characters; a zero byte in free text becomes a 1.
 
+pub mod open_forms;
+
 use yingku_core::apply_form::ApplyFormRow;
+use yingku_core::event::OPEN_FORMS_SINCE_RULES;
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{
@@ -83,12 +86,14 @@ pub enum View {
     Pulls,
     /// hospital, line, time, study UID → nothing; when it is due, or when it ended
     PullLines,
+    /// by day: hospital, day, class → what refuses a form unseen; by name: hospital, name → nothing; of open forms only
+    OpenForms,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 32] = [
+    pub const ALL: [View; 33] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -120,6 +125,7 @@ impl View {
         View::Steps,
         View::Pulls,
         View::PullLines,
+        View::OpenForms,
         View::Meta,
     ];
 
@@ -156,6 +162,7 @@ impl View {
             View::Steps => "steps",
             View::Pulls => "pulls",
             View::PullLines => "pull_lines",
+            View::OpenForms => "open_forms",
             View::Meta => "meta",
         }
     }
@@ -196,6 +203,7 @@ impl View {
             | View::Steps
             | View::Pulls
             | View::PullLines => 5,
+            View::OpenForms => OPEN_FORMS_SINCE_RULES,
         }
     }
 }

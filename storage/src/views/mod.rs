@@ -15,6 +15,7 @@ mod histories;
 pub mod keys;
 pub mod lists;
 mod notices;
+pub mod open_forms;
 mod placed;
 mod pulls;
 pub mod reconcile;
