@@ -158,6 +158,9 @@ fn read_or_unreadable(c: char) -> String {
 /// In large letters; ü is YU, as in passports (GB/T 28039-2011 §5.4).
 fn reading_of(c: char) -> Option<String> {
     let reading = c.to_pinyin()?.plain();
+    if reading.is_ascii() {
+        return Some(reading.to_ascii_uppercase());
+    }
     let ascii = reading.replace('ü', "yu").replace('ê', "e");
     ascii.is_ascii().then(|| ascii.to_ascii_uppercase())
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod answer;
+mod delivery;
 mod fetched;
 mod find;
 mod get;

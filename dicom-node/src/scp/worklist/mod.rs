@@ -13,7 +13,8 @@ use yingku_core::registry::{Scope, Service};
 
 use super::Scp;
 use super::access::Denied;
-use super::find::{Answers, Caller, Delivery, deliver};
+use super::delivery::{Answers, Delivery, deliver};
+use super::find::Caller;
 use super::quota::Part;
 use crate::association::{Association, AssociationError};
 use crate::dataset::{IDENTIFIER_LIMIT, Nested};

@@ -6,7 +6,7 @@ use yingku_core::ids::StudyUid;
 use yingku_core::query::joined_name;
 use yingku_storage::views::open_forms::OpenForm;
 
-use super::entry::{Entry, Value};
+use super::entry::{Entry, OF_A_STEP, Value};
 use super::planned::Planned;
 use crate::dataset::{Nested, keyword_of, vr_of};
 use crate::scp::access::Denied;
@@ -23,6 +23,10 @@ pub struct Question {
     pub keys: Nested,
     /// Of the scheduled step; empty if none are asked for.
     pub step: Nested,
+    /// What an answer has.
+    pub asked: Vec<(Tag, VR)>,
+    /// … in its step.
+    pub asked_of_step: Vec<(Tag, VR)>,
     planned: Planned,
     narrowing: Vec<Narrowing>,
 }
@@ -78,7 +82,15 @@ impl Question {
             }
         };
         let narrowing = narrowing(&step, true).chain(narrowing(&keys, false));
+        let with_vr = |tag: Tag| (tag, vr_of(tag));
+        // A step of which nothing is asked is asked for whole (PS3.4 §C.2.2.2.6).
+        let asked_of_step = match step.is_empty() {
+            true => OF_A_STEP.map(with_vr).to_vec(),
+            false => step.tags().map(with_vr).collect(),
+        };
         Ok(Self {
+            asked: keys.tags().map(with_vr).collect(),
+            asked_of_step,
             planned: Planned::new(&step),
             narrowing: narrowing.collect(),
             keys,
@@ -238,7 +250,7 @@ impl Narrowing {
         names.any(|name| name.is_met_by(groups.into_iter()))
     }
 
-    fn is_met_by_value(&self, value: Option<Value>) -> bool {
+    fn is_met_by_value(&self, value: Option<Value<'_>>) -> bool {
         match value {
             Some(Value::Text(value)) => self.is_met_by(&value),
             Some(Value::Name(name)) => self.is_met_by_name([&name.alphabetic, &name.ideographic]),

@@ -14,7 +14,7 @@ use yingku_storage::views::{Views, ViewsError, Walk};
 use super::entry::Entry;
 use super::question::Selector;
 use super::{Asked, answer};
-use crate::scp::find::Answers;
+use crate::scp::delivery::Answers;
 use crate::status::Status;
 
 /// Answers to one question at most: a machine's screen is for a day's patients, not for a city's.
@@ -84,6 +84,7 @@ impl<'a> Search<'a> {
                 self.hospital(&selector, Place::of(code, hospital))?;
             }
         }
+        self.answers.hand_over();
         Ok(self.end)
     }
 
