@@ -1,5 +1,5 @@
 //! How fast a machine has its worklist of 100,000 open forms: `worklist [--forms N] [--hospitals 20|1] [--questions N]
-//! [--rules N]`; with rules 5 it is what an archive does before the present rules are activated.
+//! [--scratch DIR] [--rules N]`; with rules 5 it is what an archive does before the present rules are activated.
 //!
 //! Two archives: one with the forms of 20 hospitals, one with all of them in one hospital. Each question is asked over an
 //! association as a machine of its own hospital asks it. The clock runs from the question until its last answer is here; what
@@ -42,6 +42,11 @@ fn main() {
     };
     let forms = option("--forms", FORMS);
     let rules = option("--rules", u64::from(RULES_VERSION)) as u32;
+    let scratch = arguments
+        .iter()
+        .position(|argument| argument == "--scratch");
+    let scratch = scratch.and_then(|at| arguments.get(at + 1));
+    let scratch = scratch.map(String::as_str);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let questions = option("--questions", QUESTIONS);
     for hospitals in [HOSPITALS, 1] {
@@ -53,14 +58,17 @@ fn main() {
             forms,
             hospitals,
         };
-        runtime.block_on(measure(town, rules, questions));
+        runtime.block_on(measure(town, rules, questions, scratch));
     }
 }
 
-async fn measure(town: Town, rules: u32, questions: u64) {
-    let dir = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target"))
-        .or_else(|_| tempfile::tempdir())
-        .unwrap();
+async fn measure(town: Town, rules: u32, questions: u64, scratch: Option<&str>) {
+    let dir = match scratch {
+        Some(scratch) => tempfile::tempdir_in(scratch),
+        None => tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target"))
+            .or_else(|_| tempfile::tempdir()),
+    };
+    let dir = dir.unwrap();
     let log = EmbeddedLog::open(&dir.path().join("log"), EmbeddedLogOptions::default()).unwrap();
     let forms = town.load(&log, rules).await;
     drop(log);

@@ -3,6 +3,8 @@
 //! A machine that shows no Chinese shows the reading, so one is always made: from what the HIS gives (拼音), else from the
 //! name. Which reading a surname has is not what its character usually has (单 Shan, 解 Xie, 尉迟 Yuchi):
 //! `core/data/names/surnames.tsv`.
+//!
+//! The views hold readings: who changes one raises their `ROWS_VERSION`, and a test of theirs says so.
 
 mod surname;
 

@@ -39,6 +39,13 @@ pub struct Batch {
     _memory: Option<Part>,
 }
 
+#[cfg(test)]
+impl Batch {
+    pub fn data_sets(self) -> impl Iterator<Item = Vec<u8>> {
+        self.answers.into_iter().map(|answer| answer.data_set)
+    }
+}
+
 /// Where a search puts its answers.
 pub struct Answers {
     sender: mpsc::Sender<Batch>,
@@ -70,7 +77,7 @@ impl Answers {
         Self::with(Arc::clone(&scp.inner.answers), scp.caller(peer))
     }
 
-    fn with(memory: Arc<Quota>, caller: String) -> (Self, mpsc::Receiver<Batch>) {
+    pub fn with(memory: Arc<Quota>, caller: String) -> (Self, mpsc::Receiver<Batch>) {
         let (sender, received) = mpsc::channel(BATCHES_AHEAD);
         let answers = Self {
             sender,

@@ -16,6 +16,8 @@ pub mod keys;
 pub mod lists;
 mod notices;
 pub mod open_forms;
+#[cfg(test)]
+mod open_forms_tests;
 mod placed;
 mod pulls;
 pub mod reconcile;
