@@ -94,7 +94,7 @@ pub fn scanner(hospital: usize, number: u64) -> String {
     format!("CT{hospital:02}{number}")
 }
 
-fn pick<'a, T>(from: &'a [(u64, T)], dice: u64) -> &'a T {
+fn pick<T>(from: &[(u64, T)], dice: u64) -> &T {
     let all: u64 = from.iter().map(|(weight, _)| weight).sum();
     let mut left = dice % all;
     for (weight, one) in from {

@@ -4,7 +4,8 @@ use yingku_core::apply_form::ApplyFormRow;
 use yingku_core::event::OPEN_FORMS_SINCE_RULES;
 
 use super::BatchState;
-use crate::views::keys::{self, FormIndexKind, open_forms};
+use crate::views::keys::open_forms::{self, Line};
+use crate::views::keys::{self, FormIndexKind};
 use crate::views::{View, ViewsError, decode};
 
 impl BatchState<'_> {
@@ -52,7 +53,7 @@ impl BatchState<'_> {
     }
 }
 
-fn lines_of(row: Option<&ApplyFormRow>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ViewsError> {
+fn lines_of(row: Option<&ApplyFormRow>) -> Result<Vec<Line>, ViewsError> {
     let lines = row.map(open_forms::lines).transpose();
     let lines = lines.map_err(|source| ViewsError::Row {
         view: View::OpenForms.name(),

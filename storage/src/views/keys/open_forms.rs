@@ -46,8 +46,11 @@ pub struct OpenLine<'a> {
     pub generation: u16,
 }
 
-/// The lines of a form, keys and values; none if it is not open.
-pub fn lines(row: &ApplyFormRow) -> Result<Vec<(Vec<u8>, Vec<u8>)>, postcard::Error> {
+/// Key and value of a line.
+pub type Line = (Vec<u8>, Vec<u8>);
+
+/// The lines of a form; none if it is not open.
+pub fn lines(row: &ApplyFormRow) -> Result<Vec<Line>, postcard::Error> {
     if !row.is_open() {
         return Ok(Vec::new());
     }
