@@ -6,6 +6,7 @@
     bench.py pull      a study fetched from a gateway by C-GET, beside movescu from it to a discarding sink with our sockets
     bench.py push      durable pushes over 64 connections
     bench.py forms     apply forms by SOAP over 32 connections
+    bench.py worklist  C-FIND of the worklist over 100,000 open forms, of 20 hospitals and of one
     bench.py notices   status notices to three receivers of which one is dead, 50,000 and more queued
     bench.py kafka     the same pushes with the log in a Kafka broker on this machine, and C-STORE beside the embedded log's
     bench.py ack       C-STORE that the object store acknowledges, one and sixteen associations
@@ -426,6 +427,12 @@ def bench_forms(scratch: Path, rounds: int, result: Result) -> None:
     result.add("p99", middle["p99_ms"], "ms", "≤ 50")
 
 
+def bench_worklist(scratch: Path, rounds: int, result: Result) -> None:
+    # It asks and prints by itself: a peer in Python would take longer to read an answer than the archive to find it.
+    command = ["cargo", "bench", "--quiet", "--locked", "--bench", "worklist", "--", "--scratch", scratch]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+
+
 def bench_push(scratch: Path, rounds: int, result: Result) -> None:
     middle = push_load(scratch, rounds, lambda _: "")
     result.add(f"durable pushes, {PUSH_CONNECTIONS} connections", middle["per_s"], "/s", "≥ 3,000")
@@ -536,7 +543,7 @@ def bench_join(scratch: Path, rounds: int, result: Result, scale: int = 1) -> No
         kafka.stop()
 
 
-QUESTIONS = {"ack": bench_ack, "uploads": bench_uploads, "join": bench_join, "store": bench_store, "move": bench_move, "pull": bench_pull, "push": bench_push, "forms": bench_forms, "notices": bench_notices, "kafka": bench_kafka, "memory": bench_memory}
+QUESTIONS = {"ack": bench_ack, "uploads": bench_uploads, "join": bench_join, "store": bench_store, "move": bench_move, "pull": bench_pull, "push": bench_push, "forms": bench_forms, "worklist": bench_worklist, "notices": bench_notices, "kafka": bench_kafka, "memory": bench_memory}
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ const CLASSES: [(&str, &str, &str, &str, u32); 4] = [
 ];
 
 /// Numbers from a number (SplitMix64).
-fn mix(seed: u64, lane: u64) -> u64 {
+pub fn mix(seed: u64, lane: u64) -> u64 {
     let mut z = seed.wrapping_add(lane.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -179,7 +179,7 @@ pub fn registry_event() -> Bytes {
     record(&event, None, "operator:bench", 1)
 }
 
-fn record(event: &Event, hospital: Option<&str>, actor: &str, id: u64) -> Bytes {
+pub fn record(event: &Event, hospital: Option<&str>, actor: &str, id: u64) -> Bytes {
     let (kind, version) = event.kind();
     let body = event.encode_body().unwrap();
     Envelope {

@@ -58,6 +58,9 @@ pub const PULLS_SINCE_RULES: u32 = 5;
 /// Rules version since which exams are registered from apply forms.
 pub const REGISTRATION_SINCE_RULES: u32 = 6;
 
+/// Rules version since which views have lines by which a worklist's questions find open forms.
+pub const OPEN_FORMS_SINCE_RULES: u32 = 6;
+
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {

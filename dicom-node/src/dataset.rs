@@ -3,6 +3,7 @@
 //! An identifier holds keys at its root; of a sequence only its tag is kept (a query by a sequence's items is not
 //! supported, the standard leaves it optional, but the answer has to say so). What is read has passed the same checks as an instance: lengths, depth, count.
 
+mod ascending;
 mod nested;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use dicom_dictionary_std::{StandardDataDictionary, tags};
 use crate::scan::{Encoding, ITEM, ScanError, read_root};
 use crate::text::{CharacterSet, Undeclared};
 
+pub use ascending::AscendingWriter;
 pub use nested::Nested;
 
 /// Longest identifier that is read: a list of 5,000 UIDs fits.

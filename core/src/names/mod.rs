@@ -3,6 +3,8 @@
 //! A machine that shows no Chinese shows the reading, so one is always made: from what the HIS gives (拼音), else from the
 //! name. Which reading a surname has is not what its character usually has (单 Shan, 解 Xie, 尉迟 Yuchi):
 //! `core/data/names/surnames.tsv`.
+//!
+//! The views hold readings: who changes one raises their `ROWS_VERSION`, and a test of theirs says so.
 
 mod surname;
 
@@ -158,6 +160,9 @@ fn read_or_unreadable(c: char) -> String {
 /// In large letters; ü is YU, as in passports (GB/T 28039-2011 §5.4).
 fn reading_of(c: char) -> Option<String> {
     let reading = c.to_pinyin()?.plain();
+    if reading.is_ascii() {
+        return Some(reading.to_ascii_uppercase());
+    }
     let ascii = reading.replace('ü', "yu").replace('ê', "e");
     ascii.is_ascii().then(|| ascii.to_ascii_uppercase())
 }

@@ -38,31 +38,35 @@ pub fn digits(text: &str, length: usize, fill: char) -> String {
 /// DICOM wildcard matching (PS3.4 §C.2.2.2.4): `*` any run of characters, `?` any one.
 /// Costs at most the product of the two lengths.
 pub fn wildcard_matches(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
+    let (mut pattern, mut text) = (pattern, text);
+    // What is behind the last star, and where in the text it was tried last.
+    let mut star: Option<(&str, &str)> = None;
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let mut keys = pattern.chars();
+        match keys.next() {
             Some('*') => {
-                star = Some((p, t));
-                p += 1;
+                pattern = keys.as_str();
+                star = Some((pattern, text));
             }
-            Some(c) if *c == '?' || text.get(t) == Some(c) => {
-                p += 1;
-                t += 1;
+            Some(key) if key == '?' || key == c => {
+                pattern = keys.as_str();
+                text = rest.as_str();
             }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    t = from + 1;
-                }
-                None => return false,
-            },
+            _ => {
+                let Some((behind, from)) = star else {
+                    return false;
+                };
+                let mut later = from.chars();
+                later.next();
+                text = later.as_str();
+                pattern = behind;
+                star = Some((behind, text));
+            }
         }
+        rest = text.chars();
     }
-    pattern.iter().skip(p).all(|c| *c == '*')
+    pattern.chars().all(|c| c == '*')
 }
 
 #[cfg(test)]

@@ -356,6 +356,30 @@ impl Association {
         }
     }
 
+    /// Puts a command and its whole data set into the queue, to leave with the next [`Self::flush`].
+    pub fn queue_with(&mut self, context: u8, command: &Command, data_set: &[u8]) {
+        self.queue_command(context, command);
+        let room = self.fragment_bytes();
+        if data_set.is_empty() {
+            self.pdus.queue_data(context, false, true, data_set);
+        }
+        let mut pieces = data_set.chunks(room).peekable();
+        while let Some(piece) = pieces.next() {
+            self.pdus
+                .queue_data(context, false, pieces.peek().is_none(), piece);
+        }
+    }
+
+    /// Bytes that wait in the queue.
+    pub fn queued_bytes(&self) -> usize {
+        self.pdus.queued_bytes()
+    }
+
+    /// Writes what is queued.
+    pub async fn flush(&mut self) -> Result<(), AssociationError> {
+        Ok(self.pdus.flush().await?)
+    }
+
     /// Sends a command and its whole data set.
     pub async fn send_with(
         &mut self,

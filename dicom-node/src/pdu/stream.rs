@@ -18,6 +18,9 @@ use crate::stream::BoxedStream;
 /// straight to its buffer.
 const READ_AHEAD_BYTES: usize = 8 * 1024;
 
+/// Of the queue that was written, what is kept for the next: idle associations cost little memory.
+const OUTBOX_KEPT_BYTES: usize = 8 * 1024;
+
 /// PDU types (PS3.8 §9.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PduType {
@@ -308,6 +311,11 @@ impl PduStream {
         self.outbox.extend_from_slice(fragment);
     }
 
+    /// Bytes in the queue.
+    pub fn queued_bytes(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// Writes a P-DATA with one fragment, and the queue before it, in one system call where the stream allows.
     pub async fn write_data(
         &mut self,
@@ -347,6 +355,7 @@ impl PduStream {
             limit,
         })??;
         self.outbox.clear();
+        self.outbox.shrink_to(OUTBOX_KEPT_BYTES);
         Ok(())
     }
 

@@ -1,11 +1,9 @@
 //! C-FIND (PS3.4 §C.4.1).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use dicom_dictionary_std::tags;
-use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use yingku_core::instance::StudyRow;
 use yingku_core::registry::{Registry, Scope, Service};
 use yingku_storage::views::studies::StudySelector;
@@ -16,17 +14,16 @@ use super::access::Denied;
 use super::answer::{
     Counts, Found, has_unsupported, image_value, is_patient_count, series_value, visible_series,
 };
+use super::delivery::{Answers, Delivery, deliver};
 use super::matching::values;
 use super::query::{Level, Query};
-use super::quota::{Part, Quota};
+use super::quota::Part;
 use crate::association::{Association, AssociationError, Peer};
 use crate::dataset::{IDENTIFIER_LIMIT, Identifier};
 use crate::message::Command;
 use crate::status::Status;
 use crate::text::CharacterSet;
 
-/// Answers that are found before the caller has taken the earlier ones.
-const ANSWERS_AHEAD: usize = 64;
 /// Answers to one query at most: more than that is no question, and the caller is told.
 const ANSWER_LIMIT: usize = 100_000;
 
@@ -99,14 +96,6 @@ pub async fn prepare(
     Ok((query, scope))
 }
 
-/// A match as it goes to the caller.
-pub struct Answer {
-    data_set: Vec<u8>,
-    status: Status,
-    /// Absent where there was none: then it waits alone.
-    _memory: Option<Part>,
-}
-
 /// Patients are told apart by a digest: a search may come by very many.
 type PatientDigest = [u8; 16];
 
@@ -137,7 +126,7 @@ async fn answer_all(
                 ae_title,
                 syntax,
                 charset,
-                answers,
+                answers: Rc::new(answers),
                 sent: 0,
                 patients: HashMap::new(),
             }
@@ -167,39 +156,6 @@ async fn answer_all(
     })
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub enum Delivery {
-    Whole,
-    Cancelled,
-}
-
-/// Sends answers as they come, and listens to the caller meanwhile: a search may go on for long without a match. When
-/// this returns, the receiver is gone, which ends the search at the next row that it looks at.
-pub async fn deliver(
-    association: &mut Association,
-    context: u8,
-    request: &Command,
-    mut answers: mpsc::Receiver<Answer>,
-) -> Result<Delivery, AssociationError> {
-    loop {
-        tokio::select! {
-            answer = answers.recv() => {
-                let Some(Answer { data_set, status, _memory }) = answer else {
-                    return Ok(Delivery::Whole);
-                };
-                let response = request.response(status).with_data_set();
-                association.send_with(context, &response, &data_set).await?;
-            }
-            spoken = association.peer_speaks() => {
-                spoken?;
-                if association.is_cancelled(request.message_id).await? {
-                    return Ok(Delivery::Cancelled);
-                }
-            }
-        }
-    }
-}
-
 /// The caller's own character set; without one UTF-8, which pure ASCII does not show.
 fn answer_charset(query: &Query) -> CharacterSet {
     let asked = query.keys.charset();
@@ -207,49 +163,6 @@ fn answer_charset(query: &Query) -> CharacterSet {
         CharacterSet::utf8()
     } else {
         asked.clone()
-    }
-}
-
-/// Where a search puts its answers.
-pub struct Answers {
-    sender: mpsc::Sender<Answer>,
-    memory: Arc<Quota>,
-    /// Whose memory it is.
-    caller: String,
-}
-
-impl Answers {
-    /// … and where its caller takes them.
-    pub fn new(scp: &Scp, peer: &Peer) -> (Self, mpsc::Receiver<Answer>) {
-        let (sender, received) = mpsc::channel(ANSWERS_AHEAD);
-        let answers = Self {
-            sender,
-            memory: Arc::clone(&scp.inner.answers),
-            caller: scp.caller(peer),
-        };
-        (answers, received)
-    }
-
-    /// Whether nobody waits for them any more.
-    pub fn is_unheard(&self) -> bool {
-        self.sender.is_closed()
-    }
-
-    /// Waits for room, on a thread that may. An answer without memory waits until the caller has taken all before it, so
-    /// no search depends on another's caller.
-    pub fn send(&self, data_set: Vec<u8>, status: Status) -> Walk {
-        let memory = self.memory.try_take(&self.caller, data_set.len() as u64);
-        let room = if memory.is_some() { 1 } else { ANSWERS_AHEAD };
-        let reserved = Handle::current().block_on(self.sender.reserve_many(room));
-        let Some(permit) = reserved.ok().and_then(|mut permits| permits.next()) else {
-            return Walk::Stop;
-        };
-        permit.send(Answer {
-            data_set,
-            status,
-            _memory: memory,
-        });
-        Walk::On
     }
 }
 
@@ -262,7 +175,7 @@ struct Search<'a> {
     /// How the caller reads answers.
     syntax: String,
     charset: CharacterSet,
-    answers: Answers,
+    answers: Rc<Answers>,
     sent: usize,
     /// Patients that were come by, and their counts.
     patients: HashMap<PatientDigest, Counts>,
@@ -273,8 +186,8 @@ impl Search<'_> {
     fn run(mut self) -> Result<bool, ViewsError> {
         let (views, registry) = (self.views, self.registry);
         let selector = self.query.selector();
-        let sender = self.answers.sender.clone();
-        let unheard = || sender.is_closed();
+        let answers = Rc::clone(&self.answers);
+        let unheard = || answers.is_unheard();
         let mut failure = None;
         let mut whole = true;
         let mut visit = |row: StudyRow| match self.study(&row) {
@@ -289,6 +202,7 @@ impl Search<'_> {
             }
         };
         views.visit_studies(registry, &selector, &unheard, &mut visit)?;
+        answers.hand_over();
         match failure {
             Some(error) => Err(error),
             None => Ok(whole),
@@ -416,7 +330,7 @@ impl Search<'_> {
             return Ok(None);
         }
         let mut counts = [0u32; 3];
-        let unheard = || self.answers.sender.is_closed();
+        let unheard = || self.answers.is_unheard();
         let mut visit = |other: StudyRow| {
             let is_patients = other.key.hospital == row.key.hospital
                 && other.patient_ids().any(|id| id == number);
@@ -447,6 +361,3 @@ fn patient_digest(row: &StudyRow) -> PatientDigest {
     hasher.finalize_xof().fill(&mut digest);
     digest
 }
-
-#[cfg(test)]
-mod tests;

@@ -47,7 +47,7 @@ fn value_meets(vr: VR, key: &str, value: &str) -> bool {
         VR::TM => in_range(key, value, TIME_DIGITS),
         _ => value.split('\\').map(str::trim).any(|value| match vr {
             VR::UI => key == value,
-            VR::PN => name_meets(key, value),
+            VR::PN => NameKey::new(key).is_met_by(value.split('=')),
             VR::IS => match (key.parse::<i64>(), value.parse::<i64>()) {
                 (Ok(key), Ok(value)) => key == value,
                 _ => text_meets(key, value),
@@ -92,24 +92,48 @@ pub fn bounds(key: &str, length: usize) -> Option<(String, String)> {
     (key.contains('-') || !from.is_empty()).then_some((from, to))
 }
 
-/// A name meets a key if one of its component groups does; a key with groups asks for each of them. Case aside.
-fn name_meets(key: &str, name: &str) -> bool {
-    let groups: Vec<String> = name
-        .split('=')
-        .map(folded_name)
-        .filter(|group| !group.is_empty())
-        .collect();
-    key.split('=')
-        .map(folded_name)
-        .filter(|key| !key.is_empty())
-        .all(|key| groups.iter().any(|group| group_meets(&key, group)))
+/// A value of a key of VR PN, read once for many names: a name meets it if one of its component groups does; one with groups
+/// asks for each of them. Case aside.
+pub struct NameKey(Vec<GroupKey>);
+
+impl NameKey {
+    pub fn new(key: &str) -> Self {
+        let groups = key.split('=').map(folded_name);
+        let groups = groups.filter(|group| !group.is_empty());
+        Self(groups.map(GroupKey::new).collect())
+    }
+
+    /// `groups`: of a name as it is written.
+    pub fn is_met_by<'a>(&self, groups: impl Iterator<Item = &'a str>) -> bool {
+        let groups: Vec<String> = groups.map(folded_name).collect();
+        let groups_of_name = groups.iter().filter(|group| !group.is_empty());
+        self.0
+            .iter()
+            .all(|key| groups_of_name.clone().any(|group| key.is_met_by(group)))
+    }
 }
 
 /// Components are compared one by one where the key has several: `LI^AN` is not `Lian`. A key without separators asks for
 /// the whole name: `lian` finds both. In Chinese the name is the same however it is divided: 张^小东 finds 张小东.
-fn group_meets(key: &str, group: &str) -> bool {
-    let is_divided = key.contains(' ') && key.is_ascii();
-    text_meets(key, group) || !is_divided && text_meets(&joined(key), &joined(group))
+struct GroupKey {
+    folded: String,
+    /// `None`: it is divided.
+    joined: Option<String>,
+}
+
+impl GroupKey {
+    fn new(folded: String) -> Self {
+        let is_divided = folded.contains(' ') && folded.is_ascii();
+        Self {
+            joined: (!is_divided).then(|| joined(&folded)),
+            folded,
+        }
+    }
+
+    fn is_met_by(&self, group: &str) -> bool {
+        let joined_meets = |key: &String| text_meets(key, &joined(group));
+        text_meets(&self.folded, group) || self.joined.as_ref().is_some_and(joined_meets)
+    }
 }
 
 fn joined(name: &str) -> String {

@@ -4,6 +4,7 @@
 mod access;
 mod answer;
 mod awaited;
+mod delivery;
 mod fetched;
 mod find;
 mod get;

@@ -18,15 +18,16 @@ pub fn encode(text: &str, first: Repertoire, terms: &str) -> Option<Vec<u8>> {
         }
         Repertoire::Default | Repertoire::Katakana | Repertoire::Upper(_) => None,
     };
-    let chinese = terms.split('\\').any(|term| {
-        let term = Term::parse(term);
-        term.extended && term.repertoire == Repertoire::Upper(GBK)
-    });
-    let escapes = chinese && !first.is_whole();
-    match without_escapes {
-        None if escapes => gb2312_with_escapes(text),
-        written => written,
-    }
+    without_escapes.or_else(|| {
+        let has_escapes = !first.is_whole() && terms.split('\\').any(is_chinese);
+        has_escapes.then(|| gb2312_with_escapes(text)).flatten()
+    })
+}
+
+/// ISO 2022 IR 58.
+fn is_chinese(term: &str) -> bool {
+    let term = Term::parse(term);
+    term.extended && term.repertoire == Repertoire::Upper(GBK)
 }
 
 fn encoded(encoding: &'static Encoding, text: &str) -> Option<Vec<u8>> {

@@ -1,5 +1,7 @@
 //! The state that one log batch is decided on: the views, and over them what the batch has changed so far.
 
+mod open_forms;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -308,14 +310,23 @@ impl<'a> BatchState<'a> {
             self.registry_changed = true;
         }
         if let Some(rules) = changes.rules {
-            Arc::make_mut(&mut self.registry).rules = rules;
+            let before = std::mem::replace(&mut Arc::make_mut(&mut self.registry).rules, rules);
             self.registry_changed = true;
+            self.rules_activated(before)?;
         }
         Ok(())
     }
 
     /// Removes every row whose key begins so.
     fn delete_below(&mut self, view: View, prefix: &[u8]) -> Result<(), ViewsError> {
+        for key in self.keys_below(view, prefix)? {
+            self.delete(view, key);
+        }
+        Ok(())
+    }
+
+    /// Keys that begin so of rows in files and of those that were changed since; some of them may be gone.
+    fn keys_below(&self, view: View, prefix: &[u8]) -> Result<Vec<Vec<u8>>, ViewsError> {
         let mut lines = Vec::new();
         self.views.scan(view, prefix, &[], |key, _| {
             lines.push(key.to_vec());
@@ -329,10 +340,7 @@ impl<'a> BatchState<'a> {
                 .filter(|(of, key, _)| *of == view && key.starts_with(prefix))
                 .map(|(_, key, _)| key.to_vec()),
         );
-        for key in lines {
-            self.delete(view, key);
-        }
-        Ok(())
+        Ok(lines)
     }
 
     fn put_exam(&mut self, exam: Replaced<ExamRow>) -> Result<(), ViewsError> {
@@ -381,6 +389,7 @@ impl<'a> BatchState<'a> {
         for line in lines.into_iter().filter(|line| !known.contains(line)) {
             self.put_empty(View::FormIndex, line);
         }
+        self.put_open_form(before, after)?;
         match (before, after) {
             (_, Some(row)) => self.put(View::ApplyForms, keys::form(&row.key), row)?,
             (Some(row), None) => self.delete(View::ApplyForms, keys::form(&row.key)),

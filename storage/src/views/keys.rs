@@ -3,7 +3,10 @@
 //! Texts in a key end with a zero byte, so that a prefix never runs into the next part; numbers are big endian, so
 //! that byte order is their order. Identifiers hold no control characters; a zero byte in free text becomes a 1.
 
+pub mod open_forms;
+
 use yingku_core::apply_form::ApplyFormRow;
+use yingku_core::event::OPEN_FORMS_SINCE_RULES;
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{
@@ -83,14 +86,16 @@ pub enum View {
     Pulls,
     /// hospital, line, time, study UID → nothing; when it is due, or when it ended
     PullLines,
-    /// What an exam has of its registration from a form.
+    /// hospital, exam, generation → what an exam has of its registration from a form
     Registered,
+    /// by day: hospital, day, class → what refuses a form unseen; by name: hospital, name → nothing; of open forms only
+    OpenForms,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 33] = [
+    pub const ALL: [View; 34] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -123,6 +128,7 @@ impl View {
         View::Pulls,
         View::PullLines,
         View::Registered,
+        View::OpenForms,
         View::Meta,
     ];
 
@@ -160,6 +166,7 @@ impl View {
             View::Pulls => "pulls",
             View::PullLines => "pull_lines",
             View::Registered => "registered",
+            View::OpenForms => "open_forms",
             View::Meta => "meta",
         }
     }
@@ -201,6 +208,7 @@ impl View {
             | View::Pulls
             | View::PullLines => 5,
             View::Registered => 6,
+            View::OpenForms => OPEN_FORMS_SINCE_RULES,
         }
     }
 }

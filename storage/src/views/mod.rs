@@ -15,6 +15,9 @@ mod histories;
 pub mod keys;
 pub mod lists;
 mod notices;
+pub mod open_forms;
+#[cfg(test)]
+mod open_forms_tests;
 mod placed;
 mod pulls;
 pub mod reconcile;

@@ -23,7 +23,7 @@ use super::{Cursor, Views, Walk};
 use crate::log::{EventLog, MemoryLog};
 use crate::projector::{self, Batch, Decoded};
 
-async fn log_of(events: &[(String, Event)]) -> MemoryLog {
+pub(super) async fn log_of(events: &[(String, Event)]) -> MemoryLog {
     let log = MemoryLog::new();
     for (index, (actor, event)) in events.iter().enumerate() {
         let (kind, version) = event.kind();
@@ -55,11 +55,14 @@ fn records(log: &MemoryLog) -> Vec<Decoded> {
 }
 
 /// Views of a log, made in batches of a size.
-fn replay(log: &MemoryLog, batch_records: usize) -> (tempfile::TempDir, Views, Arc<Registry>) {
+pub(super) fn replay(
+    log: &MemoryLog,
+    batch_records: usize,
+) -> (tempfile::TempDir, Views, Arc<Registry>) {
     replay_to(log, log.end().unwrap(), batch_records)
 }
 
-fn replay_to(
+pub(super) fn replay_to(
     log: &MemoryLog,
     end: Position,
     batch_records: usize,

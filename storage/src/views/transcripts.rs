@@ -462,7 +462,7 @@ fn form_of(
 }
 
 /// Apply forms of exams that are there and of some that are not, and what becomes of them and of their notices.
-fn forms(history: &[(String, Event)]) -> Vec<Event> {
+pub(super) fn forms(history: &[(String, Event)]) -> Vec<Event> {
     let mut registry = Registry::default();
     for code in ["350006", "350007"] {
         let hospital = json!({ "code": code, "name": code, "prefix": format!("P{code}") });

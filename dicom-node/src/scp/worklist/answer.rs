@@ -3,13 +3,15 @@
 //! A machine that declares no set, or one without a character that a text has, shows what it gets in ASCII: names have their
 //! reading alone, other texts are answered as theirs, and nothing as question marks.
 
+use std::borrow::Cow;
+
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
-use yingku_core::names::{PersonName, romanised};
+use yingku_core::names::romanised;
 
-use super::entry::{Entry, OF_A_STEP, SH_CHARACTERS, Value};
+use super::entry::{Entry, SH_CHARACTERS, Value};
 use super::question::Question;
-use crate::dataset::{DataSetWriter, vr_of};
+use crate::dataset::{AscendingWriter, vr_of};
 use crate::text::CharacterSet;
 
 /// VR LO and ST… (PS3.5 §6.2): longer prose than LO has is of no use in a list.
@@ -22,80 +24,77 @@ pub fn encode(
     charset: &CharacterSet,
     transfer_syntax: &str,
 ) -> Vec<u8> {
-    let write = |writer: &mut DataSetWriter, tag: Tag, value: Option<Value>| {
-        put(writer, charset, tag, value);
-    };
-    let mut answer = DataSetWriter::new();
-    for tag in question.keys.tags() {
-        if tag == tags::SCHEDULED_PROCEDURE_STEP_SEQUENCE {
-            let mut step = DataSetWriter::new();
-            let asked: Vec<Tag> = question.step.tags().collect();
-            // A step of which nothing is asked is asked for whole (PS3.4 §C.2.2.2.6).
-            let all = if asked.is_empty() {
-                &OF_A_STEP[..]
-            } else {
-                &asked
-            };
-            for tag in all {
-                write(&mut step, *tag, entry.of_step(*tag));
+    let mut answer = AscendingWriter::new(transfer_syntax, charset);
+    for (tag, vr) in &question.asked {
+        if *tag == tags::SCHEDULED_PROCEDURE_STEP_SEQUENCE {
+            let mut step = answer.item();
+            for (tag, vr) in &question.asked_of_step {
+                put(&mut step, (*tag, *vr), entry.of_step(*tag));
             }
-            answer.put_items(tag, vec![step]);
+            answer.put_items(*tag, vec![step]);
         } else {
-            write(&mut answer, tag, entry.of_root(tag));
+            put(&mut answer, (*tag, *vr), entry.of_root(*tag));
         }
     }
-    answer.encode(transfer_syntax, charset)
+    answer.done()
 }
 
 /// What is not known here comes back empty.
-fn put(writer: &mut DataSetWriter, charset: &CharacterSet, tag: Tag, value: Option<Value>) {
+fn put(writer: &mut AscendingWriter<'_>, (tag, vr): (Tag, VR), value: Option<Value<'_>>) {
     match value {
-        Some(Value::Text(text)) => {
-            writer.put(tag, shown(charset, vr_of(tag), &text));
-        }
+        Some(Value::Text(text)) => put_text(writer, (tag, vr), text),
         Some(Value::Name(name)) => {
-            writer.put(tag, shown_name(charset, &name));
+            if !writer.put(tag, vr, &name.both()) {
+                writer.put(tag, vr, &name.alphabetic);
+            }
         }
         Some(Value::Items(items)) => {
-            let item = |attributes: Vec<(Tag, String)>| {
-                let mut item = DataSetWriter::new();
+            let items = items.into_iter().map(|attributes| {
+                let mut item = writer.item();
                 for (tag, text) in attributes {
-                    item.put(tag, shown(charset, vr_of(tag), &text));
+                    put_text(&mut item, (tag, vr_of(tag)), text.into());
                 }
                 item
-            };
-            writer.put_items(tag, items.into_iter().map(item).collect());
+            });
+            let items = items.collect();
+            writer.put_items(tag, items);
         }
+        None if vr == VR::SQ => writer.put_items(tag, Vec::new()),
         None => {
-            writer.put(tag, "");
+            writer.put(tag, vr, "");
         }
     }
 }
 
-fn shown_name(charset: &CharacterSet, name: &PersonName) -> String {
-    let both = name.both();
-    match charset.encode(&both) {
-        Some(_) => both,
-        None => name.alphabetic.clone(),
+fn put_text(writer: &mut AscendingWriter<'_>, (tag, vr): (Tag, VR), text: Cow<'_, str>) {
+    let text = plain(text);
+    if !writer.put(tag, vr, cut(&text, vr)) {
+        writer.put(tag, vr, cut(&romanised(&text), vr));
     }
 }
 
-/// One value, as long as its VR allows.
-fn shown(charset: &CharacterSet, vr: VR, text: &str) -> String {
-    let limit = match vr {
-        VR::SH | VR::CS | VR::AE => SH_CHARACTERS,
-        _ => TEXT_CHARACTERS,
-    };
+/// Without what separates values, and without control characters.
+fn plain(text: Cow<'_, str>) -> Cow<'_, str> {
     let plain = |c: char| match c {
         '\\' => '/',
         c if c.is_control() => ' ',
         c => c,
     };
-    let whole: String = text.chars().map(plain).collect();
-    let whole = match charset.encode(&whole) {
-        Some(_) => whole,
-        None => romanised(&whole),
+    match text.contains(|c| plain(c) != c) {
+        true => text.chars().map(plain).collect::<String>().into(),
+        false => text,
+    }
+}
+
+/// One value, as long as its VR allows.
+fn cut(text: &str, vr: VR) -> &str {
+    let limit = match vr {
+        VR::SH | VR::CS | VR::AE => SH_CHARACTERS,
+        _ => TEXT_CHARACTERS,
     };
-    let cut: String = whole.chars().take(limit).collect();
-    cut.trim().to_owned()
+    let end = text
+        .char_indices()
+        .nth(limit)
+        .map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or(text).trim()
 }

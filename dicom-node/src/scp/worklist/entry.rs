@@ -4,6 +4,8 @@
 //! Scheduled Procedure Step ID, cut at the 16 characters that SH has, as images carry it and R8 compares it; Placer Order
 //! Number has all of it, as its HIS writes it. Patient ID is the form's 病人ID without its hospital's prefix.
 
+use std::borrow::Cow;
+
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use yingku_core::apply_form::ApplyFormRow;
@@ -16,8 +18,8 @@ pub const SH_CHARACTERS: usize = 16;
 const OWN_SCHEME: &str = "99HIS";
 
 /// What an attribute has.
-pub enum Value {
-    Text(String),
+pub enum Value<'a> {
+    Text(Cow<'a, str>),
     Name(PersonName),
     /// Of a sequence: its items, one attribute after another.
     Items(Vec<Vec<(Tag, String)>>),
@@ -56,14 +58,14 @@ pub const OF_A_STEP: [Tag; 18] = [
     tags::SCHEDULED_SPECIMEN_SEQUENCE,
 ];
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
     /// The form's number as SH has room for it.
     pub fn number(&self) -> String {
         self.row.accession_no()
     }
 
     /// An attribute of the scheduled step; `None` if it is not known here.
-    pub fn of_step(&self, tag: Tag) -> Option<Value> {
+    pub fn of_step(&self, tag: Tag) -> Option<Value<'a>> {
         let content = &self.row.content;
         Some(text(match tag {
             tags::MODALITY => self.modality,
@@ -76,10 +78,10 @@ impl Entry<'_> {
             }
             tags::SCHEDULED_PERFORMING_PHYSICIAN_NAME => return Some(name(&content.technician)),
             tags::SCHEDULED_PROCEDURE_STEP_DESCRIPTION => {
-                return Some(Value::Text(self.description()));
+                return Some(Value::Text(self.description().into()));
             }
             tags::SCHEDULED_PROTOCOL_CODE_SEQUENCE => return Some(self.code()),
-            tags::SCHEDULED_PROCEDURE_STEP_ID => return Some(Value::Text(self.number())),
+            tags::SCHEDULED_PROCEDURE_STEP_ID => return Some(Value::Text(self.number().into())),
             tags::SCHEDULED_STATION_NAME => &content.device,
             tags::SCHEDULED_PROCEDURE_STEP_LOCATION => &content.perform_dept.name,
             tags::SCHEDULED_PROCEDURE_STEP_STATUS => "SCHEDULED",
@@ -95,23 +97,25 @@ impl Entry<'_> {
     }
 
     /// An attribute of patient, visit, request or procedure; `None` if it is not known here.
-    pub fn of_root(&self, tag: Tag) -> Option<Value> {
+    pub fn of_root(&self, tag: Tag) -> Option<Value<'a>> {
         self.of_request(tag)
             .or_else(|| self.of_patient(tag))
             .or_else(|| unknown_to_forms(tag))
     }
 
-    fn of_request(&self, tag: Tag) -> Option<Value> {
+    fn of_request(&self, tag: Tag) -> Option<Value<'a>> {
         let content = &self.row.content;
         Some(match tag {
-            tags::ACCESSION_NUMBER | tags::REQUESTED_PROCEDURE_ID => Value::Text(self.number()),
+            tags::ACCESSION_NUMBER | tags::REQUESTED_PROCEDURE_ID => {
+                Value::Text(self.number().into())
+            }
             tags::STUDY_INSTANCE_UID => text(self.row.study_uid.as_str()),
             tags::INSTITUTION_NAME => text(self.hospital),
             tags::REFERRING_PHYSICIAN_NAME | tags::REQUESTING_PHYSICIAN => {
                 name(&content.req_physician.name)
             }
             tags::REQUESTING_SERVICE => text(&content.req_dept.name),
-            tags::REQUESTED_PROCEDURE_DESCRIPTION => Value::Text(self.description()),
+            tags::REQUESTED_PROCEDURE_DESCRIPTION => Value::Text(self.description().into()),
             tags::REQUESTED_PROCEDURE_CODE_SEQUENCE => self.code(),
             tags::REASON_FOR_THE_REQUESTED_PROCEDURE => text(&content.reason),
             tags::REQUESTED_PROCEDURE_PRIORITY => text(priority(&content.priority)),
@@ -122,7 +126,7 @@ impl Entry<'_> {
         })
     }
 
-    fn of_patient(&self, tag: Tag) -> Option<Value> {
+    fn of_patient(&self, tag: Tag) -> Option<Value<'a>> {
         let content = &self.row.content;
         Some(match tag {
             tags::PATIENT_NAME => Value::Name(PersonName::new(&content.name, &content.phonetic)),
@@ -135,7 +139,7 @@ impl Entry<'_> {
                 _ => "O",
             }),
             tags::ADMISSION_ID => text(&content.inpatient_no),
-            tags::CURRENT_PATIENT_LOCATION => Value::Text(self.location()),
+            tags::CURRENT_PATIENT_LOCATION => Value::Text(self.location().into()),
             _ => return None,
         })
     }
@@ -156,7 +160,7 @@ impl Entry<'_> {
     }
 
     /// A procedure has one code (PS3.3 §10.6), so of several items there is none.
-    fn code(&self) -> Value {
+    fn code(&self) -> Value<'a> {
         let code = match self.row.content.items.as_slice() {
             [item] => item.code.as_ref().map(|code| (code, &item.name)),
             _ => None,
@@ -187,7 +191,7 @@ impl Entry<'_> {
 }
 
 /// Attributes that machines ask for and no form has: supported, and empty.
-fn unknown_to_forms(tag: Tag) -> Option<Value> {
+fn unknown_to_forms(tag: Tag) -> Option<Value<'static>> {
     match tag {
         tags::PATIENT_AGE
         | tags::PATIENT_SIZE
@@ -223,26 +227,31 @@ fn priority(written: &str) -> &'static str {
     }
 }
 
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
+fn text(text: &str) -> Value<'_> {
+    Value::Text(text.into())
 }
 
 /// Nobody's name is empty, not unreadable.
-fn name(written: &str) -> Value {
+fn name(written: &str) -> Value<'static> {
     Value::Name(PersonName::new(written, ""))
 }
 
 /// `YYYY-MM-DD…` as DA.
-fn date(written: &str) -> Value {
+fn date(written: &str) -> Value<'static> {
     digits(written.get(..10))
 }
 
 /// `YYYY-MM-DD HH:MM:SS` as TM.
-fn time(written: &str) -> Value {
+fn time(written: &str) -> Value<'static> {
     digits(written.get(11..))
 }
 
-fn digits(part: Option<&str>) -> Value {
+fn digits(part: Option<&str>) -> Value<'static> {
     let digits = part.unwrap_or_default().chars();
-    Value::Text(digits.filter(char::is_ascii_digit).collect())
+    Value::Text(
+        digits
+            .filter(char::is_ascii_digit)
+            .collect::<String>()
+            .into(),
+    )
 }

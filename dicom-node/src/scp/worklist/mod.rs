@@ -4,34 +4,25 @@
 
 mod answer;
 mod entry;
+mod planned;
 mod question;
-
-use std::collections::HashMap;
+mod search;
 
 use dicom_dictionary_std::uids;
-use yingku_core::apply_form::{ApplyFormRow, accession_of};
-use yingku_core::dictionaries::modalities_of;
-use yingku_core::ids::{AeTitle, HospitalCode};
-use yingku_core::registry::{HospitalMode, Registry, Scope, Service};
-use yingku_storage::views::keys::FormIndexKind;
-use yingku_storage::views::{Views, ViewsError, Walk};
+use yingku_core::registry::{Scope, Service};
 
 use super::Scp;
 use super::access::Denied;
-use super::find::{Answers, Caller, Delivery, deliver};
+use super::delivery::{Answers, Delivery, deliver};
+use super::find::Caller;
 use super::quota::Part;
 use crate::association::{Association, AssociationError};
 use crate::dataset::{IDENTIFIER_LIMIT, Nested};
 use crate::message::Command;
 use crate::status::Status;
 use crate::text::CharacterSet;
-use entry::Entry;
 use question::{Question, Selector};
-
-/// Answers to one question at most: a machine's screen is for a day's patients, not for a city's.
-const ANSWER_LIMIT: usize = 5_000;
-/// Forms that one question looks at, at most: some second of a thread on a loaded machine.
-const ROWS_LIMIT: usize = 50_000;
+use search::{ANSWER_LIMIT, End, Search};
 
 /// Whether a query on this abstract syntax is one of the worklist.
 pub fn is_worklist(abstract_syntax: &str) -> bool {
@@ -108,24 +99,13 @@ async fn answer_all(
 ) -> Result<Denied, AssociationError> {
     let (answers, received) = Answers::new(scp, association.peer());
     let search = {
-        let views = scp.archive().views();
+        // The registry first: whatever it tells of the views holds of those that come after it.
         let registry = scp.archive().registry();
+        let views = scp.archive().views();
         tokio::task::spawn_blocking(move || {
             // The search gives its place back only when its thread has ended.
             let _place = place;
-            let station = asked.question.station(&asked.calling);
-            Search {
-                views: &views,
-                registry: &registry,
-                station,
-                asked,
-                answers,
-                modalities: HashMap::new(),
-                is_unsupported: None,
-                seen: 0,
-                sent: 0,
-            }
-            .run()
+            Search::new(&views, &registry, asked, answers).run()
         })
     };
     if deliver(association, context, request, received).await? == Delivery::Cancelled {
@@ -153,142 +133,4 @@ async fn answer_all(
             Denied::new(Status::UNABLE_TO_PROCESS, "query failed: ask the operator")
         }
     })
-}
-
-/// How a search ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Whole,
-    TooManyAnswers,
-    TooManyRows,
-}
-
-struct Search<'a> {
-    views: &'a Views,
-    registry: &'a Registry,
-    asked: Asked,
-    /// Of forms that name none.
-    station: String,
-    answers: Answers,
-    /// Of classes that were come by.
-    modalities: HashMap<String, Vec<String>>,
-    is_unsupported: Option<bool>,
-    seen: usize,
-    sent: usize,
-}
-
-impl Search<'_> {
-    fn run(mut self) -> Result<End, ViewsError> {
-        let registry = self.registry;
-        let selector = self.asked.question.selector();
-        let mut end = End::Whole;
-        for (code, hospital) in &registry.hospitals {
-            if !self.asked.scope.has(code) || !self.asked.question.asks_for(code.as_str()) {
-                continue;
-            }
-            let is_trial = hospital.mode == HospitalMode::Test;
-            let views = self.views;
-            let mut visit = |row: ApplyFormRow| {
-                // What was tried out is nobody's once the hospital is live.
-                if row.test != is_trial {
-                    return Walk::On;
-                }
-                match self.form(&row, &hospital.name) {
-                    None => Walk::On,
-                    Some(stop) => {
-                        end = stop;
-                        Walk::Stop
-                    }
-                }
-            };
-            select(views, &selector, code, &mut visit)?;
-            if end != End::Whole {
-                break;
-            }
-        }
-        Ok(end)
-    }
-
-    /// Answers a form if it is asked for; `Some` ends the search.
-    fn form(&mut self, row: &ApplyFormRow, hospital: &str) -> Option<End> {
-        self.seen += 1;
-        if self.seen > ROWS_LIMIT {
-            return Some(End::TooManyRows);
-        }
-        // Nobody waits for the answers any more: how it ends is told to no one.
-        if self.answers.is_unheard() {
-            return Some(End::TooManyRows);
-        }
-        let question = &self.asked.question;
-        if !row.is_open() || !question.is_planned_so(row) {
-            return None;
-        }
-        let class = &row.content.exam_class;
-        if !self.modalities.contains_key(class) {
-            let modalities = modalities_of(&self.registry.settings.class_aliases, class);
-            self.modalities.insert(class.clone(), modalities);
-        }
-        let modalities = self.modalities.get(class).map_or(&[][..], Vec::as_slice);
-        let modality = question.modality(modalities)?;
-        let named = AeTitle::new(&row.content.device).ok();
-        let named = named.filter(|title| self.registry.peers.contains_key(title));
-        let entry = Entry {
-            row,
-            hospital,
-            station: named.as_ref().map_or(&self.station, |it| it.as_str()),
-            modality,
-        };
-        if !question.meets(&entry) {
-            return None;
-        }
-        self.sent += 1;
-        if self.sent > ANSWER_LIMIT {
-            return Some(End::TooManyAnswers);
-        }
-        let is_unsupported = self
-            .is_unsupported
-            .get_or_insert_with(|| question.has_unsupported(&entry));
-        let status = if *is_unsupported {
-            Status::PENDING_UNSUPPORTED_KEYS
-        } else {
-            Status::PENDING
-        };
-        let Asked {
-            charset,
-            transfer_syntax,
-            ..
-        } = &self.asked;
-        let data_set = answer::encode(question, &entry, charset, transfer_syntax);
-        match self.answers.send(data_set, status) {
-            Walk::On => None,
-            Walk::Stop => Some(End::TooManyAnswers),
-        }
-    }
-}
-
-/// Shows a hospital's forms to which the selector leads.
-fn select(
-    views: &Views,
-    selector: &Selector,
-    hospital: &HospitalCode,
-    visit: &mut dyn FnMut(ApplyFormRow) -> Walk,
-) -> Result<(), ViewsError> {
-    let with = |kind, value: &str, visit: &mut dyn FnMut(ApplyFormRow) -> Walk| {
-        views.visit_forms_with(kind, hospital, value, visit)
-    };
-    match selector {
-        Selector::Days(from, to) => views.visit_open_forms(hospital, from, to, visit),
-        Selector::Studies(studies) => studies
-            .iter()
-            .try_for_each(|study| with(FormIndexKind::StudyUid, study.as_str(), visit)),
-        Selector::SickIds(numbers) => numbers
-            .iter()
-            .try_for_each(|number| with(FormIndexKind::SickId, number, visit)),
-        Selector::InpatientNos(numbers) => numbers
-            .iter()
-            .try_for_each(|number| with(FormIndexKind::InpatientNo, number, visit)),
-        Selector::Numbers(numbers) => numbers.iter().try_for_each(|number| {
-            views.visit_forms_of_accession(hospital, &accession_of(number), visit)
-        }),
-    }
 }

@@ -1,23 +1,20 @@
 //! What a worklist's question asks for (PS3.4 §K.4.1): its keys, which index leads to the forms, and whether one meets it.
 
-use dicom_core::Tag;
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
-use yingku_core::apply_form::ApplyFormRow;
 use yingku_core::ids::StudyUid;
-use yingku_core::query::DATE_DIGITS;
+use yingku_core::query::joined_name;
+use yingku_storage::views::open_forms::OpenForm;
 
-use super::entry::{Entry, Value};
+use super::entry::{Entry, OF_A_STEP, Value};
+use super::planned::Planned;
 use crate::dataset::{Nested, keyword_of, vr_of};
 use crate::scp::access::Denied;
-use crate::scp::matching::{
-    TIME_DIGITS, bounds, in_bounds, is_too_long, is_universal, is_wildcard, meets, values,
-};
+use crate::scp::matching::{NameKey, is_too_long, is_universal, is_wildcard, meets, values};
 use crate::status::Status;
 
 /// Keys of one question, those of its items too: each comes back in every answer. Machines ask for some 50.
 const KEY_LIMIT: usize = 512;
-/// Day before and behind all that forms may be planned for.
-const ALL_DAYS: (&str, &str) = ("", "9999-99-99");
 
 const STEP: Tag = tags::SCHEDULED_PROCEDURE_STEP_SEQUENCE;
 
@@ -26,6 +23,22 @@ pub struct Question {
     pub keys: Nested,
     /// Of the scheduled step; empty if none are asked for.
     pub step: Nested,
+    /// What an answer has.
+    pub asked: Vec<(Tag, VR)>,
+    /// … in its step.
+    pub asked_of_step: Vec<(Tag, VR)>,
+    planned: Planned,
+    narrowing: Vec<Narrowing>,
+}
+
+/// A key that does not ask for everything. Date, time and modality are asked for apart.
+struct Narrowing {
+    of_step: bool,
+    tag: Tag,
+    vr: VR,
+    key: String,
+    /// Of a name.
+    names: Vec<NameKey>,
 }
 
 /// What leads to the forms.
@@ -68,7 +81,21 @@ impl Question {
                 ));
             }
         };
-        Ok(Self { keys, step })
+        let narrowing = narrowing(&step, true).chain(narrowing(&keys, false));
+        let with_vr = |tag: Tag| (tag, vr_of(tag));
+        // A step of which nothing is asked is asked for whole (PS3.4 §C.2.2.2.6).
+        let asked_of_step = match step.is_empty() {
+            true => OF_A_STEP.map(with_vr).to_vec(),
+            false => step.tags().map(with_vr).collect(),
+        };
+        Ok(Self {
+            asked: keys.tags().map(with_vr).collect(),
+            asked_of_step,
+            planned: Planned::new(&step),
+            narrowing: narrowing.collect(),
+            keys,
+            step,
+        })
     }
 
     /// The index that narrows the search most.
@@ -90,25 +117,28 @@ impl Question {
         if let Some(numbers) = exact(&self.keys, tags::ADMISSION_ID) {
             return Selector::InpatientNos(numbers);
         }
-        let (from, to) = self.days();
+        let (from, to) = self.planned.days();
         Selector::Days(from, to)
     }
 
-    /// From the first to the last day that is asked for.
-    fn days(&self) -> (String, String) {
-        let key = self.step.text(tags::SCHEDULED_PROCEDURE_STEP_START_DATE);
-        let (all_from, all_to) = ALL_DAYS;
-        if is_universal(dicom_core::VR::DA, key) {
-            return (all_from.to_owned(), all_to.to_owned());
+    /// Beginnings of names, joined, of which a group of the patient's has one; `None` where days lead to fewer forms, or the
+    /// key gives no beginning.
+    pub fn name_beginnings(&self) -> Option<Vec<String>> {
+        let key = self.keys.text(tags::PATIENT_NAME);
+        if is_universal(VR::PN, key) || is_wildcard(key) && self.planned.is_bounded() {
+            return None;
         }
-        let ranges = || values(key).filter_map(|date| bounds(date, DATE_DIGITS));
-        let from = ranges().map(|(from, _)| day(&from, all_from)).min();
-        let to = ranges().map(|(_, to)| day(&to, all_to)).max();
-        // What is no date is met by none.
-        (
-            from.unwrap_or_else(|| all_to.to_owned()),
-            to.unwrap_or_default(),
-        )
+        let beginning = |group: &str| {
+            let group = joined_name(group);
+            let wild = group.find(['*', '?']).unwrap_or(group.len());
+            group.get(..wild).unwrap_or_default().to_owned()
+        };
+        let longest = |value: &str| {
+            let groups = value.split('=').map(beginning);
+            let groups = groups.filter(|beginning| !beginning.is_empty());
+            groups.max_by_key(String::len)
+        };
+        values(key).map(longest).collect()
     }
 
     /// Whether a key asks for the hospital, as issuer of the patient's number.
@@ -134,51 +164,35 @@ impl Question {
         }
     }
 
-    /// Whether the form is planned for when the question asks: cheap, so it is asked first.
-    pub fn is_planned_so(&self, row: &ApplyFormRow) -> bool {
-        let digits = |text: Option<&str>| -> String {
-            let text = text.unwrap_or_default().chars();
-            text.filter(char::is_ascii_digit).collect()
-        };
-        let planned = row.planned_time();
-        let (date, time) = (digits(planned.get(..10)), digits(planned.get(11..)));
-        let date_key = self.step.text(tags::SCHEDULED_PROCEDURE_STEP_START_DATE);
-        let time_key = self.step.text(tags::SCHEDULED_PROCEDURE_STEP_START_TIME);
-        match moments(date_key, time_key) {
-            // From one moment to another (PS3.4 table K.6-1), not these hours of each day.
-            Some((from, to)) => {
-                let moment = format!("{date}{:0<TIME_DIGITS$}", time);
-                in_bounds(&moment, &from, &to)
-            }
-            None => {
-                meets(dicom_core::VR::DA, date_key, &date)
-                    && meets(dicom_core::VR::TM, time_key, &time)
-            }
-        }
+    /// Whether a form may meet the keys, as far as its line tells; `station`: where it is to be done.
+    pub fn may_meet(&self, form: &OpenForm<'_>, station: &str) -> bool {
+        self.is_planned_so(form.planned)
+            && self.narrowing.iter().all(|it| match (it.of_step, it.tag) {
+                (false, tags::PATIENT_NAME) => {
+                    it.is_met_by_name([form.alphabetic, form.ideographic])
+                }
+                (false, tags::PATIENT_ID) => it.is_met_by(form.sick_id),
+                (true, tags::SCHEDULED_STATION_AE_TITLE) => it.is_met_by(station),
+                _ => true,
+            })
+    }
+
+    /// Whether a form is planned for when the question asks; `planned` as forms have it.
+    pub fn is_planned_so(&self, planned: &str) -> bool {
+        self.planned.is_met_by(planned)
     }
 
     /// Whether the form meets the other keys.
     pub fn meets(&self, entry: &Entry<'_>) -> bool {
-        let of_step = |tag: Tag| match tag {
-            tags::SCHEDULED_PROCEDURE_STEP_START_DATE
-            | tags::SCHEDULED_PROCEDURE_STEP_START_TIME
-            | tags::MODALITY => true,
-            tags::SCHEDULED_PROCEDURE_STEP_ID => self.number_meets(&self.step, tag, entry),
-            _ => key_meets(&self.step, tag, || entry.of_step(tag)),
-        };
-        let of_root = |tag: Tag| match tag {
-            tags::ACCESSION_NUMBER | tags::REQUESTED_PROCEDURE_ID => {
-                self.number_meets(&self.keys, tag, entry)
+        self.narrowing.iter().all(|it| match (it.of_step, it.tag) {
+            (true, tags::SCHEDULED_PROCEDURE_STEP_ID)
+            | (false, tags::ACCESSION_NUMBER | tags::REQUESTED_PROCEDURE_ID) => {
+                // It may be asked for whole, though it is answered cut.
+                it.is_met_by(&entry.row.key.apply_no) || it.is_met_by(&entry.number())
             }
-            _ => key_meets(&self.keys, tag, || entry.of_root(tag)),
-        };
-        self.step.tags().all(of_step) && self.keys.tags().all(of_root)
-    }
-
-    /// A number may be asked for whole, though it is answered cut.
-    fn number_meets(&self, keys: &Nested, tag: Tag, entry: &Entry<'_>) -> bool {
-        let key = keys.text(tag);
-        meets(vr_of(tag), key, &entry.row.key.apply_no) || meets(vr_of(tag), key, &entry.number())
+            (true, tag) => it.is_met_by_value(entry.of_step(tag)),
+            (false, tag) => it.is_met_by_value(entry.of_root(tag)),
+        })
     }
 
     /// Whether it has keys that are not known here: an answer says so (0xFF01).
@@ -202,42 +216,46 @@ fn exact(keys: &Nested, tag: Tag) -> Option<Vec<String>> {
     Some(values)
 }
 
-fn key_meets(keys: &Nested, tag: Tag, value: impl FnOnce() -> Option<Value>) -> bool {
-    let key = keys.text(tag);
-    if is_universal(vr_of(tag), key) {
-        return true;
-    }
-    match value() {
-        Some(Value::Text(value)) => meets(vr_of(tag), key, &value),
-        Some(Value::Name(name)) => meets(vr_of(tag), key, &name.both()),
-        // Keys within other sequences, and those that are not supported, do not narrow.
-        Some(Value::Items(_)) | None => true,
-    }
+fn narrowing(keys: &Nested, of_step: bool) -> impl Iterator<Item = Narrowing> {
+    let narrows = move |tag: &Tag| match *tag {
+        tags::MODALITY
+        | tags::SCHEDULED_PROCEDURE_STEP_START_DATE
+        | tags::SCHEDULED_PROCEDURE_STEP_START_TIME => !of_step,
+        _ => !is_universal(vr_of(*tag), keys.text(*tag)),
+    };
+    keys.tags().filter(narrows).map(move |tag| {
+        let (vr, key) = (vr_of(tag), keys.text(tag).to_owned());
+        let names = if vr == VR::PN {
+            values(&key)
+        } else {
+            values("")
+        };
+        Narrowing {
+            of_step,
+            tag,
+            vr,
+            names: names.map(NameKey::new).collect(),
+            key,
+        }
+    })
 }
 
-/// `YYYYMMDD` as forms have their days; empty: `open`.
-fn day(digits: &str, open: &str) -> String {
-    match (digits.get(..4), digits.get(4..6), digits.get(6..8)) {
-        (Some(year), Some(month), Some(day)) => format!("{year}-{month}-{day}"),
-        _ => open.to_owned(),
+impl Narrowing {
+    fn is_met_by(&self, value: &str) -> bool {
+        meets(self.vr, &self.key, value)
     }
-}
 
-/// First and last moment, where a range of days and a range of times are asked for together.
-fn moments(date_key: &str, time_key: &str) -> Option<(String, String)> {
-    let is_range = |key: &str| key.contains('-') && !key.contains('\\');
-    if !is_range(date_key) || !is_range(time_key) {
-        return None;
+    fn is_met_by_name(&self, groups: [&str; 2]) -> bool {
+        let mut names = self.names.iter();
+        names.any(|name| name.is_met_by(groups.into_iter()))
     }
-    let (from_day, to_day) = bounds(date_key, DATE_DIGITS)?;
-    let (from_time, to_time) = bounds(time_key, TIME_DIGITS)?;
-    let from = match from_day.as_str() {
-        "" => String::new(),
-        day => format!("{day}{from_time:0<TIME_DIGITS$}"),
-    };
-    let to = match to_day.as_str() {
-        "" => String::new(),
-        day => format!("{day}{to_time:9<TIME_DIGITS$}"),
-    };
-    Some((from, to))
+
+    fn is_met_by_value(&self, value: Option<Value<'_>>) -> bool {
+        match value {
+            Some(Value::Text(value)) => self.is_met_by(&value),
+            Some(Value::Name(name)) => self.is_met_by_name([&name.alphabetic, &name.ideographic]),
+            // Keys within other sequences, and those that are not supported, do not narrow.
+            Some(Value::Items(_)) | None => true,
+        }
+    }
 }

@@ -244,8 +244,14 @@ fn everything_wrong_is_named_at_once() {
     assert_eq!(refused.hospital.as_ref().unwrap().as_str(), "350006");
     assert_eq!(refused.apply_no.as_deref(), Some("00000001"));
     let summary = refused.summary();
-    assert!(summary.starts_with("Header/License、Header/Action"), "{summary}");
-    assert!(summary.contains("；共 7 处错误：Header/License "), "{summary}");
+    assert!(
+        summary.starts_with("Header/License、Header/Action"),
+        "{summary}"
+    );
+    assert!(
+        summary.contains("；共 7 处错误：Header/License "),
+        "{summary}"
+    );
 }
 
 #[test]

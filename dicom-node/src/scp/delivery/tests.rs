@@ -79,16 +79,14 @@ async fn a_search_ends_when_its_caller_is_gone() {
 }
 
 #[tokio::test]
-async fn an_answer_without_memory_waits_until_those_before_it_are_taken() {
-    let (sender, mut taken) = mpsc::channel(ANSWERS_AHEAD);
-    let answers = Answers {
-        sender,
-        memory: Quota::new(100, 100),
-        caller: "GREEDY".into(),
-    };
+async fn answers_without_memory_wait_until_those_before_them_are_taken() {
+    let (answers, mut taken) = Answers::with(Quota::new(100, 100), "GREEDY".into());
     // Given a caller whose answers have taken the memory that it may have
     let search = tokio::task::spawn_blocking(move || {
-        [80, 80, 80].map(|length| answers.send(vec![0; length], Status::PENDING))
+        [80, 80, 80].map(|length| {
+            assert_eq!(answers.send(vec![0; length], Status::PENDING), Walk::On);
+            answers.hand_over()
+        })
     });
     let first = taken.recv().await.unwrap();
     assert!(first._memory.is_some());
@@ -99,4 +97,58 @@ async fn an_answer_without_memory_waits_until_those_before_it_are_taken() {
         assert!(taken.len() <= 1);
     }
     assert_eq!(search.await.unwrap(), [Walk::On; 3]);
+}
+
+#[tokio::test]
+async fn answers_come_whole_and_in_order_however_many_go_together() {
+    // Given answers of every size, some of them larger than what is handed over or written at once
+    let (mut association, mut caller, context) = both_ends().await;
+    let sizes: Vec<usize> = (0..300)
+        .map(|n| if n % 50 == 7 { 100_000 } else { 2 * n })
+        .collect();
+    let (answers, taken) = Answers::with(Quota::new(1 << 20, 1 << 20), "TESTER".into());
+    let found = sizes.clone();
+    let search = tokio::task::spawn_blocking(move || {
+        for size in found {
+            assert_eq!(answers.send(vec![7; size], Status::PENDING), Walk::On);
+        }
+        answers.hand_over()
+    });
+    // When they are delivered
+    let request = request();
+    let delivered = deliver(&mut association, context, &request, taken);
+    let received = async {
+        let mut came = Vec::new();
+        while came.len() < sizes.len() {
+            let crate::association::Event::Command { .. } = caller.next_response().await.unwrap()
+            else {
+                panic!("no answer");
+            };
+            came.push(caller.read_data_set("answer", 1 << 20).await.unwrap().len());
+        }
+        came
+    };
+    let (delivered, came) = tokio::join!(delivered, received);
+    // Then each comes, with all its bytes
+    assert_eq!(delivered.unwrap(), Delivery::Whole);
+    assert_eq!(came, sizes);
+    assert_eq!(search.await.unwrap(), Walk::On);
+}
+
+#[tokio::test]
+async fn what_was_found_long_ago_goes_while_nothing_else_is_found() {
+    // Given an answer that waits for others
+    let (answers, mut taken) = Answers::with(Quota::new(100, 100), "TESTER".into());
+    let search = tokio::task::spawn_blocking(move || {
+        assert_eq!(answers.send(vec![0; 8], Status::PENDING), Walk::On);
+        // When the search goes on and finds nothing
+        while !answers.is_unheard() {
+            std::hint::spin_loop();
+        }
+    });
+    // Then it comes
+    let batch = taken.recv().await.unwrap();
+    assert_eq!(batch.answers.len(), 1);
+    drop(taken);
+    search.await.unwrap();
 }
