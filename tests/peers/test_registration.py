@@ -239,7 +239,7 @@ def test_an_image_is_not_lost_between_its_answer_and_a_step_that_is_broken_off_o
                 else:
                     report = copy.deepcopy(exam)
                     report["examNo"] = f"R{number_of(exam)}"
-                    report["imageList"][0]["studyUID"] = generate_uid()
+                    report["imageList"][0].update({"studyUID": generate_uid(), "patientID": report["examInfo"]["patientID"]})
                     house.archive.client().pushed(report)
         assert house.found(exam) == ["1"], what
         house.reach_told(exam, ["20", "50"] if what == "step" else ["20"])
@@ -257,7 +257,7 @@ def test_a_form_with_a_number_longer_than_an_exam_s_is_registered(house: House) 
 
 def test_an_image_without_a_patient_id_does_not_keep_the_others_out(house: House) -> None:
     exam = house.form()
-    assert house.send(exam, 1, PatientID="") == [0]
+    assert house.send(exam, 1, PatientID="") == [DIFFERS]
     assert house.send(exam, 1) == [0]
 
 

@@ -7,9 +7,13 @@ use crate::names::PersonName;
 use crate::registry::Matching;
 
 impl ApplyFormRow {
-    /// Whether the image has the patient's number; else whether it has the name, and nothing that differs.
+    /// Whether the image has the patient's number; else whether it has the name, and nothing that differs. One without a number
+    /// is nobody's: those that come after it have one.
     pub fn is_for(&self, patient: &PatientFacts, matching: Matching) -> bool {
         let content = &self.content;
+        if patient.id.trim().is_empty() {
+            return false;
+        }
         let has_number = !content.sick_id.is_empty()
             && is_same_patient_id(matching, &content.sick_id, &patient.id);
         if has_number {
