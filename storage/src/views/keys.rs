@@ -86,7 +86,7 @@ pub enum View {
     Pulls,
     /// hospital, line, time, study UID → nothing; when it is due, or when it ended
     PullLines,
-    /// by day: hospital, day, class → what refuses a form unseen; by name: hospital, name → nothing; of open forms only
+    /// by day: hospital, day, class → what refuses a form unseen; by name: hospital, name, day → nothing; of open forms only
     OpenForms,
     /// cursor, registry
     Meta,
