@@ -88,7 +88,7 @@ pub enum View {
     PullLines,
     /// hospital, exam, generation → what an exam has of its registration from a form
     Registered,
-    /// by day: hospital, day, class → what refuses a form unseen; by name: hospital, name → nothing; of open forms only
+    /// by day: hospital, day, class → what refuses a form unseen; by name: hospital, name, day → nothing; of open forms only
     OpenForms,
     /// cursor, registry
     Meta,

@@ -71,7 +71,8 @@ impl Views {
     }
 
     /// Shows number and generation of a hospital's open forms of which a group of the name, joined
-    /// ([`yingku_core::query::joined_name`]), begins so, until the visitor stops. A form may come twice.
+    /// ([`yingku_core::query::joined_name`]), begins so, in the order of names and days, until the visitor stops. A form may
+    /// come twice.
     pub fn visit_open_names(
         &self,
         hospital: &HospitalCode,

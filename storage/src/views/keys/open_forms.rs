@@ -18,7 +18,7 @@ use super::{Key, Parts};
 enum Kind {
     /// hospital, day, class as its HIS writes it, apply-form number, generation → [`OpenForm`]
     Day = 1,
-    /// hospital, joined group of the name, apply-form number, generation → nothing
+    /// hospital, joined group of the name, day, apply-form number, generation → nothing
     Name = 2,
 }
 
@@ -71,7 +71,9 @@ pub fn lines(row: &ApplyFormRow) -> Result<Vec<Line>, postcard::Error> {
     let groups = [&name.alphabetic, &name.ideographic].map(|group| joined_name(group));
     for group in BTreeSet::from(groups) {
         if !group.is_empty() {
-            let key = of_hospital(Kind::Name, &row.key.hospital).text(&group);
+            let key = of_hospital(Kind::Name, &row.key.hospital)
+                .text(&group)
+                .text(row.planned_date());
             lines.push((of_form(key, &row.key), Vec::new()));
         }
     }
@@ -125,7 +127,8 @@ pub fn of_day_line(key: &[u8]) -> Option<OpenLine<'_>> {
 pub fn form_of_name_line(key: &[u8]) -> Option<(&str, u16)> {
     let mut parts = Parts(key);
     parts.byte()?;
-    parts.text()?;
-    parts.text()?;
+    for _ in ["hospital", "name", "day"] {
+        parts.text()?;
+    }
     Some((parts.text()?, parts.u16()?))
 }
