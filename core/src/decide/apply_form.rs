@@ -12,7 +12,7 @@ use super::{Context, DecideError, settle_finding};
 use crate::apply_form::{ApplyFormRow, FormContent, FormSource, VERSIONS_LIMIT, study_uid};
 use crate::contract::apply_form::{Action, ApplyForm};
 use crate::event::{ApplyFormReceived, REGISTRATION_SINCE_RULES};
-use crate::exam::ExamFlag;
+use crate::exam::{ExamFlag, ExamRow};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::{ExamKey, FormKey};
 use crate::instance::StudyRow;
@@ -245,7 +245,10 @@ pub(super) fn purged<S: State>(work: &mut Work<'_, S>, key: &FormKey) -> Result<
 }
 
 /// Keeps forms in step with the exams that this record changed: a form that an exam has is open no more (R14).
-pub(super) fn meet<S: State>(work: &mut Work<'_, S>) -> Result<(), StateError> {
+pub(super) fn meet<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+) -> Result<(), StateError> {
     let mut touched = BTreeSet::new();
     for exam in work.changes.exams.values() {
         let stands = |row: &crate::exam::ExamRow| (row.apply_no.clone(), row.withdrawn.is_none());
@@ -266,10 +269,13 @@ pub(super) fn meet<S: State>(work: &mut Work<'_, S>) -> Result<(), StateError> {
         };
         let taken = is_taken(work, &before)?;
         if before.taken != taken {
-            let row = ApplyFormRow {
+            let mut row = ApplyFormRow {
                 taken,
                 ..before.clone()
             };
+            if !taken {
+                cancelled(work, context, &mut row)?;
+            }
             work.put_apply_form(Some(before), Some(row));
         }
     }
@@ -279,6 +285,37 @@ pub(super) fn meet<S: State>(work: &mut Work<'_, S>) -> Result<(), StateError> {
 fn generation_of<S: State>(work: &Work<'_, S>, exam: &ExamKey) -> u16 {
     let hospital = work.registry().hospitals.get(&exam.hospital);
     hospital.map_or(exam.generation, |hospital| hospital.generation)
+}
+
+/// A form whose exams are all withdrawn is done anew: its steps were theirs, and a study of which something was withdrawn is
+/// given out no more.
+fn cancelled<S: State>(
+    work: &Work<'_, S>,
+    context: Context<'_>,
+    form: &mut ApplyFormRow,
+) -> Result<(), StateError> {
+    if work.registry().rules < REGISTRATION_SINCE_RULES || form.is_deleted() {
+        return Ok(());
+    }
+    for exam in work.form(&form.key)?.exams {
+        let exam = work.exam(&exam)?;
+        let stands = |exam: ExamRow| {
+            exam.apply_no == form.key.apply_no
+                && exam.withdrawn.is_none()
+                && exam.has(ExamFlag::Test) == form.test
+        };
+        if exam.is_some_and(stands) {
+            // It waits for its step to be done again.
+            return Ok(());
+        }
+    }
+    form.steps.clear();
+    if registered::is_barred(work, &form.study_uid)?
+        && let Ok(uid) = study_uid(&form.key, context.position)
+    {
+        form.study_uid = uid;
+    }
+    Ok(())
 }
 
 /// Forms of registered exams whose steps this record changed, or of which it brought the first image.

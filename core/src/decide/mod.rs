@@ -175,7 +175,7 @@ fn decide_read<S: State>(
     past::close(&mut work, context)?;
     given::keep_in_step(&mut work)?;
     if work.registry().rules >= FORMS_SINCE_RULES {
-        apply_form::meet(&mut work)?;
+        apply_form::meet(&mut work, context)?;
         notice::follow(&mut work, context)?;
     }
     if work.registry().rules >= PULLS_SINCE_RULES {

@@ -20,7 +20,7 @@ use crate::outcome::Outcome;
 use crate::pull::PullWhy;
 use crate::state::{State, StateError, Work};
 
-use super::exam::{form_key, registered};
+use super::exam::form_key;
 
 /// Lists what the record made due.
 pub(super) fn follow<S: State>(
@@ -48,7 +48,6 @@ pub(super) fn follow<S: State>(
         if !is_told || row.has(ExamFlag::PlaceholderApplyNo) || is_shadow {
             continue;
         }
-        let key = registered::told_as(work, &row)?;
         let told = work.told(&key)?;
         let (told_now, statuses) = told_after(work, &row, told)?;
         let form = form_of(work, &row)?;

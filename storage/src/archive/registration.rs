@@ -96,6 +96,12 @@ impl Archive {
         let exam_time = LocalDateTime::from_unix_ms(now_ms, &zone);
         let patient_id = what.patient_id.as_ref().unwrap_or(&row.content.sick_id);
         let exam_no = self.exam_no(&row.key)?;
+        // Who compares to the letter compares with what the worklist gives out; elsewhere it need not be told.
+        let is_exact = hospital.is_some_and(|it| it.matching == Matching::Exact);
+        let given_out = is_exact.then(|| row.accession_no());
+        let by_number = what.by == RegisteredBy::AccessionNumber || is_exact;
+        let told = what.accession_no.clone().filter(|_| by_number);
+        let accession_no = told.or(given_out);
         let registration = Registration {
             hospital: &row.key.hospital,
             hospital_name: hospital.map_or("", |it| it.name.as_str()),
@@ -104,7 +110,7 @@ impl Archive {
             exam_time: exam_time.ok_or(RegistrationError::NoForm)?,
             study: what.study.as_ref().unwrap_or(&row.study_uid),
             patient_id,
-            accession_no: what.accession_no.as_deref(),
+            accession_no: accession_no.as_deref(),
         };
         let (json, digest) = of_form(&form, &registration);
         Ok(ExamRegistered {
@@ -199,7 +205,8 @@ impl Archive {
     ) -> Result<Option<ApplyFormRow>, ViewsError> {
         let mut found = None;
         let kind = FormIndexKind::StudyUid;
-        let mut visit = |row: ApplyFormRow| match is_to_be_registered(hospital, &row) {
+        let is_trial = hospital.mode == HospitalMode::Test;
+        let mut visit = |row: ApplyFormRow| match !row.is_deleted() && row.test == is_trial {
             true => {
                 found = Some(row);
                 Walk::Stop
@@ -208,7 +215,14 @@ impl Archive {
         };
         self.views()
             .visit_forms_with(kind, &hospital.code, study.as_str(), &mut visit)?;
-        Ok(found)
+        let Some(row) = found else {
+            return Ok(None);
+        };
+        // A report may have come first; what was registered already has its study, or somebody took it from it.
+        let exams = self.views().exams_of_form(&row.key)?;
+        let mut registered = exams.iter().filter(|it| it.has(ExamFlag::WithoutPush));
+        let is_done = registered.any(|it| row.taken || it.has_study(study));
+        Ok(Some(row).filter(|_| !is_done))
     }
 
     fn only_form_numbered(
@@ -241,7 +255,12 @@ impl Archive {
             .visit_forms_of_accession(&hospital.code, &number, &mut visit)?;
         // Of two that are one in the characters that images have, nobody knows which it is, though one is done already.
         let only = found.pop().filter(|_| found.is_empty());
-        Ok(only.filter(|row| is_to_be_registered(hospital, row)))
+        let Some(row) = only.filter(|row| is_to_be_registered(hospital, row)) else {
+            return Ok(None);
+        };
+        let exams = self.views().exams_of_form(&row.key)?;
+        let has_it = exams.iter().any(|exam| exam.has_study(&facts.study_uid));
+        Ok(Some(row).filter(|_| !has_it))
     }
 }
 

@@ -3,8 +3,9 @@
 use super::Content;
 use super::reuse::reuses_number;
 use crate::dictionaries::is_placeholder;
+use crate::event::REGISTRATION_SINCE_RULES;
 use crate::exam::{ExamFlag, ExamRow, FORM_EXAMS_LIMIT};
-use crate::ids::{FormKey, HospitalCode};
+use crate::ids::{ExamKey, FormKey, HospitalCode};
 use crate::registry::{Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
 
@@ -58,11 +59,25 @@ pub(super) fn enter<S: State>(
         return Ok(());
     }
     if form.exams.len() >= FORM_EXAMS_LIMIT {
-        form.exams.remove(0);
+        form.exams.remove(eldest_push(work, &form.exams)?);
     }
     form.exams.push(row.key.clone());
     work.put_form(key, form);
     Ok(())
+}
+
+/// Which of a form's exams goes for a later one: one that was registered from the form stays.
+fn eldest_push<S: State>(work: &Work<'_, S>, exams: &[ExamKey]) -> Result<usize, StateError> {
+    if work.registry().rules < REGISTRATION_SINCE_RULES {
+        return Ok(0);
+    }
+    for (at, exam) in exams.iter().enumerate() {
+        let row = work.exam(exam)?;
+        if row.is_none_or(|row| !row.has(ExamFlag::WithoutPush)) {
+            return Ok(at);
+        }
+    }
+    Ok(0)
 }
 
 pub(in crate::decide) fn key(hospital: &HospitalCode, apply_no: &str, generation: u16) -> FormKey {

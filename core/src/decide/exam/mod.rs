@@ -39,6 +39,9 @@ pub(super) fn pushed<S: State>(
         }
         return register(work, context, hospital, key, content);
     };
+    if existing.has(ExamFlag::WithoutPush) {
+        return Ok(Outcome::Refused(is_form_s(&existing)));
+    }
     // What was tested is pushed again when the hospital goes live, and counts from then on.
     let goes_live = existing.has(ExamFlag::Test) && hospital.mode == HospitalMode::Live;
     let same = content.digest == existing.digest || content.digest == existing.last_digest;
@@ -85,6 +88,20 @@ pub(super) fn is_live(existing: &ExamRow) -> Refusal {
             "{0} 是正式检查，而该医院现处于测试（test），未接收、正式数据未改动：测试请另用 examNo；确为该检查的新内容，请平台管理员将医院改回 live 后重新推送 \
              ({0} is a live exam and its hospital is in mode test: nothing was taken or changed. Test with another examNo; if this is that exam's new content, have the operator set the hospital live and push again)",
             existing.key
+        ),
+    )
+}
+
+/// A number that the archive gave stays its own.
+fn is_form_s(existing: &ExamRow) -> Refusal {
+    Refusal::new(
+        ErrorKind::Conflict,
+        "exam-of-form",
+        "examNo",
+        format!(
+            "{0} 是平台由申请单登记检查时所给的号，未作改动：请以本院自己的流水号推送，并在 examInfo.applyNo 写申请单号 {1} \
+             (the archive gave {0} to an exam that it registered from a form: push under a number of your own, with applyNo {1})",
+            existing.key, existing.apply_no
         ),
     )
 }

@@ -11,12 +11,12 @@ use std::collections::BTreeSet;
 
 use super::super::notice::has_images;
 use super::super::{Context, DecideError, apply_form, claims, correction};
-use super::{Content, change, closed, form_key, register, reuses_number};
-use crate::apply_form::{ApplyFormRow, study_uid};
+use super::{Content, change, closed, form_key, register};
+use crate::apply_form::ApplyFormRow;
 use crate::event::{ExamRegistered, REGISTRATION_SINCE_RULES, RegisteredBy};
 use crate::exam::{
-    DeclaredStudy, ExamFlag, ExamHistory, ExamRow, ExamStep, REGISTERED_STUDIES_LIMIT,
-    RegisteredRow, RegisteredStudy, Withdrawals,
+    DeclaredStudy, ExamFlag, ExamHistory, ExamRow, ExamStep, FORM_EXAMS_LIMIT,
+    REGISTERED_STUDIES_LIMIT, RegisteredRow, RegisteredStudy, Withdrawals,
 };
 use crate::ids::{ExamKey, ExamNo, FormKey, IdError, StudyUid};
 use crate::notice::Told;
@@ -80,14 +80,19 @@ pub(in crate::decide) fn registered<S: State>(
         return Ok(Outcome::Refused(form_changed()));
     }
     let current = current(work, &form)?;
-    if form.taken && !(by_person && current.is_some()) {
+    // A report may have come first: the study that the worklist gave out is of its form nevertheless.
+    let beside_push = by_person || body.by == RegisteredBy::StudyUid && current.is_none();
+    if form.taken && !beside_push {
         return Ok(Outcome::Refused(apply_form::taken()));
     }
     if !by_person && is_withdrawn(work, &content)? {
         return Ok(Outcome::Refused(withdrawn()));
     }
     if let Some(row) = current {
-        return further(work, context, hospital, row, content);
+        return further(work, context, hospital, row, (content, by_person));
+    }
+    if work.form(&body.form)?.exams.len() >= FORM_EXAMS_LIMIT {
+        return Ok(Outcome::Refused(too_many_exams()));
     }
     // A form that was open when the hospital's numbers began anew is of the earlier ones, and so is its exam.
     let key = content.key(body.form.generation);
@@ -95,7 +100,7 @@ pub(in crate::decide) fn registered<S: State>(
         return Ok(Outcome::Refused(form_changed()));
     }
     let mut row = RegisteredRow::default();
-    note(&mut row, &content);
+    note(&mut row, &content, false);
     work.put_registered(key.clone(), Some(row));
     enter(work, &body.form, key.clone())?;
     register(work, context, hospital, key, content)
@@ -120,34 +125,57 @@ fn is_of(row: &ExamRow, form: &FormKey) -> bool {
     row.has(ExamFlag::WithoutPush) && row.apply_no == form.apply_no
 }
 
-/// Whether images of a study were withdrawn: what comes of it again is for a person to say.
 fn is_withdrawn<S: State>(work: &Work<'_, S>, content: &Content) -> Result<bool, StateError> {
     for study in &content.studies {
-        for claim in work.claims(&study.uid)?.claims {
-            let row = work.exam(&claim.exam)?;
-            let is_ruled = |row: &ExamRow| match row.has(ExamFlag::WithoutPush) {
-                true => row.withdrawn.operator.is_some(),
-                false => row.withdrawn.is_some(),
-            };
-            if row.as_ref().is_some_and(is_ruled) {
-                return Ok(true);
-            }
+        if is_barred(work, &study.uid)? {
+            return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Notes under which studies the form is done, and the PatientID of their images.
-fn note(row: &mut RegisteredRow, content: &Content) {
-    for study in &content.studies {
-        let is_known = row.studies.iter().any(|known| known.uid == study.uid);
-        if !is_known && row.studies.len() < REGISTERED_STUDIES_LIMIT {
-            row.studies.push(RegisteredStudy {
-                uid: study.uid.clone(),
-                patient_id: content.summary.patient_id.to_string(),
-            });
+/// Whether an exam of the study was withdrawn: what comes of it again is for a person to say.
+pub(in crate::decide) fn is_barred<S: State>(
+    work: &Work<'_, S>,
+    study: &StudyUid,
+) -> Result<bool, StateError> {
+    for claim in work.claims(study)?.claims {
+        let row = work.exam(&claim.exam)?;
+        let is_ruled = |row: &ExamRow| match row.has(ExamFlag::WithoutPush) {
+            true => row.withdrawn.operator.is_some(),
+            false => row.withdrawn.is_some(),
+        };
+        if row.as_ref().is_some_and(is_ruled) {
+            return Ok(true);
         }
     }
+    Ok(false)
+}
+
+/// Notes under which studies the form is done, and the PatientID of their images: a person's word counts for a known one too.
+/// Whether anything is new.
+fn note(row: &mut RegisteredRow, content: &Content, by_person: bool) -> bool {
+    let patient_id = content.summary.patient_id.to_string();
+    let mut is_new = false;
+    for study in &content.studies {
+        let is_full = row.studies.len() >= REGISTERED_STUDIES_LIMIT;
+        match row.studies.iter_mut().find(|known| known.uid == study.uid) {
+            Some(known) if by_person && known.patient_id != patient_id => {
+                known.patient_id.clone_from(&patient_id);
+                is_new = true;
+            }
+            Some(_) => {}
+            None if !is_full => {
+                row.studies.push(RegisteredStudy {
+                    uid: study.uid.clone(),
+                    patient_id: patient_id.clone(),
+                });
+                is_new = true;
+            }
+            None => {}
+        }
+    }
+    is_new
 }
 
 /// The form has the exam, whatever generation of numbers pushes are of.
@@ -164,34 +192,37 @@ fn enter<S: State>(
     Ok(())
 }
 
-/// Gives the exam a further study, and the form's content as it is now.
+/// Gives the exam a further study, or other numbers by which images of one are compared.
 fn further<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     hospital: &Hospital,
     existing: ExamRow,
-    mut content: Content,
+    (mut content, by_person): (Content, bool),
 ) -> Result<Outcome, DecideError> {
     let mut row = work.registered(&existing.key)?.unwrap_or_default();
     let known = row.studies.len();
-    note(&mut row, &content);
-    if row.studies.len() == known {
+    if !note(&mut row, &content, by_person) {
         return Ok(match known >= REGISTERED_STUDIES_LIMIT {
             true => Outcome::Refused(too_many_studies()),
             // The step is done again under the study that the exam has.
             false => Outcome::Push(repeated(&existing)),
         });
     }
-    let fresh = std::mem::take(&mut content.studies);
+    let told = std::mem::take(&mut content.studies);
     content.studies.clone_from(&existing.studies);
-    content.studies.extend(fresh);
-    work.put_registered(existing.key.clone(), Some(row.clone()));
-    let pushes = pushes_of(work, &existing)?;
-    let outcome = change(work, context, hospital, existing, content)?;
-    for push in pushes.into_iter().filter(|push| push.withdrawn.is_none()) {
-        share(work, context, &push.key, &row)?;
+    for study in told {
+        match content
+            .studies
+            .iter_mut()
+            .find(|known| known.uid == study.uid)
+        {
+            Some(known) => known.accession_no = study.accession_no,
+            None => content.studies.push(study),
+        }
     }
-    Ok(outcome)
+    work.put_registered(existing.key.clone(), Some(row));
+    change(work, context, hospital, existing, content)
 }
 
 /// Has a push that stands in the registered exam's place declare its studies as well.
@@ -199,16 +230,14 @@ fn share<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     push: &ExamKey,
-    registered: &RegisteredRow,
+    studies: &[StudyUid],
 ) -> Result<(), StateError> {
     let Some(before) = work.exam(push)? else {
         return Ok(());
     };
     let mut row = before.clone();
-    for study in &registered.studies {
-        if !row.studies.iter().any(|known| known.uid == study.uid) {
-            row.studies.push(without_count(study.uid.clone()));
-        }
+    for uid in studies.iter().filter(|uid| !before.has_study(uid)) {
+        row.studies.push(without_count(uid.clone()));
     }
     if row.studies == before.studies {
         return Ok(());
@@ -216,6 +245,22 @@ fn share<S: State>(
     claims::take_claims(work, context, Some(&before), &mut row)?;
     record(work, context, before, row);
     Ok(())
+}
+
+/// Studies whose images are the registered exam's, and that nobody took from it.
+fn shared_studies<S: State>(
+    work: &Work<'_, S>,
+    registered: &ExamRow,
+) -> Result<Vec<StudyUid>, StateError> {
+    let mut studies = Vec::new();
+    for uid in registered.own_studies() {
+        let claims = work.claims(uid)?;
+        let mut active = claims.active();
+        if active.any(|claim| claim.exam == registered.key) {
+            studies.push(uid.clone());
+        }
+    }
+    Ok(studies)
 }
 
 /// A study of which nobody says how many images it has; its accession number is as the registered exam's claim has it.
@@ -230,17 +275,22 @@ fn without_count(uid: StudyUid) -> DeclaredStudy {
 }
 
 fn record<S: State>(work: &mut Work<'_, S>, context: Context<'_>, before: ExamRow, row: ExamRow) {
-    work.changes.history.push(ExamHistory {
-        position: context.position,
-        time_ms: context.time_ms,
-        step: ExamStep::Corrected,
-        content: None,
-        row: row.clone(),
-    });
+    let mut lines = work.changes.history.iter_mut();
+    // What the record did to it has its line already.
+    match lines.find(|line| line.row.key == row.key && line.position == context.position) {
+        Some(line) => line.row.clone_from(&row),
+        None => work.changes.history.push(ExamHistory {
+            position: context.position,
+            time_ms: context.time_ms,
+            step: ExamStep::Corrected,
+            content: None,
+            row: row.clone(),
+        }),
+    }
     work.put_exam(Some(before), Some(row));
 }
 
-/// Pushed exams of the registered one's form and person, withdrawn ones too.
+/// Pushed exams of the registered one's form and person: those that stand, and those that came after it and are withdrawn.
 fn pushes_of<S: State>(
     work: &Work<'_, S>,
     registered: &ExamRow,
@@ -253,6 +303,7 @@ fn pushes_of<S: State>(
                 !row.has(ExamFlag::WithoutPush)
                     && row.apply_no == registered.apply_no
                     && is_same(registered, row)
+                    && (row.withdrawn.is_none() || row.position > registered.first_position)
             }));
         }
     }
@@ -272,31 +323,7 @@ fn repeated(row: &ExamRow) -> PushOutcome {
     }
 }
 
-/// The registered exam of the form that a push names, if it is of the same person: that of the latest generation.
-fn of_push<S: State>(
-    work: &Work<'_, S>,
-    hospital: &Hospital,
-    content: &Content,
-) -> Result<Option<ExamRow>, StateError> {
-    let apply_no = &content.summary.apply_no;
-    for generation in (0..=hospital.generation).rev() {
-        let form = form_key(&content.hospital, apply_no, generation);
-        for exam in work.form(&form)?.exams.iter().rev() {
-            let row = work.exam(exam)?;
-            let is_meant = |row: &ExamRow| {
-                is_of(row, &form)
-                    && row.withdrawn.operator.is_none()
-                    && !reuses_number(row, content)
-            };
-            if let Some(row) = row.filter(is_meant) {
-                return Ok(Some(row));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Adds to a push's studies those under which its form was done and that it does not name. They come without a count.
+/// Adds to a push's studies those of registered exams of its form and person that it does not name. They come without a count.
 pub(in crate::decide) fn add_studies<S: State>(
     work: &Work<'_, S>,
     hospital: &Hospital,
@@ -305,12 +332,24 @@ pub(in crate::decide) fn add_studies<S: State>(
     if work.registry().rules < REGISTRATION_SINCE_RULES || content.without_push {
         return Ok(());
     }
-    let Some(registered) = of_push(work, hospital, content)? else {
-        return Ok(());
-    };
-    for study in registered.studies {
-        if !content.studies.iter().any(|named| named.uid == study.uid) {
-            content.studies.push(without_count(study.uid));
+    let is_trial = hospital.mode == HospitalMode::Test;
+    for generation in 0..=hospital.generation {
+        let form = form_key(&content.hospital, &content.summary.apply_no, generation);
+        for exam in work.form(&form)?.exams {
+            let row = work.exam(&exam)?;
+            let is_meant = |row: &ExamRow| {
+                is_of(row, &form)
+                    && row.sick_id == content.summary.sick_id
+                    && row.has(ExamFlag::Test) == is_trial
+            };
+            let Some(row) = row.filter(is_meant) else {
+                continue;
+            };
+            for uid in shared_studies(work, &row)? {
+                if !content.studies.iter().any(|named| named.uid == uid) {
+                    content.studies.push(without_count(uid));
+                }
+            }
         }
     }
     Ok(())
@@ -329,28 +368,6 @@ pub(in crate::decide) fn patient_id_of<S: State>(
     let studies = registered.into_iter().flat_map(|row| row.studies);
     let found = studies.into_iter().find(|known| known.uid == *study);
     Ok(found.map_or_else(|| row.patient_id.clone(), |known| known.patient_id))
-}
-
-/// Under which exam it is kept what receivers were told of an exam: the registered one's, where its form has one.
-pub(in crate::decide) fn told_as<S: State>(
-    work: &Work<'_, S>,
-    row: &ExamRow,
-) -> Result<ExamKey, StateError> {
-    if row.has(ExamFlag::WithoutPush) || work.registry().rules < REGISTRATION_SINCE_RULES {
-        return Ok(row.key.clone());
-    }
-    for form in forms_of(work, row) {
-        for exam in work.form(&form)?.exams.iter().rev() {
-            let registered = work.exam(exam)?;
-            let is_his = |it: &ExamRow| {
-                is_of(it, &form) && it.withdrawn.operator.is_none() && is_same(it, row)
-            };
-            if registered.as_ref().is_some_and(is_his) {
-                return Ok(exam.clone());
-            }
-        }
-    }
-    Ok(row.key.clone())
 }
 
 /// The forms that an exam's number may mean, of the latest generation first.
@@ -415,12 +432,11 @@ fn stand<S: State>(
     let pushes = pushes_of(work, &before)?;
     let stands = pushes.iter().any(|push| push.withdrawn.is_none());
     let form = work.apply_form(key)?;
-    if let Some(form) = &form {
-        give_out_anew(work, context, form, &before)?;
-    }
-    // Its form goes, or is another since, only where nothing came of it.
-    let is_past = form.is_none_or(|form| form.is_deleted() || form.position > before.position);
+    let is_other = form.is_none_or(|form| form.is_deleted() || form.position > before.position);
+    // Its form goes, or is another since, while nothing has come of it.
+    let is_past = is_other && !has_images(work, &before)?;
     let is_hidden = is_past || !stands && !pushes.is_empty();
+    let exam = before.key.clone();
     if before.withdrawn.app.is_some() != is_hidden {
         let withdrawn = Withdrawals {
             app: is_hidden.then_some(context.position),
@@ -431,52 +447,45 @@ fn stand<S: State>(
             false => ExamStep::Restored,
         };
         if is_past {
-            work.put_told(before.key.clone(), Told::default());
+            work.put_told(exam.clone(), Told::default());
         }
-        let exam = before.key.clone();
         correction::set_withdrawn(work, context, before, withdrawn, step)?;
-        return supersede(work, context, &exam, stands);
     }
-    supersede(work, context, &before.key, stands)
-}
-
-/// A form whose exam an operator cancelled is done again under another study UID: the images that were withdrawn stay hidden.
-fn give_out_anew<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-    form: &ApplyFormRow,
-    registered: &ExamRow,
-) -> Result<(), StateError> {
-    let is_cancelled_now = registered.withdrawn.operator == Some(context.position);
-    let has_it = registered.has_study(&form.study_uid);
-    if !is_cancelled_now || !has_it || form.is_deleted() {
-        return Ok(());
-    }
-    let Ok(uid) = study_uid(&form.key, context.position) else {
+    let Some(now) = work.exam(&exam)? else {
         return Ok(());
     };
-    let row = ApplyFormRow {
-        study_uid: uid,
-        ..form.clone()
-    };
-    work.put_apply_form(Some(form.clone()), Some(row));
-    Ok(())
+    let standing: Vec<ExamKey> = pushes
+        .into_iter()
+        .filter(|push| push.withdrawn.is_none())
+        .map(|push| push.key)
+        .collect();
+    let studies = shared_studies(work, &now)?;
+    for push in &standing {
+        share(work, context, push, &studies)?;
+    }
+    supersede(work, context, now, standing.first())
 }
 
+/// Another exam takes its place, or does no longer. What receivers were told of it is told of the first that does.
 fn supersede<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
-    exam: &ExamKey,
-    is_superseded: bool,
+    before: ExamRow,
+    by: Option<&ExamKey>,
 ) -> Result<(), StateError> {
-    let Some(before) = work.exam(exam)? else {
-        return Ok(());
-    };
-    if before.has(ExamFlag::Superseded) == is_superseded {
+    if before.has(ExamFlag::Superseded) == by.is_some() {
         return Ok(());
     }
+    if let Some(push) = by
+        && work.told(push)? == Told::default()
+    {
+        let told = work.told(&before.key)?;
+        if told != Told::default() {
+            work.put_told(push.clone(), told);
+        }
+    }
     let mut row = before.clone();
-    row.set(ExamFlag::Superseded, is_superseded);
+    row.set(ExamFlag::Superseded, by.is_some());
     record(work, context, before, row);
     Ok(())
 }
@@ -509,6 +518,17 @@ fn withdrawn() -> Refusal {
         FORM_PATH,
         "此 Study 的检查已撤回，不再自行登记：确需恢复请撤销该撤回，或以 yingku forms register 登记 \
          (an exam of this study was withdrawn, so nothing registers it by itself: undo that, or register it with yingku forms register)",
+    )
+}
+
+fn too_many_exams() -> Refusal {
+    Refusal::new(
+        ErrorKind::Conflict,
+        "too-many-exams",
+        FORM_PATH,
+        format!(
+            "一张申请单至多有 {FORM_EXAMS_LIMIT} 次检查：请以新的申请单重新申请 (a form has {FORM_EXAMS_LIMIT} exams at most: apply with a new one)"
+        ),
     )
 }
 

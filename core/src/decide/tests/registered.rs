@@ -157,10 +157,13 @@ fn a_form_is_registered_once_and_only_as_it_stands() {
         ),
         (1, 1)
     );
-    assert_eq!(
-        step(&house.register(RegisteredBy::Operator, "1.2.2")),
-        PushStep::Repeated
-    );
+    // or say by which numbers images of one are compared
+    for told in [PushStep::Changed, PushStep::Repeated] {
+        let outcome = house.register(RegisteredBy::Operator, "1.2.2");
+        assert_eq!(step(&outcome), told);
+    }
+    house.store(&Images::new("1.2.2", "S-王一", 1..2));
+    assert_eq!(house.shown("350006", "1.2.2"), 2);
 }
 
 #[test]
@@ -419,4 +422,124 @@ fn before_the_rules_are_active_nothing_is_registered_from_forms() {
     let outcome = house.register(RegisteredBy::Operator, "1.2.1");
     assert_eq!(rule(&outcome), "not-from-forms");
     assert!(house.exams.is_empty());
+}
+
+impl House {
+    /// The form done under a study, with an image.
+    fn done_under(&mut self, study: &str) {
+        let outcome = self.register(RegisteredBy::StudyUid, study);
+        assert_eq!(step(&outcome), PushStep::Registered);
+        self.store(&Images::new(study, "S-王一", 0..1));
+    }
+
+    fn is_shown(&self, study: &str) -> bool {
+        let key = StudyKey::new(code("350006"), uid(study));
+        let claims = &self.claims[&key.study];
+        let covers = |row| crate::instance::covers(&self.registry, claims, row);
+        self.studies.get(&key).is_some_and(covers)
+    }
+}
+
+#[test]
+fn a_form_whose_report_was_withdrawn_is_done_again_under_another_study() {
+    let mut house = House::of_scenario_3();
+    let given_out = house.apply_forms[&form_key()].study_uid.clone();
+    house.done_under(given_out.as_str());
+    house.push(&report("R1", 70, "1.2.5"));
+    let withdrawal = house.withdraw("R1");
+    // It is open, and what was withdrawn registers nothing
+    let anew = house.apply_forms[&form_key()].study_uid.clone();
+    assert!(house.is_open() && anew != given_out);
+    house.done_under(anew.as_str());
+    assert!(house.is_shown(anew.as_str()) && !house.is_shown(given_out.as_str()));
+    let again = house.register(RegisteredBy::AccessionNumber, "1.2.8");
+    assert_eq!(rule(&again), "form-taken");
+    // What was withdrawn comes back with all that the form was done under
+    house.undo(withdrawal);
+    assert!(house.is_shown(given_out.as_str()) && house.is_shown(anew.as_str()));
+    for study in [&given_out, &anew] {
+        assert!(house.row("350006", "R1").has_study(study));
+    }
+}
+
+#[test]
+fn a_form_is_open_again_when_the_exam_that_a_machine_did_is_cancelled() {
+    let mut house = House::of_scenario_3();
+    house.report_step(true, StepStatus::InProgress);
+    house.done_under("1.2.1");
+    house.report_step(false, StepStatus::Completed);
+    let withdrawal = house.withdraw(&number(1));
+    assert!(house.is_open());
+    // Its HIS may change it, and what is undone comes back with its images
+    let changed = document("UPDATE", FORM, "王一").replace("待查", "肺炎");
+    house.send_document(&changed).unwrap();
+    house.undo(withdrawal);
+    assert!(house.is_shown("1.2.1") && house.exam().withdrawn.is_none());
+}
+
+#[test]
+fn a_report_does_not_take_back_what_an_operator_took_from_the_exam() {
+    let mut house = House::of_scenario_3();
+    house.done_under("1.2.1");
+    let exam = key("350006", &number(1), 0);
+    let study = uid("1.2.1");
+    house.correct(CorrectionAction::ReleaseUid { study, exam });
+    house.push(&report("R1", 70, "1.2.5"));
+    assert!(!house.is_shown("1.2.1"));
+    assert!(!house.row("350006", "R1").has_study(&uid("1.2.1")));
+}
+
+#[test]
+fn a_report_has_what_an_operator_gave_to_the_exam() {
+    let mut house = House::of_scenario_3();
+    house.done_under("1.2.1");
+    house.push(&Push::new("350006", "E9", "王一", 50, "1.2.9"));
+    house.store(&Images::new("1.2.9", "C-E9", 0..1));
+    let to = key("350006", &number(1), 0);
+    let study = StudyKey::new(code("350006"), uid("1.2.9"));
+    let (outcome, _) = house.correct(CorrectionAction::MoveStudy { study, to });
+    assert_eq!(outcome, Outcome::Done);
+    house.push(&report("R1", 70, "1.2.5"));
+    assert!(house.is_shown("1.2.9"));
+    assert!(
+        house
+            .row("350006", "R1")
+            .own_studies()
+            .any(|it| it.as_str() == "1.2.9")
+    );
+}
+
+#[test]
+fn a_number_that_the_archive_gave_takes_no_push() {
+    let mut house = House::of_scenario_3();
+    house.done_under("1.2.1");
+    let pushed = house.push(&report(&number(1), 70, "1.2.1"));
+    assert_eq!(rule(&pushed), "exam-of-form");
+    assert!(house.exam().has(ExamFlag::WithoutPush));
+}
+
+#[test]
+fn each_report_of_a_form_is_told_of_by_itself() {
+    let mut house = House::of_scenario_3();
+    house.done_under("1.2.1");
+    house.push(&report("R1", 70, "1.2.5"));
+    assert_eq!(house.told_codes(), ["20", "50", "70"]);
+    house.push(&report("Q1", 70, "1.2.6"));
+    assert_eq!(house.told_codes()[3..], ["20", "70"]);
+    house.withdraw("Q1");
+    assert_eq!(house.told_codes()[5..], ["00"]);
+    house.push(&report("R1", 70, "1.2.5").with("/patientInfo/sex", "女"));
+    assert_eq!(house.told_codes().len(), 6);
+}
+
+#[test]
+fn images_of_the_study_that_was_given_out_are_taken_after_the_report() {
+    let mut house = House::of_scenario_3();
+    house.push(&report("R1", 70, "1.2.5"));
+    let given_out = house.apply_forms[&form_key()].study_uid.clone();
+    house.done_under(given_out.as_str());
+    assert!(house.is_shown(given_out.as_str()));
+    assert!(house.exam().has(ExamFlag::Superseded));
+    assert!(house.row("350006", "R1").has_study(&given_out));
+    assert_eq!(house.told_codes(), ["20", "70"]);
 }
