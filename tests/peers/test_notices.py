@@ -303,3 +303,48 @@ def test_a_receiver_that_moves_gets_what_its_former_place_did_not_take(fresh_arc
         moved.write_text(Registry(hospitals=[], apps=[], his=[his(receiver)]).toml(), encoding="utf-8")
         archive.command("registry", "import", moved, "--data", archive.data)
         reach_told(receiver, exam, ["20", "70"])
+
+
+def test_a_form_s_notice_that_is_refused_is_told_before_those_of_the_exam_that_comes_then(fresh_archive: Archives) -> None:
+    refusing = True
+    receiver = Receiver(lambda notice: ("-1", "系统忙") if refusing and notice.status == "00" else take(notice))
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    exam = new_exam()
+    number = f"7173_{exam['examInfo']['applyNo']}"
+    with receiver:
+        for action in ("INSERT", "DELETE", "INSERT"):
+            assert forms.send(archive.http, action, number, license_="his-license")[0] == 0
+        archive.client().pushed(exam)
+        reach(lambda: receiver.came, lambda: receiver.wrong)
+        assert {notice.status for notice in receiver.came} == {"00"}
+        refusing = False
+        reach(lambda: len(receiver.taken) == 3, lambda: receiver.taken)
+    assert [notice.status for notice in receiver.taken] == ["00", "20", "70"]
+
+
+def test_what_is_to_be_sent_again_keeps_its_place_after_a_kill(fresh_archive: Archives) -> None:
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    exam = archive.client().pushed(new_exam())
+    reach(lambda: len(listed(archive)) == 2, lambda: listed(archive))
+    [first] = [line.split()[1] for line in listed(archive) if " 20 " in line or "(20)" in line or line.split()[1].endswith(".0")]
+    archive.command("notices", "again", "--his", "county-his", first, "--data", archive.data)
+    # How often nobody was reached is told
+    reach(lambda: "未接通" in "\n".join(listed(archive)), lambda: listed(archive))
+    # Nobody takes away a HIS that is owed something
+    refused = archive.command("registry", "remove", "his", "county-his", "--data", archive.data, check=False)
+    assert refused.returncode != 0 and "notices list" in refused.stderr
+    archive.kill()
+    archive.start()
+    with receiver:
+        reach_told(receiver, exam, ["20", "70"])
+
+
+def test_two_his_of_one_licence_send_for_their_own_hospitals(fresh_archive: Archives) -> None:
+    same = [{"id": f"his-{code}", "license": "same", "hospitals": [code]} for code in (COUNTY, TOWN)]
+    archive = fresh_archive(registry=Registry(his=same))
+    for number in ("7173_L1", "7174_L1"):
+        sick = f"{number.split('_')[0]}_C1"
+        code = COUNTY if number.startswith("7173") else TOWN
+        sent = forms.send(archive.http, "INSERT", number, license_="same", SickNo=sick)
+        assert sent[0] == 0, (code, sent)
