@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::exam::{closed, form_key, registered};
+use super::exam::{beside, closed, form_key, registered};
 use super::{Context, DecideError, settle_finding};
 use crate::apply_form::{ApplyFormRow, FormContent, FormSource, VERSIONS_LIMIT, study_uid};
 use crate::contract::apply_form::{Action, ApplyForm};
@@ -357,7 +357,7 @@ fn is_taken<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, S
         };
         let has_it = exam.apply_no == form.key.apply_no && exam.withdrawn.is_none();
         let is_other = is_strict
-            && (exam.has(ExamFlag::Test) != form.test || registered::is_idle(work, form, &exam)?);
+            && (exam.has(ExamFlag::Test) != form.test || beside::is_idle(work, form, &exam)?);
         if has_it && !is_other {
             return Ok(true);
         }

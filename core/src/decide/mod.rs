@@ -170,7 +170,7 @@ fn decide_read<S: State>(
         Event::NodeStarted(body) => node::started(&mut work, body),
     };
     if work.registry().rules >= REGISTRATION_SINCE_RULES {
-        exam::registered::follow(&mut work, context)?;
+        exam::beside::follow(&mut work, context)?;
     }
     past::close(&mut work, context)?;
     given::keep_in_step(&mut work)?;

@@ -1,5 +1,6 @@
 //! A push, in log order: a new exam, a new version, a repeat, a late status, or a suspected reuse of the number (R6).
 
+pub(super) mod beside;
 mod content;
 mod form;
 pub(super) mod registered;
@@ -149,7 +150,7 @@ fn register<S: State>(
     key: ExamKey,
     mut content: Content,
 ) -> Result<Outcome, DecideError> {
-    registered::add_studies(work, hospital, &mut content)?;
+    beside::add_studies(work, hospital, &mut content)?;
     let row = row_of(
         &work.registry().settings,
         context,
@@ -234,7 +235,7 @@ fn change<S: State>(
     mut content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = existing.key.clone();
-    registered::add_studies(work, hospital, &mut content)?;
+    beside::add_studies(work, hospital, &mut content)?;
     let row = row_of(
         &work.registry().settings,
         context,
