@@ -268,14 +268,14 @@ pub(super) fn meet<S: State>(
             continue;
         };
         let taken = is_taken(work, &before)?;
-        if before.taken != taken {
-            let mut row = ApplyFormRow {
-                taken,
-                ..before.clone()
-            };
-            if !taken {
-                cancelled(work, context, &mut row)?;
-            }
+        let mut row = ApplyFormRow {
+            taken,
+            ..before.clone()
+        };
+        if !taken && (before.taken || is_barred(work, &before)?) {
+            cancelled(work, context, &mut row)?;
+        }
+        if row != before {
             work.put_apply_form(Some(before), Some(row));
         }
     }
@@ -285,6 +285,12 @@ pub(super) fn meet<S: State>(
 fn generation_of<S: State>(work: &Work<'_, S>, exam: &ExamKey) -> u16 {
     let hospital = work.registry().hospitals.get(&exam.hospital);
     hospital.map_or(exam.generation, |hospital| hospital.generation)
+}
+
+/// Whether something was withdrawn of the study that the form gives out.
+fn is_barred<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, StateError> {
+    let knows = work.registry().rules >= REGISTRATION_SINCE_RULES;
+    Ok(knows && registered::is_barred(work, &form.study_uid)?)
 }
 
 /// A form whose exams are all withdrawn is done anew: its steps were theirs, and a study of which something was withdrawn is
@@ -310,7 +316,7 @@ fn cancelled<S: State>(
         }
     }
     form.steps.clear();
-    if registered::is_barred(work, &form.study_uid)?
+    if is_barred(work, form)?
         && let Ok(uid) = study_uid(&form.key, context.position)
     {
         form.study_uid = uid;

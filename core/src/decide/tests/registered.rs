@@ -543,3 +543,17 @@ fn images_of_the_study_that_was_given_out_are_taken_after_the_report() {
     assert!(house.row("350006", "R1").has_study(&given_out));
     assert_eq!(house.told_codes(), ["20", "70"]);
 }
+
+#[test]
+fn a_form_whose_waiting_exam_is_withdrawn_is_done_again_under_another_study() {
+    let mut house = House::of_scenario_3();
+    let given_out = house.apply_forms[&form_key()].study_uid.clone();
+    house.report_step(true, StepStatus::InProgress);
+    house.register(RegisteredBy::Step, given_out.as_str());
+    house.report_step(false, StepStatus::Discontinued);
+    house.withdraw(&number(1));
+    let anew = house.apply_forms[&form_key()].study_uid.clone();
+    assert!(house.is_open() && anew != given_out);
+    house.done_under(anew.as_str());
+    assert!(house.is_shown(anew.as_str()));
+}
