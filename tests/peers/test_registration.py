@@ -317,3 +317,19 @@ def test_an_exam_registered_so_is_the_same_after_a_kill_and_in_new_views(fresh_a
     [push] = [json.loads(line) for line in (to / "pushes.jsonl").read_text(encoding="utf-8").splitlines()]
     assert (push["registeredBy"], push["content"]["examInfo"]["examStatus"]) == ("accessionNumber", "20")
     assert len((to / "forms.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_a_step_of_a_cancelled_exam_registers_its_form_no_more(house: House) -> None:
+    exam = house.form()
+    asked = question(AccessionNumber=number_of(exam))
+    _, [entry] = ask(house.archive, asked)
+    sop_class = ModalityPerformedProcedureStep
+    with netdicom.associate(house.archive.dicom, [build_context(sop_class)], "CT01") as association:
+        step = generate_uid()
+        assert association.send_n_create(_begun(entry), sop_class, step)[0].Status == 0
+        house.archive.command("correct", "withdraw", f"{COUNTY}/{exam['examNo']}", *WHO, "--data", house.archive.data)
+        assert association.send_n_set(_changed("COMPLETED"), sop_class, step)[0].Status == 0
+    # The form is done again, under another study
+    _, [anew] = ask(house.archive, asked)
+    assert anew.StudyInstanceUID != entry.StudyInstanceUID
+    house.reach_told(exam, ["20", "00"])

@@ -150,7 +150,10 @@ async fn register(scp: &Scp, peer: &Peer, step: &SopInstanceUid, done_under: &[D
             continue;
         }
         let found = archive.views().apply_form(form);
-        let Some(found) = found.ok().flatten().filter(|found| !found.taken) else {
+        // A step of an exam that was cancelled meanwhile is the form's no longer, and says nothing of it.
+        let is_its = |found: &ApplyFormRow| found.steps.iter().any(|known| known.step == *step);
+        let found = found.ok().flatten();
+        let Some(found) = found.filter(|found| !found.taken && is_its(found)) else {
             continue;
         };
         let what = Registering {
