@@ -238,7 +238,14 @@ fn record<S: State>(work: &mut Work<'_, S>, context: Context<'_>, before: ExamRo
     work.put_exam(Some(before), Some(row));
 }
 
-/// Pushed exams of the registered one's form and person: those that stand, and those that came after it and are withdrawn.
+/// Whether a push was withdrawn while the registered exam was there: what was before it, that says nothing of it.
+fn is_withdrawn_since(push: &ExamRow, registered: &ExamRow) -> bool {
+    let made = [push.withdrawn.app, push.withdrawn.operator];
+    let mut made = made.into_iter().flatten();
+    made.any(|position| position > registered.first_position)
+}
+
+/// Pushed exams of the registered one's form and person: those that stand, and those that were withdrawn since it is there.
 fn pushes_of<S: State>(
     work: &Work<'_, S>,
     registered: &ExamRow,
@@ -251,7 +258,7 @@ fn pushes_of<S: State>(
                 !row.has(ExamFlag::WithoutPush)
                     && row.apply_no == registered.apply_no
                     && is_same(registered, row)
-                    && (row.withdrawn.is_none() || row.position > registered.first_position)
+                    && (row.withdrawn.is_none() || is_withdrawn_since(row, registered))
             }));
         }
     }

@@ -542,6 +542,12 @@ fn images_of_the_study_that_was_given_out_are_taken_after_the_report() {
     assert!(house.exam().has(ExamFlag::Superseded));
     assert!(house.row("350006", "R1").has_study(&given_out));
     assert_eq!(house.told_codes(), ["20", "70"]);
+    // And hidden with it, whichever came first
+    let withdrawal = house.withdraw("R1");
+    assert!(!house.is_shown(given_out.as_str()) && house.is_open());
+    assert_eq!(house.told_codes(), ["20", "70", "00"]);
+    house.undo(withdrawal);
+    assert!(house.is_shown(given_out.as_str()));
 }
 
 #[test]
