@@ -92,6 +92,21 @@ def test_a_first_push_at_70_tells_20_and_then_70(fresh_archive: Archives) -> Non
     assert listed(archive) == []
 
 
+def test_an_exam_that_names_another_form_is_told_under_that_one(fresh_archive: Archives) -> None:
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver)]))
+    with receiver:
+        exam = archive.client().pushed(new_exam())
+        former = exam["examInfo"]["applyNo"]
+        reach_told(receiver, exam, ["20", "70"])
+        exam["examInfo"]["applyNo"] = f"{former}-B"
+        archive.client().pushed(exam)
+        reach_told(receiver, exam, ["20", "70", "00", "20", "70"])
+    told = [(notice.status, notice.said["ApplyNo"], notice.said["ExamNo"]) for notice in receiver.taken]
+    assert told[2] == ("00", f"7173_{former}", exam["examNo"])
+    assert {number for _, number, _ in told[3:]} == {f"7173_{former}-B"}
+
+
 def test_a_deleted_form_is_told_in_its_own_spelling(fresh_archive: Archives) -> None:
     receiver = Receiver()
     archive = fresh_archive(registry=Registry(his=[his(receiver)]))

@@ -276,6 +276,9 @@ fn purged<S: State>(
         );
         work.changes.purged.insert(key.clone());
         work.put_exam(Some(row.clone()), None);
+        if work.registered(key)?.is_some() {
+            work.put_registered(key.clone(), None);
+        }
         let declared = row.studies.iter().map(|declared| &declared.uid);
         for uid in declared.chain(row.given()) {
             aside::align(work, context, uid, false)?;

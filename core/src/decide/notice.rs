@@ -5,14 +5,15 @@
 //! | 20 | an exam is registered, or shown again after it was withdrawn |
 //! | 50 | its first image, or a push at 50; never after 70 |
 //! | 70 | its report is confirmed; again after it was taken back (65) |
-//! | 00 | its form is deleted, or it is withdrawn |
+//! | 00 | its form is deleted, or it is withdrawn, or names another form now and no other exam has the former one |
 //!
+//! An exam that names another form is told of from the beginning under that one.
 //! An exam that names no real form has none to tell of. What was told is kept for each exam whose hospital has a receiver.
 
 use std::collections::BTreeSet;
 
 use super::Context;
-use crate::event::{NoticesAgain, NoticesTried};
+use crate::event::{NoticesAgain, NoticesTried, REGISTRATION_SINCE_RULES};
 use crate::exam::{ExamFlag, ExamRow};
 use crate::ids::{ExamKey, FormKey, HospitalCode, StudyKey};
 use crate::notice::{ANSWER_LIMIT, Answered, NoticeId, NoticeRow, NoticeState, NoticeStatus, Told};
@@ -45,20 +46,50 @@ pub(super) fn follow<S: State>(
         // An exam that is registered only is told of until a push is, and while an operator or nobody withdrew it.
         let is_shadow = row.has(ExamFlag::WithoutPush)
             && (row.has(ExamFlag::Superseded) || row.withdrawn.app.is_some());
-        if !is_told || row.has(ExamFlag::PlaceholderApplyNo) || is_shadow {
+        if !is_told || is_shadow {
             continue;
         }
-        let told = work.told(&key)?;
-        let (told_now, statuses) = told_after(work, &row, told)?;
-        let form = form_of(work, &row)?;
-        for status in statuses {
-            due.tell(work, status, &form, Some(&row));
+        let known = work.told(&key)?;
+        let mut told = known;
+        if let Some(former) = under_another_form(work, &row) {
+            let form = form_of(work, &former)?;
+            if told.registered && !is_named(work, &form)? {
+                due.tell(work, NoticeStatus::Cancelled, &form, Some(&former));
+            }
+            told = Told::default();
         }
-        if told_now != told {
-            work.put_told(key, told_now);
+        if !row.has(ExamFlag::PlaceholderApplyNo) {
+            let statuses;
+            (told, statuses) = told_after(work, &row, told)?;
+            let form = form_of(work, &row)?;
+            for status in statuses {
+                due.tell(work, status, &form, Some(&row));
+            }
+        }
+        if told != known {
+            work.put_told(key, told);
         }
     }
     Ok(())
+}
+
+/// The exam as it was before this record, if it named another form then.
+fn under_another_form<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Option<ExamRow> {
+    let before = work.changes.exams.get(&row.key)?.before.as_ref()?;
+    let knows = work.registry().rules >= REGISTRATION_SINCE_RULES;
+    (knows && before.apply_no != row.apply_no).then(|| before.clone())
+}
+
+/// Whether an exam that is not withdrawn names the form.
+fn is_named<S: State>(work: &Work<'_, S>, form: &FormKey) -> Result<bool, StateError> {
+    for exam in work.form(form)?.exams {
+        let exam = work.exam(&exam)?;
+        let names = |row: &ExamRow| row.apply_no == form.apply_no && row.withdrawn.is_none();
+        if exam.as_ref().is_some_and(names) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Numbers the notices of one record.

@@ -88,7 +88,7 @@ fn mark<S: State>(
         return Ok(());
     };
     let mut row = before.clone();
-    let ended_ms = (step.status != StepStatus::InProgress).then_some(step.time_ms);
+    let ended_ms = ended_ms(step);
     match row.steps.iter_mut().find(|it| it.step == step.step) {
         Some(known) => {
             known.status = step.status;
@@ -109,8 +109,13 @@ fn mark<S: State>(
     Ok(())
 }
 
+/// When the step was completed or discontinued.
+pub(super) fn ended_ms(step: &StepRow) -> Option<i64> {
+    (step.status != StepStatus::InProgress).then_some(step.time_ms)
+}
+
 /// What was broken off goes first, then the eldest.
-fn make_room(steps: &mut Vec<FormStepRow>) {
+pub(super) fn make_room(steps: &mut Vec<FormStepRow>) {
     while steps.len() >= STEPS_KEPT {
         let broken_off = |it: &FormStepRow| it.status == StepStatus::Discontinued;
         steps.remove(steps.iter().position(broken_off).unwrap_or_default());

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ExamKey, Position, StudyUid};
+use crate::performed::FormStepRow;
 
 /// Where an exam's report stands for a reader (R6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -195,6 +196,15 @@ impl ExamRow {
         self.flags.contains(&flag)
     }
 
+    /// Whether its withdrawal is a word on its studies: what comes of them registers no exam by itself (R16). One that was
+    /// registered from a form goes with it, or with pushes of it, and comes back so.
+    pub fn bars_registration(&self) -> bool {
+        match self.has(ExamFlag::WithoutPush) {
+            true => self.withdrawn.operator.is_some(),
+            false => self.withdrawn.is_some(),
+        }
+    }
+
     pub fn set(&mut self, flag: ExamFlag, on: bool) {
         match (self.flags.binary_search(&flag), on) {
             (Err(at), true) => self.flags.insert(at, flag),
@@ -248,11 +258,23 @@ pub struct RegisteredStudy {
     pub patient_id: String,
 }
 
-/// What an exam that was registered from its form has of that (R16). Since rules version 6.
+/// What an exam has of its form beside its own row. Since rules version 6; most exams have none.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisteredRow {
-    /// [`REGISTERED_STUDIES_LIMIT`] at most.
+    /// Under which studies the form was done, of an exam that was registered from it (R16); [`REGISTERED_STUDIES_LIMIT`] at
+    /// most.
     pub studies: Vec<RegisteredStudy>,
+    /// Steps that machines reported of the form, while the exam is withdrawn; [`STEPS_KEPT`](crate::apply_form::STEPS_KEPT)
+    /// at most.
+    pub steps: Vec<FormStepRow>,
+}
+
+impl RegisteredRow {
+    /// `None`: there is nothing to keep.
+    pub fn or_none(self) -> Option<Self> {
+        let is_empty = self.studies.is_empty() && self.steps.is_empty();
+        (!is_empty).then_some(self)
+    }
 }
 
 /// What a record did to an exam.

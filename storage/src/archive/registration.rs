@@ -5,7 +5,7 @@ use yingku_core::apply_form::{ApplyFormRow, accession_of};
 use yingku_core::contract::push::of_form::{Registration, of_form};
 use yingku_core::decide::{FORM_CHANGED, registered_exam_no};
 use yingku_core::event::{Event, ExamRegistered, REGISTRATION_SINCE_RULES, RegisteredBy};
-use yingku_core::exam::{ExamFlag, ExamRow};
+use yingku_core::exam::ExamFlag;
 use yingku_core::ids::{ExamKey, ExamNo, FormKey, HospitalCode, IdError, StudyUid};
 use yingku_core::instance::InstanceFacts;
 use yingku_core::outcome::{Decided, Outcome};
@@ -186,12 +186,8 @@ impl Archive {
     fn is_withdrawn(&self, study: &StudyUid) -> Result<bool, ViewsError> {
         let views = self.views();
         for claim in views.claims(study)?.unwrap_or_default().claims {
-            let row = views.exam(&claim.exam)?;
-            let is_ruled = |row: &ExamRow| match row.has(ExamFlag::WithoutPush) {
-                true => row.withdrawn.operator.is_some(),
-                false => row.withdrawn.is_some(),
-            };
-            if row.as_ref().is_some_and(is_ruled) {
+            let exam = views.exam(&claim.exam)?;
+            if exam.is_some_and(|row| row.bars_registration()) {
                 return Ok(true);
             }
         }

@@ -132,12 +132,10 @@ pub(in crate::decide) fn is_barred<S: State>(
     study: &StudyUid,
 ) -> Result<bool, StateError> {
     for claim in work.claims(study)?.claims {
-        let row = work.exam(&claim.exam)?;
-        let is_ruled = |row: &ExamRow| match row.has(ExamFlag::WithoutPush) {
-            true => row.withdrawn.operator.is_some(),
-            false => row.withdrawn.is_some(),
-        };
-        if row.as_ref().is_some_and(is_ruled) {
+        if work
+            .exam(&claim.exam)?
+            .is_some_and(|row| row.bars_registration())
+        {
             return Ok(true);
         }
     }
@@ -194,6 +192,11 @@ fn further<S: State>(
 ) -> Result<Outcome, DecideError> {
     let mut row = work.registered(&existing.key)?.unwrap_or_default();
     let known = row.studies.len();
+    for study in &content.studies {
+        if is_given_up(work, &existing, &study.uid)? {
+            return Ok(Outcome::Refused(given_up()));
+        }
+    }
     if !note(&mut row, &content, by_person) {
         return Ok(match known >= REGISTERED_STUDIES_LIMIT {
             true => Outcome::Refused(too_many_studies()),
@@ -215,6 +218,17 @@ fn further<S: State>(
     }
     work.put_registered(existing.key.clone(), Some(row));
     change(work, context, hospital, existing, content)
+}
+
+/// Whether the exam's claim on one of its studies is in force no more.
+fn is_given_up<S: State>(
+    work: &Work<'_, S>,
+    row: &ExamRow,
+    study: &StudyUid,
+) -> Result<bool, StateError> {
+    let claims = work.claims(study)?.claims;
+    let mut own = claims.iter().filter(|claim| claim.exam == row.key);
+    Ok(row.has_study(study) && own.any(|claim| claim.released))
 }
 
 fn repeated(row: &ExamRow) -> PushOutcome {
@@ -273,6 +287,16 @@ fn withdrawn() -> Refusal {
         FORM_PATH,
         "此 Study 的检查已撤回，不再自行登记：确需恢复请撤销该撤回，或以 yingku forms register 登记 \
          (an exam of this study was withdrawn, so nothing registers it by itself: undo that, or register it with yingku forms register)",
+    )
+}
+
+fn given_up() -> Refusal {
+    Refusal::new(
+        ErrorKind::Conflict,
+        "study-released",
+        "imageList",
+        "此 Study 已由管理员从该检查释放或移出，未作改动：确需归还请撤销该更正，或换一个 Study \
+         (an operator took this study from the exam: nothing was changed; undo that correction, or name another study)",
     )
 }
 

@@ -92,6 +92,34 @@ fn a_cancellation_is_told_and_what_comes_back_is_told_anew() {
 }
 
 #[test]
+fn an_exam_that_names_another_form_is_told_of_under_that_and_cancelled_under_the_former() {
+    let mut house = House::with_receiver();
+    let of = |exam_no, form: &str| {
+        Push::new("350006", exam_no, "王一", 70, "1.2.1").with("/examInfo/applyNo", form)
+    };
+    let told = |house: &House| {
+        let mut rows: Vec<_> = house.notices.values().collect();
+        rows.sort_by_key(|row| row.id);
+        let line = |row: &&crate::notice::NoticeRow| {
+            format!("{} {}", row.form.apply_no, row.status.code())
+        };
+        rows.iter().map(line).collect::<Vec<_>>()
+    };
+    house.push(&of("E1", "A"));
+    house.push(&of("E1", "B"));
+    assert_eq!(told(&house), ["A 20", "A 70", "A 00", "B 20", "B 70"]);
+    // Another exam has the former one: it is not cancelled
+    house.push(&of("E2", "B"));
+    house.push(&of("E1", "A"));
+    assert_eq!(told(&house)[5..], ["B 20", "B 70", "A 20", "A 70"]);
+    // No real form any more, and one again
+    house.push(&of("E1", "0"));
+    assert_eq!(told(&house)[9..], ["A 00"]);
+    house.push(&of("E1", "A"));
+    assert_eq!(told(&house)[10..], ["A 20", "A 70"]);
+}
+
+#[test]
 fn a_deleted_form_is_told_of_without_an_exam() {
     let mut house = House::with_receiver();
     house

@@ -563,3 +563,51 @@ fn a_form_whose_waiting_exam_is_withdrawn_is_done_again_under_another_study() {
     house.done_under(anew.as_str());
     assert!(house.is_shown(anew.as_str()));
 }
+
+#[test]
+fn a_withdrawal_that_is_undone_brings_the_steps_back_as_they_are_by_then() {
+    for status in [StepStatus::InProgress, StepStatus::Discontinued] {
+        let mut house = House::of_scenario_3();
+        house.report_step(true, StepStatus::InProgress);
+        house.register(RegisteredBy::Step, "1.2.1");
+        let withdrawal = house.withdraw(&number(1));
+        assert!(house.is_open() && house.apply_forms[&form_key()].steps.is_empty());
+        if status == StepStatus::Discontinued {
+            house.report_step(false, status);
+            assert!(house.is_open() && house.apply_forms[&form_key()].steps.is_empty());
+        }
+        house.undo(withdrawal);
+        // What was broken off meanwhile is to be done again, and what goes on is not
+        assert_eq!(house.is_open(), status == StepStatus::Discontinued);
+        assert_eq!(house.apply_forms[&form_key()].steps.len(), 1);
+        if status == StepStatus::InProgress {
+            house.report_step(false, StepStatus::Discontinued);
+        }
+        assert!(house.is_open());
+        let deleted = house.send_document(&document("DELETE", FORM, "王一"));
+        assert!(deleted.is_ok() && house.exam().withdrawn.is_some());
+    }
+}
+
+#[test]
+fn a_study_that_an_operator_took_from_a_waiting_exam_is_given_out_no_more() {
+    let mut house = House::of_scenario_3();
+    let given_out = house.apply_forms[&form_key()].study_uid.clone();
+    house.report_step(true, StepStatus::InProgress);
+    house.register(RegisteredBy::Step, given_out.as_str());
+    house.report_step(false, StepStatus::Discontinued);
+    let release = CorrectionAction::ReleaseUid {
+        study: given_out.clone(),
+        exam: key("350006", &number(1), 0),
+    };
+    assert_eq!(house.correct(release).0, Outcome::Done);
+    let anew = house.apply_forms[&form_key()].study_uid.clone();
+    assert!(house.is_open() && anew != given_out);
+    // Not even a person registers it with that one, before the correction is undone
+    let outcome = house.register(RegisteredBy::Operator, given_out.as_str());
+    assert_eq!(rule(&outcome), "study-released");
+    let outcome = house.register(RegisteredBy::StudyUid, anew.as_str());
+    assert_eq!(step(&outcome), PushStep::Changed);
+    house.store(&Images::new(anew.as_str(), "S-王一", 0..1));
+    assert!(house.is_shown(anew.as_str()) && !house.is_open());
+}

@@ -5,21 +5,21 @@
 //! by §3: of the same patient it is a repeat, of another one it is refused, and one that its HIS has deleted stays deleted.
 //! The other way round a form that came from 基卫 takes what its HIS sends later.
 
-use std::collections::BTreeSet;
+mod meeting;
 
-use super::exam::{beside, closed, form_key, registered};
+use super::exam::{closed, form_key};
 use super::{Context, DecideError, settle_finding};
 use crate::apply_form::{ApplyFormRow, FormContent, FormSource, VERSIONS_LIMIT, study_uid};
 use crate::contract::apply_form::{Action, ApplyForm};
 use crate::event::{ApplyFormReceived, REGISTRATION_SINCE_RULES};
-use crate::exam::{ExamFlag, ExamRow};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
-use crate::ids::{ExamKey, FormKey};
-use crate::instance::StudyRow;
+use crate::ids::FormKey;
 use crate::outcome::{ErrorKind, FormOutcome, FormStep, Outcome, Refusal};
 use crate::registry::{Closed, HospitalMode};
 use crate::state::{State, StateError, Work};
 use crate::time::{LocalDateTime, Zone};
+
+pub(super) use meeting::meet;
 
 /// Rule of a refusal because an exam has the form, or a machine does it: code -88.
 pub const FORM_TAKEN: &str = "form-taken";
@@ -128,7 +128,7 @@ fn insert<S: State>(
         content: FormContent::of(content),
     };
     let row = ApplyFormRow {
-        taken: is_taken(work, &row)?,
+        taken: meeting::is_taken(work, &row)?,
         ..row
     };
     work.put_apply_form(before, Some(row));
@@ -242,133 +242,6 @@ pub(super) fn purged<S: State>(work: &mut Work<'_, S>, key: &FormKey) -> Result<
         work.put_apply_form(Some(row), None);
     }
     Ok(())
-}
-
-/// Keeps forms in step with the exams that this record changed: a form that an exam has is open no more (R14).
-pub(super) fn meet<S: State>(
-    work: &mut Work<'_, S>,
-    context: Context<'_>,
-) -> Result<(), StateError> {
-    let mut touched = BTreeSet::new();
-    for exam in work.changes.exams.values() {
-        let stands = |row: &crate::exam::ExamRow| (row.apply_no.clone(), row.withdrawn.is_none());
-        let (before, after) = (exam.before.as_ref(), exam.after.as_ref());
-        if before.map(stands) == after.map(stands) {
-            continue;
-        }
-        for row in before.into_iter().chain(after) {
-            for generation in row.key.generation..=generation_of(work, &row.key) {
-                touched.insert(form_key(&row.key.hospital, &row.apply_no, generation));
-            }
-        }
-    }
-    touched.extend(begun_or_broken_off(work)?);
-    for key in touched {
-        let Some(before) = work.apply_form(&key)? else {
-            continue;
-        };
-        let taken = is_taken(work, &before)?;
-        let mut row = ApplyFormRow {
-            taken,
-            ..before.clone()
-        };
-        if !taken && (before.taken || is_barred(work, &before)?) {
-            cancelled(work, context, &mut row)?;
-        }
-        if row != before {
-            work.put_apply_form(Some(before), Some(row));
-        }
-    }
-    Ok(())
-}
-
-fn generation_of<S: State>(work: &Work<'_, S>, exam: &ExamKey) -> u16 {
-    let hospital = work.registry().hospitals.get(&exam.hospital);
-    hospital.map_or(exam.generation, |hospital| hospital.generation)
-}
-
-/// Whether something was withdrawn of the study that the form gives out.
-fn is_barred<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, StateError> {
-    let knows = work.registry().rules >= REGISTRATION_SINCE_RULES;
-    Ok(knows && registered::is_barred(work, &form.study_uid)?)
-}
-
-/// A form whose exams are all withdrawn is done anew: its steps were theirs, and a study of which something was withdrawn is
-/// given out no more.
-fn cancelled<S: State>(
-    work: &Work<'_, S>,
-    context: Context<'_>,
-    form: &mut ApplyFormRow,
-) -> Result<(), StateError> {
-    if work.registry().rules < REGISTRATION_SINCE_RULES || form.is_deleted() {
-        return Ok(());
-    }
-    for exam in work.form(&form.key)?.exams {
-        let exam = work.exam(&exam)?;
-        let stands = |exam: ExamRow| {
-            exam.apply_no == form.key.apply_no
-                && exam.withdrawn.is_none()
-                && exam.has(ExamFlag::Test) == form.test
-        };
-        if exam.is_some_and(stands) {
-            // It waits for its step to be done again.
-            return Ok(());
-        }
-    }
-    form.steps.clear();
-    if is_barred(work, form)?
-        && let Ok(uid) = study_uid(&form.key, context.position)
-    {
-        form.study_uid = uid;
-    }
-    Ok(())
-}
-
-/// Forms of registered exams whose steps this record changed, or of which it brought the first image.
-fn begun_or_broken_off<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<FormKey>, StateError> {
-    let mut touched = BTreeSet::new();
-    if work.registry().rules < REGISTRATION_SINCE_RULES {
-        return Ok(touched);
-    }
-    for (key, form) in &work.changes.apply_forms {
-        let steps = |row: &Option<ApplyFormRow>| row.as_ref().map(|row| row.steps.clone());
-        if steps(&form.before) != steps(&form.after) {
-            touched.insert(key.clone());
-        }
-    }
-    for (key, study) in &work.changes.studies {
-        let is_here = |row: &Option<StudyRow>| row.as_ref().is_some_and(|row| row.bytes > 0);
-        if is_here(&study.before) == is_here(&study.after) {
-            continue;
-        }
-        for claim in work.claims(&key.study)?.owning() {
-            let exam = work.exam(&claim.exam)?;
-            if let Some(row) = exam.filter(|row| row.has(ExamFlag::WithoutPush)) {
-                for generation in row.key.generation..=generation_of(work, &row.key) {
-                    touched.insert(form_key(&row.key.hospital, &row.apply_no, generation));
-                }
-            }
-        }
-    }
-    Ok(touched)
-}
-
-/// Whether an exam that is not withdrawn names the form. One that was tried out takes no live form, and one that was
-/// registered from it does not while nothing came of that.
-fn is_taken<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, StateError> {
-    let is_strict = work.registry().rules >= REGISTRATION_SINCE_RULES;
-    for exam in work.form(&form.key)?.exams {
-        let Some(exam) = work.exam(&exam)? else {
-            continue;
-        };
-        let has_it = exam.apply_no == form.key.apply_no && exam.withdrawn.is_none();
-        let is_other = is_strict
-            && (exam.has(ExamFlag::Test) != form.test || beside::is_idle(work, form, &exam)?);
-        if has_it && !is_other {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn done(key: &FormKey, step: FormStep) -> Outcome {

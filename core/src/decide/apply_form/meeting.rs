@@ -1,0 +1,252 @@
+//! Keeps forms in step with the exams that name them, after each record (R14, R16): which forms are taken, whose the steps are
+//! that machines reported, and which study UID the worklist gives out.
+//!
+//! When the exam of a form is withdrawn, or names another one, the form is done anew: it is open, without the steps, which wait
+//! with the exam and come back with it.
+
+use std::collections::BTreeSet;
+
+use super::super::Context;
+use super::super::exam::{beside, form_key, registered};
+use super::super::performed::{ended_ms, make_room};
+use crate::apply_form::{ApplyFormRow, study_uid};
+use crate::event::REGISTRATION_SINCE_RULES;
+use crate::exam::{ExamFlag, ExamRow};
+use crate::ids::{ExamKey, FormKey};
+use crate::instance::StudyRow;
+use crate::performed::FormStepRow;
+use crate::state::{State, StateError, Work};
+
+pub(in crate::decide) fn meet<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+) -> Result<(), StateError> {
+    let knows = work.registry().rules >= REGISTRATION_SINCE_RULES;
+    let mut touched = come_or_gone(work);
+    if knows {
+        touched.extend(begun_or_broken_off(work)?);
+        touched.extend(given_up(work)?);
+    }
+    for key in touched {
+        let Some(before) = work.apply_form(&key)? else {
+            continue;
+        };
+        let mut row = before.clone();
+        if knows {
+            bring_steps_back(work, &mut row)?;
+        }
+        row.taken = is_taken(work, &row)?;
+        if knows && !row.taken && !row.is_deleted() {
+            put_steps_away(work, &mut row)?;
+            if is_spent(work, &row)?
+                && let Ok(uid) = study_uid(&key, context.position)
+            {
+                row.study_uid = uid;
+            }
+        }
+        if row != before {
+            work.put_apply_form(Some(before), Some(row));
+        }
+    }
+    Ok(())
+}
+
+/// Forms whose exams this record made, withdrew or brought back, or that it gave another form.
+fn come_or_gone<S: State>(work: &Work<'_, S>) -> BTreeSet<FormKey> {
+    let mut touched = BTreeSet::new();
+    for exam in work.changes.exams.values() {
+        let stands = |row: &ExamRow| (row.apply_no.clone(), row.withdrawn.is_none());
+        let (before, after) = (exam.before.as_ref(), exam.after.as_ref());
+        if before.map(stands) == after.map(stands) {
+            continue;
+        }
+        for row in before.into_iter().chain(after) {
+            touched.extend(forms_of(work, row));
+        }
+    }
+    touched
+}
+
+/// Forms of registered exams whose steps this record changed, or of which it brought the first image.
+fn begun_or_broken_off<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<FormKey>, StateError> {
+    let mut touched = BTreeSet::new();
+    for (key, form) in &work.changes.apply_forms {
+        let steps = |row: &Option<ApplyFormRow>| row.as_ref().map(|row| row.steps.clone());
+        if steps(&form.before) != steps(&form.after) {
+            touched.insert(key.clone());
+        }
+    }
+    for (key, study) in &work.changes.studies {
+        let is_here = |row: &Option<StudyRow>| row.as_ref().is_some_and(|row| row.bytes > 0);
+        if is_here(&study.before) == is_here(&study.after) {
+            continue;
+        }
+        for claim in work.claims(&key.study)?.owning() {
+            let exam = work.exam(&claim.exam)?;
+            if let Some(row) = exam.filter(|row| row.has(ExamFlag::WithoutPush)) {
+                touched.extend(forms_of(work, &row));
+            }
+        }
+    }
+    Ok(touched)
+}
+
+/// Forms of registered exams that gave up a study in this record.
+fn given_up<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<FormKey>, StateError> {
+    let mut touched = BTreeSet::new();
+    for claims in work.changes.claims.values() {
+        for claim in claims.claims.iter().filter(|claim| claim.released) {
+            let exam = work.exam(&claim.exam)?;
+            if let Some(row) = exam.filter(|row| row.has(ExamFlag::WithoutPush)) {
+                touched.extend(forms_of(work, &row));
+            }
+        }
+    }
+    Ok(touched)
+}
+
+/// The forms that an exam's number may mean: of its generation of numbers and of later ones.
+fn forms_of<S: State>(work: &Work<'_, S>, exam: &ExamRow) -> impl Iterator<Item = FormKey> {
+    let key = &exam.key;
+    let hospital = work.registry().hospitals.get(&key.hospital);
+    let newest = hospital.map_or(key.generation, |hospital| hospital.generation);
+    (key.generation..=newest).map(|generation| form_key(&key.hospital, &exam.apply_no, generation))
+}
+
+/// Whether the exam names the form and is not withdrawn; one that was tried out is of no live form.
+fn stands_for(exam: &ExamRow, form: &ApplyFormRow) -> bool {
+    exam.apply_no == form.key.apply_no
+        && exam.withdrawn.is_none()
+        && exam.has(ExamFlag::Test) == form.test
+}
+
+/// Whether an exam that is not withdrawn names the form. One that was registered from it does not take it while nothing came
+/// of that.
+pub(super) fn is_taken<S: State>(
+    work: &Work<'_, S>,
+    form: &ApplyFormRow,
+) -> Result<bool, StateError> {
+    let knows = work.registry().rules >= REGISTRATION_SINCE_RULES;
+    for exam in work.form(&form.key)?.exams {
+        let Some(exam) = work.exam(&exam)? else {
+            continue;
+        };
+        let takes = match knows {
+            true => stands_for(&exam, form) && !beside::is_idle(work, form, &exam)?,
+            false => exam.apply_no == form.key.apply_no && exam.withdrawn.is_none(),
+        };
+        if takes {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The form's exams that this record changed and that stand for it after the record, or before it.
+fn changed_exams<S: State>(
+    work: &Work<'_, S>,
+    form: &ApplyFormRow,
+    stands_now: bool,
+) -> Result<Vec<ExamKey>, StateError> {
+    let mut exams = work.form(&form.key)?.exams;
+    exams.retain(|key| {
+        let changed = work.changes.exams.get(key);
+        changed.is_some_and(|exam| {
+            let stands = |row: &Option<ExamRow>| {
+                let row = row.as_ref();
+                row.is_some_and(|row| stands_for(row, form))
+            };
+            // One that the record made has nothing to bring back.
+            exam.before.is_some()
+                && stands(&exam.after) == stands_now
+                && stands(&exam.before) != stands_now
+        })
+    });
+    Ok(exams)
+}
+
+/// Gives the form the steps of exams that stand for it again, as they are by now.
+fn bring_steps_back<S: State>(
+    work: &mut Work<'_, S>,
+    form: &mut ApplyFormRow,
+) -> Result<(), StateError> {
+    if form.is_deleted() {
+        return Ok(());
+    }
+    for exam in changed_exams(work, form, true)? {
+        let Some(mut kept) = work.registered(&exam)? else {
+            continue;
+        };
+        for mut step in std::mem::take(&mut kept.steps) {
+            if form.steps.iter().any(|known| known.step == step.step) {
+                continue;
+            }
+            if let Some(row) = work.step(&step.step)? {
+                step.status = row.status;
+                step.ended_ms = ended_ms(&row);
+            }
+            make_room(&mut form.steps);
+            form.steps.push(step);
+        }
+        form.steps.sort_by_key(|step| step.started_ms);
+        work.put_registered(exam, kept.or_none());
+    }
+    Ok(())
+}
+
+/// Lays the form's steps beside the exam that was withdrawn, or names another form now, if none stands in its place.
+fn put_steps_away<S: State>(
+    work: &mut Work<'_, S>,
+    form: &mut ApplyFormRow,
+) -> Result<(), StateError> {
+    if form.steps.is_empty() || has_exam(work, form)? {
+        // It waits for its step to be done again.
+        return Ok(());
+    }
+    let gone = changed_exams(work, form, false)?;
+    let Some(exam) = gone.first() else {
+        return Ok(());
+    };
+    let steps: Vec<FormStepRow> = std::mem::take(&mut form.steps);
+    // Of one that was tried out and is purged, nothing stays.
+    if work.exam(exam)?.is_some() {
+        let mut kept = work.registered(exam)?.unwrap_or_default();
+        for step in steps {
+            make_room(&mut kept.steps);
+            kept.steps.push(step);
+        }
+        work.put_registered(exam.clone(), Some(kept));
+    }
+    Ok(())
+}
+
+fn has_exam<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, StateError> {
+    for exam in work.form(&form.key)?.exams {
+        let exam = work.exam(&exam)?;
+        if exam.is_some_and(|exam| stands_for(&exam, form)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the study UID of an open form is to be given out no more: its exam gave it up, or it has none that stands and
+/// something of the study was withdrawn.
+fn is_spent<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, StateError> {
+    let claims = work.claims(&form.study_uid)?.claims;
+    let mut stands = false;
+    for exam in work.form(&form.key)?.exams {
+        let exam = work.exam(&exam)?;
+        let Some(exam) = exam.filter(|exam| stands_for(exam, form)) else {
+            continue;
+        };
+        stands = true;
+        let gave_up = claims
+            .iter()
+            .any(|claim| claim.released && claim.exam == exam.key);
+        if gave_up {
+            return Ok(true);
+        }
+    }
+    Ok(!stands && registered::is_barred(work, &form.study_uid)?)
+}
