@@ -114,9 +114,10 @@ impl Line {
     }
 
     /// Behind all that were due before it, and behind one that is on its way. An operator's `again` gives notices new numbers, which
-    /// say nothing of when they were due; statuses of one record are in their own order.
+    /// say nothing of when they were due; statuses of one record are in their own order, behind what is told of the content
+    /// that it replaced.
     fn place_of(&self, row: &NoticeRow) -> usize {
-        let due = |it: &NoticeRow| (it.time_ms, it.status.rank());
+        let due = |it: &NoticeRow| (it.time_ms, it.content, it.status.rank());
         let later = self.notices.iter().position(|it| due(it) > due(row));
         let place = later.unwrap_or(self.notices.len());
         place.max(usize::from(self.is_sending && !self.notices.is_empty()))
@@ -279,6 +280,22 @@ mod tests {
         assert_eq!(first(&line), 9);
         line.pop();
         assert_eq!(first(&line), 10);
+    }
+
+    #[test]
+    fn the_former_form_is_cancelled_before_the_new_one_is_told_of() {
+        let mut line = Line::default();
+        let of = |position, status, content| NoticeRow {
+            content: Some(Position(content)),
+            ..notice(position, status, 5)
+        };
+        line.put(of(1, NoticeStatus::Confirmed, 5));
+        line.put(of(2, NoticeStatus::Registered, 5));
+        line.put(of(3, NoticeStatus::Cancelled, 4));
+        for position in [3, 2, 1] {
+            assert_eq!(first(&line), position);
+            line.pop();
+        }
     }
 
     #[test]
