@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use yingku_core::registry::{App, EnvelopeShape, HttpStatus, ResultShape, StatusType};
 
+use crate::operations::Statuses;
+
 /// Statuses of the contract (§2.1).
 pub const DONE: u16 = 0;
 pub const REFUSED: u16 = 1;
@@ -19,11 +21,14 @@ pub struct Shape {
     pub status_type: StatusType,
     pub http_status: HttpStatus,
     pub result: ResultShape,
+    /// Of the operation.
+    pub statuses: Statuses,
 }
 
 impl Shape {
-    pub fn of(app: &App) -> Self {
+    pub fn of(app: &App, statuses: Statuses) -> Self {
         Self {
+            statuses,
             envelope: app.envelope,
             status_type: app.status_type,
             http_status: app.http_status,

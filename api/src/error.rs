@@ -11,6 +11,7 @@ use yingku_storage::log::LogError;
 use yingku_storage::views::ViewsError;
 
 use crate::envelope::{INTERNAL, OTHER, REFUSED, Reply, Shape};
+use crate::operations::Statuses;
 
 /// Lines of one request in the error digest; a message with more faults is wrong throughout.
 pub const NOTES_LIMIT: usize = 20;
@@ -141,7 +142,11 @@ impl Failure {
     }
 
     pub fn reply(&self, shape: Shape) -> Reply {
-        let (http, status) = status_of(self.kind, shape.http_status);
+        let (by_r2, status) = status_of(self.kind, shape.http_status);
+        let http = match shape.statuses {
+            Statuses::Contract => by_r2,
+            Statuses::Http => http_of(self.kind),
+        };
         Reply {
             http,
             status,
@@ -166,6 +171,16 @@ pub fn status_of(kind: ErrorKind, http: HttpStatus) -> (StatusCode, u16) {
         ErrorKind::TooMany => (StatusCode::TOO_MANY_REQUESTS, OTHER),
         ErrorKind::Full | ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, INTERNAL),
         ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL),
+    }
+}
+
+/// HTTP's own statuses, of the interfaces for readers.
+pub fn http_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        other => status_of(other, HttpStatus::Real).0,
     }
 }
 

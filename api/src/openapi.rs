@@ -7,7 +7,7 @@ use yingku_core::contract::jiwei;
 
 use crate::call::Api;
 use crate::envelope::json_response;
-use crate::operations::{Access, OPERATIONS, Operation};
+use crate::operations::{Access, OPERATIONS, Operation, Statuses};
 use crate::rest::{apply_query, schema};
 
 pub fn document_response(api: &Api) -> Response<Body> {
@@ -205,17 +205,36 @@ fn describe(operation: &Operation) -> Value {
             .get_mut("responses")
             .and_then(Value::as_object_mut),
     ) {
-        for (http, words) in [
-            (
-                "401",
-                "令牌缺失、有误或过期，仅 http_status=real 的应用 (no valid token; only for apps with http_status real)",
-            ),
-            (
-                "403",
-                "无权限，仅 http_status=real 的应用 (no right; only for apps with http_status real)",
-            ),
-        ] {
-            responses.insert(http.to_owned(), refused(words));
+        let refusals: &[(&str, &str)] = match operation.statuses {
+            Statuses::Contract => &[
+                (
+                    "401",
+                    "令牌缺失、有误或过期，仅 http_status=real 的应用 (no valid token; only for apps with http_status real)",
+                ),
+                (
+                    "403",
+                    "无权限，仅 http_status=real 的应用 (no right; only for apps with http_status real)",
+                ),
+            ],
+            Statuses::Http => &[
+                (
+                    "400",
+                    "请求有误，result 为全部错误 (a wrong request, with all faults in result)",
+                ),
+                ("401", "令牌缺失、有误或过期 (no valid token)"),
+                (
+                    "403",
+                    "无权限，或缺跨院调阅理由 (no right, or no reason for another hospital's exam)",
+                ),
+                (
+                    "404",
+                    "没有此检查，或已撤回 (no such exam, or it is withdrawn)",
+                ),
+                ("409", "与现状不符 (not as things stand)"),
+            ],
+        };
+        for (http, words) in refusals {
+            responses.insert((*http).to_owned(), refused(words));
         }
     }
     description

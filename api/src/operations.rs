@@ -29,6 +29,16 @@ const PUSH_OR_READ: Access = Access::Token(&[Right::Push, Right::Read]);
 /// Whom statistics are for: who may read an exam, and supervision.
 const READ_OR_SUPERVISE: Access = Access::Token(&[Right::Read, Right::Supervise]);
 
+/// Which HTTP statuses answers have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Statuses {
+    /// As R2 says: 200 throughout, but for a few.
+    #[default]
+    Contract,
+    /// HTTP's own: of the interfaces for readers, whose clients are new.
+    Http,
+}
+
 type Handler = fn(Call) -> BoxFuture<'static, Result<Answer, Failure>>;
 
 pub struct Operation {
@@ -38,6 +48,7 @@ pub struct Operation {
     /// What it does, Chinese first.
     pub summary: &'static str,
     pub access: Access,
+    pub statuses: Statuses,
     pub handler: Handler,
     /// JSON schemas of the request and of `result`; of enciphered bodies, of their clear texts.
     pub request: fn() -> Value,
@@ -53,6 +64,7 @@ macro_rules! operation {
             title: $title,
             summary: $summary,
             access: $access,
+            statuses: Statuses::Contract,
             handler: |call| Box::pin($module::handle(call)),
             request: $module::request_schema,
             result: $module::result_schema,

@@ -140,7 +140,10 @@ async fn perform(
     let address = address_of(&request);
     let (parts, body) = request.into_parts();
     let registry = api.archive.registry();
-    let mut shape = Shape::default();
+    let mut shape = Shape {
+        statuses: operation.statuses,
+        ..Shape::default()
+    };
     let mut source = format!("address:{}", network(address));
     let caller = match admit(
         api,
@@ -289,7 +292,7 @@ fn admit(
         Err(fault) => fault.app(),
     };
     if let Some(app) = id.and_then(|id| registry.apps.get(id)) {
-        *shape = Shape::of(app);
+        *shape = Shape::of(app, operation.statuses);
         *source = format!("app:{}", app.id);
     }
     let id = checked.map_err(|fault| {

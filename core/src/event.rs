@@ -61,6 +61,9 @@ pub const REGISTRATION_SINCE_RULES: u32 = 6;
 /// Rules version since which views have lines by which a worklist's questions find open forms.
 pub const OPEN_FORMS_SINCE_RULES: u32 = 6;
 
+/// Rules version since which views have a line for each change of an exam, in the order of the log.
+pub const CHANGES_SINCE_RULES: u32 = 6;
+
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {

@@ -134,6 +134,8 @@ pub struct Changes {
     /// Procedure steps that machines perform.
     pub steps: BTreeMap<SopInstanceUid, StepRow>,
     pub pulls: BTreeMap<StudyKey, Replaced<PullRow>>,
+    /// Exams of which readers may want to hear: those that the record changed, or brought the first image of.
+    pub heard_of: BTreeSet<(Position, ExamKey)>,
     /// Exams that were registered from their forms; `None` removes the row.
     pub registered: BTreeMap<ExamKey, Option<RegisteredRow>>,
     pub refusals: Vec<RefusalRow>,

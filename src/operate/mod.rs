@@ -256,6 +256,7 @@ pub async fn execute(
             operation: name.to_owned(),
             hospital,
             target,
+            ..AuditEntry::default()
         };
         archive.audit(entry).await.context(
             "调阅记录不可写，因此不予显示 (the reading cannot be recorded, so nothing is shown)",

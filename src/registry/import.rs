@@ -215,7 +215,7 @@ pub(super) fn plan(
         if !hospital.images.is_store() || hospital.gateway.is_some() {
             rules_are_active(registry, PULLS_SINCE_RULES, &name)?;
         }
-        if hospital.exams != ExamWay::Push {
+        if hospital.exams != ExamWay::Push || !hospital.own_only.is_empty() {
             rules_are_active(registry, REGISTRATION_SINCE_RULES, &name)?;
         }
         put(standing, name, RegistryChange::PutHospital(hospital));

@@ -148,6 +148,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             operation: "applyFetch".to_owned(),
             hospital: asked.hospital.code.as_str().to_owned(),
             target: numbers.join(" "),
+            ..AuditEntry::default()
         })
         .await?;
     let notes = notes(&asked.hospital, &rows, unreadable);

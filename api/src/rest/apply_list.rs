@@ -128,6 +128,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             operation: "applyList".to_owned(),
             hospital: hospital.unwrap_or_default(),
             target: target.unwrap_or_default(),
+            ..AuditEntry::default()
         })
         .await?;
     call.archive().settle().await?;

@@ -212,6 +212,7 @@ impl Asker {
             operation: "applyQuery".to_owned(),
             hospital: hospital.as_str().to_owned(),
             target: numbers.join(" "),
+            ..AuditEntry::default()
         };
         Ok(call.archive().audit(entry).await?)
     }

@@ -134,6 +134,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             operation: "detail".to_owned(),
             hospital,
             target,
+            ..AuditEntry::default()
         })
         .await?;
     call.archive().settle().await?;

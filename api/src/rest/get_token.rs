@@ -18,6 +18,7 @@ use crate::call::{Api, Call, blocking, local_time, now_ms};
 use crate::envelope::{Answer, Shape};
 use crate::error::Failure;
 use crate::limits::network;
+use crate::operations::Statuses;
 
 /// The mark of a used sign outlives its time window by this, for clocks of nodes that differ.
 const MARK_MARGIN_MS: i64 = 60_000;
@@ -77,7 +78,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
         }
     };
     let (app, sign, identified) = identified;
-    let shape = Shape::of(&app);
+    let shape = Shape::of(&app, Statuses::Contract);
     grant(&call, &app, &sign, &identified)
         .await
         .map_err(|failure| {
@@ -209,7 +210,7 @@ async fn grant(
     }
     let token = token::issue(call.archive().key(), app, now_ms)?;
     let mut answer = Answer::new("成功 (done)").with_result(json!({ "token": token }));
-    answer.shape = Some(Shape::of(app));
+    answer.shape = Some(Shape::of(app, Statuses::Contract));
     Ok(answer)
 }
 

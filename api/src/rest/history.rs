@@ -132,6 +132,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             operation: "history".to_owned(),
             hospital: asked.hospital.as_str().to_owned(),
             target: format!("{}/{}", asked.hospital, asked.exam_no),
+            ..AuditEntry::default()
         })
         .await?;
     call.archive().settle().await?;

@@ -12,6 +12,7 @@ mod paging;
 mod params;
 pub mod push;
 pub mod query;
+pub mod reading;
 pub mod reconcile;
 pub mod schema;
 pub mod upload_detail;

@@ -124,6 +124,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             operation: "query".to_owned(),
             hospital,
             target,
+            ..AuditEntry::default()
         })
         .await?;
     call.archive().settle().await?;

@@ -33,8 +33,8 @@ pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
 
 use crate::event::{
-    Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, REGISTRATION_SINCE_RULES, RULES_VERSION, SignUsed,
-    TestDataPurged,
+    CHANGES_SINCE_RULES, Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, REGISTRATION_SINCE_RULES,
+    RULES_VERSION, SignUsed, TestDataPurged,
 };
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
@@ -181,6 +181,10 @@ fn decide_read<S: State>(
     if work.registry().rules >= PULLS_SINCE_RULES {
         pull::follow(&mut work, context)?;
     }
+    if work.registry().rules >= CHANGES_SINCE_RULES {
+        let exams = notice::touched(&work)?.into_iter();
+        work.changes.heard_of = exams.map(|exam| (context.position, exam)).collect();
+    }
     // What is refused leaves no trace but the lists that say so.
     Ok((outcome, work.changes))
 }
@@ -276,9 +280,6 @@ fn purged<S: State>(
         );
         work.changes.purged.insert(key.clone());
         work.put_exam(Some(row.clone()), None);
-        if work.registered(key)?.is_some() {
-            work.put_registered(key.clone(), None);
-        }
         let declared = row.studies.iter().map(|declared| &declared.uid);
         for uid in declared.chain(row.given()) {
             aside::align(work, context, uid, false)?;

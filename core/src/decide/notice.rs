@@ -193,7 +193,7 @@ pub(super) fn has_images<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<
 }
 
 /// Exams that this record changed, or brought the first image of.
-fn touched<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<ExamKey>, StateError> {
+pub(super) fn touched<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<ExamKey>, StateError> {
     let mut touched: BTreeSet<ExamKey> = work.changes.exams.keys().cloned().collect();
     for (key, study) in &work.changes.studies {
         let bytes = |row: &Option<_>| {

@@ -5,6 +5,7 @@ mod gateway;
 mod his;
 mod jiwei;
 mod node;
+mod own_only;
 mod peer;
 mod retention;
 
@@ -23,6 +24,7 @@ pub use his::{
 };
 pub use jiwei::{AppJiwei, HisJiwei};
 pub use node::{Lease, Node};
+pub use own_only::OwnOnly;
 pub use peer::{Peer, Service};
 pub use retention::{RULES_LIMIT, RetentionRule, SHORTEST_MONTHS};
 
@@ -122,6 +124,9 @@ pub struct Hospital {
     /// What registers its exams. Since rules version 6.
     #[serde(default, skip_serializing_if = "ExamWay::is_push")]
     pub exams: ExamWay,
+    /// Exams that readers of other hospitals never see. Since rules version 6.
+    #[serde(default, skip_serializing_if = "OwnOnly::is_empty")]
+    pub own_only: OwnOnly,
 }
 
 impl Hospital {

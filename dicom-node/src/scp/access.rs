@@ -114,6 +114,7 @@ impl Scp {
                 .map(|code| code.to_string())
                 .unwrap_or_default(),
             target: target.to_owned(),
+            ..AuditEntry::default()
         };
         self.archive().audit(entry).await.map_err(|error| {
             tracing::error!(%error, "a reading cannot be audited");

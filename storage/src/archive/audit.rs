@@ -19,8 +19,8 @@ const WINDOW: Duration = Duration::from_secs(300);
 const REMEMBERED: usize = 100_000;
 
 /// One reading of patient data. Codes and UIDs only.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct AuditEntry {
     /// `app:ID`, `ae:TITLE` or `operator:NAME`.
     pub reader: String,
@@ -30,6 +30,15 @@ pub struct AuditEntry {
     pub hospital: String,
     /// Exam (`hospital/examNo`) or study UID; empty for a question that lists.
     pub target: String,
+    /// Hospital for which it is read; empty: not said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub read_for: String,
+    /// Code of who reads there, as the app gives it; empty: not said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// `visit`, `consent` or `emergency`; empty: not said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 #[derive(Debug, thiserror::Error)]

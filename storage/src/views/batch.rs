@@ -1,5 +1,6 @@
 //! The state that one log batch is decided on: the views, and over them what the batch has changed so far.
 
+mod changes;
 mod open_forms;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -152,6 +153,9 @@ impl<'a> BatchState<'a> {
                 keys::history(&line.row.key, line.position),
                 &line,
             )?;
+        }
+        for (position, exam) in &changes.heard_of {
+            self.put_empty(View::Changes, keys::changes::line(*position, exam));
         }
         for (form, row) in changes.forms {
             self.put(View::Forms, keys::form(&form), &row)?;
@@ -313,6 +317,7 @@ impl<'a> BatchState<'a> {
             let before = std::mem::replace(&mut Arc::make_mut(&mut self.registry).rules, rules);
             self.registry_changed = true;
             self.rules_activated(before)?;
+            self.changes_kept_since(before)?;
         }
         Ok(())
     }

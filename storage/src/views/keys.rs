@@ -3,10 +3,11 @@
 //! Texts in a key end with a zero byte, so that a prefix never runs into the next part; numbers are big endian, so
 //! that byte order is their order. Identifiers hold no control characters; a zero byte in free text becomes a 1.
 
+pub mod changes;
 pub mod open_forms;
 
 use yingku_core::apply_form::ApplyFormRow;
-use yingku_core::event::OPEN_FORMS_SINCE_RULES;
+use yingku_core::event::{CHANGES_SINCE_RULES, OPEN_FORMS_SINCE_RULES};
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{
@@ -90,12 +91,14 @@ pub enum View {
     Registered,
     /// by day: hospital, day, class → what refuses a form unseen; by name: hospital, name, day → nothing; of open forms only
     OpenForms,
+    /// position, exam key → nothing; of each exam that the record changed, or brought the first image of
+    Changes,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 34] = [
+    pub const ALL: [View; 35] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -129,6 +132,7 @@ impl View {
         View::PullLines,
         View::Registered,
         View::OpenForms,
+        View::Changes,
         View::Meta,
     ];
 
@@ -167,6 +171,7 @@ impl View {
             View::PullLines => "pull_lines",
             View::Registered => "registered",
             View::OpenForms => "open_forms",
+            View::Changes => "changes",
             View::Meta => "meta",
         }
     }
@@ -209,6 +214,7 @@ impl View {
             | View::PullLines => 5,
             View::Registered => 6,
             View::OpenForms => OPEN_FORMS_SINCE_RULES,
+            View::Changes => CHANGES_SINCE_RULES,
         }
     }
 }
@@ -520,11 +526,7 @@ pub fn exam_of_number(key: &[u8]) -> Option<ExamKey> {
     let mut parts = Parts(key);
     parts.text()?;
     parts.byte()?;
-    Some(ExamKey {
-        hospital: HospitalCode::new(parts.text()?).ok()?,
-        exam_no: ExamNo::new(parts.text()?).ok()?,
-        generation: parts.u16()?,
-    })
+    parts.exam()
 }
 
 pub fn claims(study: &StudyUid) -> Vec<u8> {
@@ -762,5 +764,13 @@ impl<'a> Parts<'a> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u16::from_be_bytes(*bytes))
+    }
+
+    fn exam(&mut self) -> Option<ExamKey> {
+        Some(ExamKey {
+            hospital: HospitalCode::new(self.text()?).ok()?,
+            exam_no: ExamNo::new(self.text()?).ok()?,
+            generation: self.u16()?,
+        })
     }
 }

@@ -6,6 +6,7 @@
 
 mod batch;
 mod bulk;
+pub mod changes;
 mod digest;
 pub mod exams;
 pub mod form_lists;
