@@ -6,11 +6,14 @@
 //!
 //! The views hold readings: who changes one raises their `ROWS_VERSION`, and a test of theirs says so.
 
+mod readings;
 mod surname;
 
 use pinyin::ToPinyin;
 
 use surname::Surname;
+
+pub use readings::syllables;
 
 /// Characters of one component group of a PN (PS3.5 §6.2).
 const GROUP_CHARACTERS: usize = 64;

@@ -25,7 +25,7 @@ pub(super) struct Surname {
     pub reading: String,
     /// The other readings that a HIS may have taken.
     usual: String,
-    characters: usize,
+    pub characters: usize,
     pub given: String,
 }
 
