@@ -271,6 +271,11 @@ impl<'a, S: State> Work<'a, S> {
         }
     }
 
+    /// As it was before this record.
+    pub fn told_before(&self, exam: &ExamKey) -> Result<Told, StateError> {
+        Ok(self.state.told(exam)?.unwrap_or_default())
+    }
+
     pub fn put_told(&mut self, exam: ExamKey, told: Told) {
         self.changes.told.insert(exam, told);
     }

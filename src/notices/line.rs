@@ -114,11 +114,13 @@ impl Line {
     }
 
     /// Behind all that were due before it, and behind one that is on its way. An operator's `again` gives notices new numbers, which
-    /// say nothing of when they were due; statuses of one record are in their own order, behind what is told of the content
-    /// that it replaced.
+    /// say nothing of when they were due; those of one record are in its order.
     fn place_of(&self, row: &NoticeRow) -> usize {
-        let due = |it: &NoticeRow| (it.time_ms, it.content, it.status.rank());
-        let later = self.notices.iter().position(|it| due(it) > due(row));
+        let is_later = |it: &NoticeRow| match it.id.position == row.id.position {
+            true => it.id.index > row.id.index,
+            false => (it.time_ms, it.status.rank()) > (row.time_ms, row.status.rank()),
+        };
+        let later = self.notices.iter().position(is_later);
         let place = later.unwrap_or(self.notices.len());
         place.max(usize::from(self.is_sending && !self.notices.is_empty()))
     }
@@ -283,17 +285,21 @@ mod tests {
     }
 
     #[test]
-    fn the_former_form_is_cancelled_before_the_new_one_is_told_of() {
+    fn notices_of_one_record_are_in_its_order() {
+        // Given the former form's 00, and 20 and 70 of the new one
         let mut line = Line::default();
-        let of = |position, status, content| NoticeRow {
-            content: Some(Position(content)),
-            ..notice(position, status, 5)
+        let of = |index, status| NoticeRow {
+            id: NoticeId {
+                position: Position(5),
+                index,
+            },
+            ..notice(5, status, 5)
         };
-        line.put(of(1, NoticeStatus::Confirmed, 5));
-        line.put(of(2, NoticeStatus::Registered, 5));
-        line.put(of(3, NoticeStatus::Cancelled, 4));
-        for position in [3, 2, 1] {
-            assert_eq!(first(&line), position);
+        line.put(of(2, NoticeStatus::Confirmed));
+        line.put(of(0, NoticeStatus::Cancelled));
+        line.put(of(1, NoticeStatus::Registered));
+        for index in 0..3 {
+            assert_eq!(line.first().unwrap().id.index, index);
             line.pop();
         }
     }

@@ -53,12 +53,17 @@ pub(super) fn follow<S: State>(
         let mut told = known;
         if let Some(former) = under_another_form(work, &row) {
             let form = form_of(work, &former)?;
-            if told.registered && !is_named(work, &form)? {
+            let was_told = work.told_before(&key)?;
+            let had_form = !former.has(ExamFlag::PlaceholderApplyNo);
+            if was_told.registered && had_form && !is_named(work, &former, &form)? {
                 due.tell(work, NoticeStatus::Cancelled, &form, Some(&former));
             }
-            told = Told::default();
+            // What was told of the new form's exam, in whose place it stands now, is told already.
+            if !work.changes.told.contains_key(&key) {
+                told = Told::default();
+            }
         }
-        if !row.has(ExamFlag::PlaceholderApplyNo) {
+        if !row.has(ExamFlag::PlaceholderApplyNo) && !speaks_for_live_form(work, &row)? {
             let statuses;
             (told, statuses) = told_after(work, &row, told)?;
             let form = form_of(work, &row)?;
@@ -80,11 +85,29 @@ fn under_another_form<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Option<Exa
     (knows && before.apply_no != row.apply_no).then(|| before.clone())
 }
 
-/// Whether an exam that is not withdrawn names the form.
-fn is_named<S: State>(work: &Work<'_, S>, form: &FormKey) -> Result<bool, StateError> {
+/// What is tried out says nothing of a form that is live.
+fn speaks_for_live_form<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<bool, StateError> {
+    let knows = work.registry().rules >= REGISTRATION_SINCE_RULES;
+    if !knows || !row.has(ExamFlag::Test) {
+        return Ok(false);
+    }
+    let form = work.apply_form(&form_of(work, row)?)?;
+    Ok(form.is_some_and(|form| !form.test))
+}
+
+/// Whether an exam that is not withdrawn names the form, live as the former one was, or a trial's.
+fn is_named<S: State>(
+    work: &Work<'_, S>,
+    former: &ExamRow,
+    form: &FormKey,
+) -> Result<bool, StateError> {
     for exam in work.form(form)?.exams {
         let exam = work.exam(&exam)?;
-        let names = |row: &ExamRow| row.apply_no == form.apply_no && row.withdrawn.is_none();
+        let names = |row: &ExamRow| {
+            row.apply_no == form.apply_no
+                && row.withdrawn.is_none()
+                && row.has(ExamFlag::Test) == former.has(ExamFlag::Test)
+        };
         if exam.as_ref().is_some_and(names) {
             return Ok(true);
         }

@@ -7,14 +7,13 @@
 use std::collections::BTreeSet;
 
 use super::super::Context;
-use super::super::exam::{beside, form_key, registered};
+use super::super::exam::{beside, form_key};
 use super::super::performed::{ended_ms, make_room};
 use crate::apply_form::{ApplyFormRow, study_uid};
 use crate::event::REGISTRATION_SINCE_RULES;
 use crate::exam::{ExamFlag, ExamRow};
 use crate::ids::{ExamKey, FormKey};
 use crate::instance::StudyRow;
-use crate::performed::FormStepRow;
 use crate::state::{State, StateError, Work};
 
 pub(in crate::decide) fn meet<S: State>(
@@ -25,7 +24,7 @@ pub(in crate::decide) fn meet<S: State>(
     let mut touched = come_or_gone(work);
     if knows {
         touched.extend(begun_or_broken_off(work)?);
-        touched.extend(given_up(work)?);
+        touched.extend(claimed_otherwise(work)?);
     }
     for key in touched {
         let Some(before) = work.apply_form(&key)? else {
@@ -55,7 +54,10 @@ pub(in crate::decide) fn meet<S: State>(
 fn come_or_gone<S: State>(work: &Work<'_, S>) -> BTreeSet<FormKey> {
     let mut touched = BTreeSet::new();
     for exam in work.changes.exams.values() {
-        let stands = |row: &ExamRow| (row.apply_no.clone(), row.withdrawn.is_none());
+        let stands = |row: &ExamRow| {
+            let is_trial = row.has(ExamFlag::Test);
+            (row.apply_no.clone(), row.withdrawn.is_none(), is_trial)
+        };
         let (before, after) = (exam.before.as_ref(), exam.after.as_ref());
         if before.map(stands) == after.map(stands) {
             continue;
@@ -91,11 +93,11 @@ fn begun_or_broken_off<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<FormKey>
     Ok(touched)
 }
 
-/// Forms of registered exams that gave up a study in this record.
-fn given_up<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<FormKey>, StateError> {
+/// Forms of registered exams of whose studies this record changed who claims them.
+fn claimed_otherwise<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<FormKey>, StateError> {
     let mut touched = BTreeSet::new();
     for claims in work.changes.claims.values() {
-        for claim in claims.claims.iter().filter(|claim| claim.released) {
+        for claim in &claims.claims {
             let exam = work.exam(&claim.exam)?;
             if let Some(row) = exam.filter(|row| row.has(ExamFlag::WithoutPush)) {
                 touched.extend(forms_of(work, &row));
@@ -181,10 +183,13 @@ fn bring_steps_back<S: State>(
             if form.steps.iter().any(|known| known.step == step.step) {
                 continue;
             }
-            if let Some(row) = work.step(&step.step)? {
-                step.status = row.status;
-                step.ended_ms = ended_ms(&row);
-            }
+            // It may be of another form that the exam named.
+            let row = work.step(&step.step)?;
+            let Some(row) = row.filter(|row| row.forms.contains(&form.key)) else {
+                continue;
+            };
+            step.status = row.status;
+            step.ended_ms = ended_ms(&row);
             make_room(&mut form.steps);
             form.steps.push(step);
         }
@@ -194,7 +199,8 @@ fn bring_steps_back<S: State>(
     Ok(())
 }
 
-/// Lays the form's steps beside the exam that was withdrawn, or names another form now, if none stands in its place.
+/// Lays the form's steps beside the exam that was withdrawn, if none stands in its place. What names another form now was not
+/// what the machine did.
 fn put_steps_away<S: State>(
     work: &mut Work<'_, S>,
     form: &mut ApplyFormRow,
@@ -203,20 +209,26 @@ fn put_steps_away<S: State>(
         // It waits for its step to be done again.
         return Ok(());
     }
-    let gone = changed_exams(work, form, false)?;
-    let Some(exam) = gone.first() else {
+    let mut withdrawn = None;
+    for exam in changed_exams(work, form, false)? {
+        let row = work.exam(&exam)?;
+        let Some(row) = row.filter(|row| row.apply_no == form.key.apply_no) else {
+            continue;
+        };
+        // What was registered when the machine began comes before a push of it.
+        if withdrawn.is_none() || row.has(ExamFlag::WithoutPush) {
+            withdrawn = Some(exam);
+        }
+    }
+    let Some(exam) = withdrawn else {
         return Ok(());
     };
-    let steps: Vec<FormStepRow> = std::mem::take(&mut form.steps);
-    // Of one that was tried out and is purged, nothing stays.
-    if work.exam(exam)?.is_some() {
-        let mut kept = work.registered(exam)?.unwrap_or_default();
-        for step in steps {
-            make_room(&mut kept.steps);
-            kept.steps.push(step);
-        }
-        work.put_registered(exam.clone(), Some(kept));
+    let mut kept = work.registered(&exam)?.unwrap_or_default();
+    for step in std::mem::take(&mut form.steps) {
+        make_room(&mut kept.steps);
+        kept.steps.push(step);
     }
+    work.put_registered(exam, Some(kept));
     Ok(())
 }
 
@@ -230,8 +242,8 @@ fn has_exam<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, S
     Ok(false)
 }
 
-/// Whether the study UID of an open form is to be given out no more: its exam gave it up, or it has none that stands and
-/// something of the study was withdrawn.
+/// Whether the study UID of an open form is to be given out no more: its exam gave it up, or it has none that stands while the
+/// UID is or was an exam's, whose images would come together with others.
 fn is_spent<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, StateError> {
     let claims = work.claims(&form.study_uid)?.claims;
     let mut stands = false;
@@ -248,5 +260,5 @@ fn is_spent<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, S
             return Ok(true);
         }
     }
-    Ok(!stands && registered::is_barred(work, &form.study_uid)?)
+    Ok(!stands && !claims.is_empty())
 }

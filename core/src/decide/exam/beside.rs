@@ -76,7 +76,8 @@ pub(in crate::decide) fn is_idle<S: State>(
     let mut steps = form.steps.iter();
     let is_broken_off =
         !form.steps.is_empty() && steps.all(|step| step.status == StepStatus::Discontinued);
-    Ok(row.has(ExamFlag::WithoutPush) && is_broken_off && !has_images(work, row)?)
+    let has_none = !row.has(ExamFlag::ImagesDeleted) && !has_images(work, row)?;
+    Ok(row.has(ExamFlag::WithoutPush) && is_broken_off && has_none)
 }
 
 /// Brings registered exams in line with their forms and with the pushes that name these.
@@ -129,7 +130,8 @@ fn stand<S: State>(
             true => ExamStep::Withdrawn,
             false => ExamStep::Restored,
         };
-        if is_past {
+        if is_hidden {
+            // Shown again, it is told of from the beginning.
             work.put_told(exam.clone(), Told::default());
         }
         correction::set_withdrawn(work, context, before, withdrawn, step)?;
@@ -160,7 +162,7 @@ fn supersede<S: State>(
         return Ok(());
     }
     if let Some(push) = by
-        && work.told(push)? == Told::default()
+        && (work.told(push)? == Told::default() || has_come_to(work, push, &before.apply_no))
     {
         let told = work.told(&before.key)?;
         if told != Told::default() {
@@ -171,6 +173,13 @@ fn supersede<S: State>(
     row.set(ExamFlag::Superseded, by.is_some());
     record(work, context, before, row);
     Ok(())
+}
+
+/// Whether the exam names this form since this record.
+fn has_come_to<S: State>(work: &Work<'_, S>, exam: &ExamKey, apply_no: &str) -> bool {
+    let changed = work.changes.exams.get(exam);
+    let before = changed.and_then(|exam| exam.before.as_ref());
+    before.is_some_and(|before| before.apply_no != apply_no)
 }
 
 /// Has a push that stands in the registered exam's place declare its studies as well.

@@ -9,8 +9,10 @@ mod row;
 
 use super::{Context, DecideError, claims, correction};
 use crate::contract::push::ExamPushedBody;
+use crate::event::REGISTRATION_SINCE_RULES;
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::ids::ExamKey;
+use crate::notice::Told;
 use crate::outcome::{ErrorKind, Outcome, PushOutcome, PushStep, Refusal};
 use crate::registry::{Closed, Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
@@ -173,6 +175,9 @@ fn take_over<S: State>(
     content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = trial.key.clone();
+    if work.registry().rules >= REGISTRATION_SINCE_RULES && work.told(&key)? != Told::default() {
+        work.put_told(key.clone(), Told::default());
+    }
     let mut row = row_of(
         &work.registry().settings,
         context,

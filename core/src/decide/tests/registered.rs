@@ -611,3 +611,100 @@ fn a_study_that_an_operator_took_from_a_waiting_exam_is_given_out_no_more() {
     house.store(&Images::new(anew.as_str(), "S-王一", 0..1));
     assert!(house.is_shown(anew.as_str()) && !house.is_open());
 }
+
+#[test]
+fn a_study_that_was_moved_away_is_given_out_no_more_however_its_exam_ends() {
+    let mut house = House::of_scenario_3();
+    let given_out = house.apply_forms[&form_key()].study_uid.clone();
+    house.done_under(given_out.as_str());
+    house.push(&report("E9", 50, "1.2.9").with("/examInfo/applyNo", "F-9"));
+    let study = StudyKey::new(code("350006"), given_out.clone());
+    let to = key("350006", "E9", 0);
+    house.correct(CorrectionAction::MoveStudy { study, to });
+    house.push(&report("R1", 70, "1.2.5"));
+    let exam = key("350006", "R1", 0);
+    let (outcome, _) = house.correct_as("app:demo-pacs", CorrectionAction::WithdrawExam { exam });
+    assert_eq!(outcome, Outcome::Done);
+    assert!(house.is_open());
+    assert_ne!(house.apply_forms[&form_key()].study_uid, given_out);
+}
+
+#[test]
+fn a_study_of_a_report_that_names_another_form_now_is_given_out_no_more() {
+    let mut house = House::of_scenario_3();
+    let given_out = house.apply_forms[&form_key()].study_uid.clone();
+    house.push(&report("R1", 70, given_out.as_str()));
+    house.push(&report("R1", 70, given_out.as_str()).with("/examInfo/applyNo", "F-2"));
+    assert!(house.is_open());
+    assert_ne!(house.apply_forms[&form_key()].study_uid, given_out);
+}
+
+#[test]
+fn a_move_that_is_undone_closes_the_form_again() {
+    let mut house = House::of_scenario_3();
+    house.report_step(true, StepStatus::InProgress);
+    house.done_under("1.2.1");
+    house.report_step(false, StepStatus::Discontinued);
+    let release = CorrectionAction::ReleaseUid {
+        study: uid("1.2.1"),
+        exam: key("350006", &number(1), 0),
+    };
+    let (_, released) = house.correct(release);
+    assert!(house.is_open());
+    house.undo(released);
+    assert!(!house.is_open());
+    let deleted = house.send_document(&document("DELETE", FORM, "王一"));
+    assert_eq!(deleted, Err("form-taken".to_owned()));
+}
+
+#[test]
+fn a_registered_exam_that_is_shown_again_is_told_of_from_the_beginning() {
+    let mut house = House::of_scenario_3();
+    house.done_under("1.2.1");
+    house.push(&report("R1", 70, "1.2.5"));
+    let withdrawal = house.withdraw("R1");
+    assert_eq!(house.told_codes()[2..], ["70", "00"]);
+    house.undo(withdrawal);
+    assert_eq!(house.told_codes()[4..], ["20", "70"]);
+    // One that comes to the form goes on from where its exam was
+    let other = Push::new("350006", "R2", "王一", 70, "1.2.6").with("/examInfo/applyNo", "F-2");
+    house.push(&other);
+    house.withdraw("R1");
+    assert_eq!(house.told_codes()[6..], ["20", "70", "00"]);
+    house.push(&other.with("/examInfo/applyNo", FORM));
+    assert_eq!(house.told_codes()[9..], ["00", "20", "70"]);
+}
+
+#[test]
+fn a_step_goes_on_when_a_report_that_named_its_form_by_mistake_names_another() {
+    let mut house = House::with_receiver();
+    house
+        .send_document(&document("INSERT", FORM, "王一"))
+        .unwrap();
+    house.report_step(true, StepStatus::InProgress);
+    house.push(&report("R1", 60, "1.2.5"));
+    house.push(&report("R1", 60, "1.2.5").with("/examInfo/applyNo", "F-2"));
+    assert!(!house.is_open());
+    house.report_step(false, StepStatus::Completed);
+    assert!(!house.is_open());
+}
+
+#[test]
+fn what_was_a_trial_s_takes_its_form_when_it_goes_live() {
+    let mut house = House::of_scenario_3();
+    let mode = |house: &mut House, mode| {
+        house
+            .registry
+            .hospitals
+            .get_mut(&code("350006"))
+            .unwrap()
+            .mode = mode;
+    };
+    mode(&mut house, HospitalMode::Test);
+    house.push(&report("R1", 70, "1.2.5"));
+    mode(&mut house, HospitalMode::Live);
+    assert!(house.is_open() && house.told_codes().is_empty());
+    house.push(&report("R1", 70, "1.2.5").with("/patientInfo/sex", "女"));
+    assert!(!house.is_open());
+    assert_eq!(house.told_codes(), ["20", "70"]);
+}
