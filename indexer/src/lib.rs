@@ -1,0 +1,26 @@
+//! Search: everything that is not a look-up by key. One tantivy document an exam, made of its row and of what was pushed.
+//!
+//! The index is derived as the views are: it follows their list of changes, its commit carries the position that it has come
+//! to, and an index that is damaged or of another version is made anew. It only leads to exams: who answers a reader compares
+//! each with the views, which say what stands and who may see it.
+//!
+//! - `schema`: the fields; - `words`: text as it is compared, prose in words; - `names`: pieces of a name's readings;
+//! - `document`: an exam as a document; - `query`: what somebody typed as a query; - `search`: questions and answers;
+//! - `tail`: following the changes.
+
+mod document;
+mod index;
+mod names;
+mod query;
+mod schema;
+mod search;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use document::Exam;
+pub use index::{Index, IndexError};
+pub use query::{TERMS_LIMIT, TEXT_LIMIT};
+pub use search::{FOUND_LIMIT, Facet, FacetCount, Filters, Found, Hidden, Hit, Question, Sort};
+pub use tail::{Changed, Source, SourceError, follow};
