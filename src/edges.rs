@@ -9,6 +9,7 @@ use yingku_dicom_node::pdu::Timeouts;
 use yingku_dicom_node::scp::{self, Doors, Scp, ScpSettings};
 use yingku_dicom_node::server::NodeConfig;
 use yingku_dicom_node::text::Undeclared;
+use yingku_indexer::Index;
 use yingku_storage::archive::Archive;
 
 use crate::config::Config;
@@ -28,6 +29,7 @@ pub fn start(
     config: &Config,
     scp: &Scp,
     listeners: Listeners,
+    index: Index,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
@@ -38,6 +40,7 @@ pub fn start(
         max_body_bytes: config.http.max_body_bytes,
         meters: Some(meters),
         soap: config.http.soap.shape()?,
+        index: Some(index),
         ..ApiConfig::default()
     };
     let router = yingku_api::router(archive.clone(), api.clone());

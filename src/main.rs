@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod duties;
 mod edges;
+mod indexing;
 mod meters;
 mod notices;
 mod open_files;

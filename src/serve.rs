@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::control::ControlServer;
 use crate::duties::{self, Duties};
 use crate::registry::{self, RegistryFile};
-use crate::{RELEASE, care, edges, open_files, shutdown};
+use crate::{RELEASE, care, edges, indexing, open_files, shutdown};
 
 /// How long associations and requests have to end after a signal; then they are broken off. What was answered is
 /// durable at any moment.
@@ -131,11 +131,14 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
     let tasks = TaskTracker::new();
     announce(archive, config, &addresses).await;
     let scp = edges::scp(archive, config);
+    let index = indexing::open(archive, archive.dir()).context("索引 (index)")?;
+    indexing::start(archive, &index, signal, &tasks);
     edges::start(
         archive,
         config,
         &scp,
         edges::Listeners { http, dicom },
+        index,
         signal,
         &tasks,
     )?;

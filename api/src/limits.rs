@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yingku_core::ids::AppId;
+use yingku_indexer::Index;
 
 use crate::meters::Meters;
 use crate::soap::SoapShape;
@@ -52,6 +53,8 @@ pub struct ApiConfig {
     pub jiwei_timeout: Duration,
     /// `/metrics`; absent if nothing is gathered.
     pub meters: Option<Meters>,
+    /// Where readers search; absent: this node has none.
+    pub index: Option<Index>,
 }
 
 impl Default for ApiConfig {
@@ -74,6 +77,7 @@ impl Default for ApiConfig {
             sign_turn_time: Duration::from_secs(1),
             jiwei_timeout: Duration::from_secs(15),
             meters: None,
+            index: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::envelope::Answer;
 use crate::error::Failure;
 use crate::rest::{
     apply_fetch, apply_list, apply_query, apply_turnaround, detail, get_token, history, push,
-    query, reconcile, upload_detail, upload_statistics, validate, withdraw,
+    query, reconcile, search, upload_detail, upload_statistics, validate, withdraw,
 };
 
 /// Who may call an operation.
@@ -116,6 +116,16 @@ pub static OPERATIONS: &[Operation] = &[
         query,
         "按医院、检查号、申请单号、患者号、检查UID、日期、类别、状态分页查询 (exams by number, study, date, class, status; paged)"
     ),
+    Operation {
+        statuses: Statuses::Http,
+        ..operation!(
+            "/v1/exam/search",
+            "检索",
+            READ,
+            search,
+            "一个输入框：姓名、拼音、号码、ICD 编码、报告词句；可按医院、日期、类别等筛选与计数 (one text box over names, pinyin, numbers, codes and reports; filters and facets)"
+        )
+    },
     operation!(
         "/v1/exam/detail",
         "检查内容",

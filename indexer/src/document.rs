@@ -131,11 +131,20 @@ fn numbers(row: &ExamRow, push: &ExamPush) -> BTreeSet<String> {
         &row.outpatient_no,
     ];
     let cards = [&patient.si_card, &patient.mi_card];
-    let identities = patient.identity.iter().filter_map(|it| it.id_number.as_deref());
-    let reports = push.report_list.iter().filter_map(|it| it.report_no.as_deref());
+    let identities = patient
+        .identity
+        .iter()
+        .filter_map(|it| it.id_number.as_deref());
+    let reports = push
+        .report_list
+        .iter()
+        .filter_map(|it| it.report_no.as_deref());
     let orders = push.exam_info.exam_item_list.iter();
     let orders = orders.filter_map(|it| it.order_no.as_deref());
-    let accessions = row.studies.iter().filter_map(|it| it.accession_no.as_deref());
+    let accessions = row
+        .studies
+        .iter()
+        .filter_map(|it| it.accession_no.as_deref());
     let studies = row.studies.iter().map(|it| it.uid.as_str());
     own.into_iter()
         .chain(cards.into_iter().flatten().map(String::as_str))
@@ -154,8 +163,16 @@ fn prose<'a>(push: &'a ExamPush, reports: &'a [Report]) -> Vec<&'a str> {
     let exam = &push.exam_info;
     let mut texts: Vec<&str> = Vec::new();
     texts.push(&exam.exam_class);
-    texts.extend(exam.exam_item_list.iter().map(|item| item.item_name.as_str()));
-    texts.extend(exam.exam_organ_list.iter().map(|organ| organ.organ_name.as_str()));
+    texts.extend(
+        exam.exam_item_list
+            .iter()
+            .map(|item| item.item_name.as_str()),
+    );
+    texts.extend(
+        exam.exam_organ_list
+            .iter()
+            .map(|organ| organ.organ_name.as_str()),
+    );
     let others = [
         &exam.exam_sub_class,
         &exam.common_name,

@@ -53,6 +53,15 @@ struct Inner {
     dir: PathBuf,
 }
 
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let next = self.next();
+        f.debug_struct("Index")
+            .field("next", &next)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Index {
     /// Opens the index of a directory. One that is damaged, of another version, or ahead of `views` is made anew, empty.
     pub fn open(dir: &Path, views: Position) -> Result<Self, IndexError> {
@@ -93,7 +102,9 @@ impl Index {
         };
         match opened() {
             Ok(Some(index)) => return Some(index),
-            Ok(None) => tracing::info!("the index is another's, or of another version: it is made anew"),
+            Ok(None) => {
+                tracing::info!("the index is another's, or of another version: it is made anew")
+            }
             Err(error) => tracing::error!(%error, "the index is damaged and made anew"),
         }
         None
@@ -158,12 +169,20 @@ impl Index {
     ) -> Result<(), IndexError> {
         let writer = self.inner.writer.lock();
         for (key, document) in exams {
-            writer.delete_term(Term::from_field_text(self.inner.fields.exam, &term_of(&key)));
+            writer.delete_term(Term::from_field_text(
+                self.inner.fields.exam,
+                &term_of(&key),
+            ));
             if let Some(document) = document {
                 writer.add_document(document)?;
             }
         }
         Ok(())
+    }
+
+    /// Records up to `next` changed no exam: that is noted with the next commit.
+    pub(crate) fn passed(&self, next: Position) {
+        self.inner.next.store(next.0, Ordering::Release);
     }
 
     /// Makes what was replaced durable and found, and notes how far that is.

@@ -6,9 +6,10 @@
 //!
 //! - `schema`: the fields; - `words`: text as it is compared, prose in words; - `names`: pieces of a name's readings;
 //! - `document`: an exam as a document; - `query`: what somebody typed as a query; - `search`: questions and answers;
-//! - `tail`: following the changes.
+//! - `highlight`: where the words stand; - `tail`: following the changes.
 
 mod document;
+mod highlight;
 mod index;
 mod names;
 mod query;
@@ -19,7 +20,8 @@ mod tail;
 mod tests;
 mod words;
 
-pub use document::Exam;
+pub use document::{Exam, day_number};
+pub use highlight::{Highlight, Marker};
 pub use index::{Index, IndexError};
 pub use query::{TERMS_LIMIT, TEXT_LIMIT};
 pub use search::{FOUND_LIMIT, Facet, FacetCount, Filters, Found, Hidden, Hit, Question, Sort};

@@ -62,9 +62,11 @@ fn runs(syllables: &[BTreeSet<String>], from: usize, least: usize) -> Vec<String
 }
 
 fn longer(runs: &[String], readings: &BTreeSet<String>) -> Vec<String> {
-    let longer = runs
-        .iter()
-        .flat_map(|run| readings.iter().map(move |reading| format!("{run}{reading}")));
+    let longer = runs.iter().flat_map(|run| {
+        readings
+            .iter()
+            .map(move |reading| format!("{run}{reading}"))
+    });
     longer.take(OF_RUN).collect()
 }
 

@@ -49,7 +49,8 @@ pub enum Strictness {
 pub fn words_of(text: &str) -> Vec<String> {
     let text: String = text.chars().take(TEXT_LIMIT).collect();
     let text = words::folded(&text);
-    let is_between = |c: char| c.is_whitespace() || "，,;；、。！!？?()（）[]【】\"“”'‘’".contains(c);
+    let is_between =
+        |c: char| c.is_whitespace() || "，,;；、。！!？?()（）[]【】\"“”'‘’".contains(c);
     let words = text.split(is_between).filter(|word| !word.is_empty());
     words.take(TERMS_LIMIT).map(str::to_owned).collect()
 }
@@ -127,12 +128,21 @@ fn latin(
     }
     if number.chars().any(|c| c.is_ascii_digit()) && number.chars().count() >= NUMBER_BEGINNING {
         let beginning = Term::from_field_text(fields.number, &number);
-        ways.push(sure(GUESS, Box::new(FuzzyTermQuery::new_prefix(beginning, 0, false))));
+        ways.push(sure(
+            GUESS,
+            Box::new(FuzzyTermQuery::new_prefix(beginning, 0, false)),
+        ));
     }
     if is_reading && word.len() >= READING_FORGIVEN {
         let reading = || Term::from_field_text(fields.pinyin, word);
-        ways.push(sure(GUESS, Box::new(FuzzyTermQuery::new_prefix(reading(), 0, false))));
-        ways.push(sure(GUESS, Box::new(FuzzyTermQuery::new(reading(), 1, true))));
+        ways.push(sure(
+            GUESS,
+            Box::new(FuzzyTermQuery::new_prefix(reading(), 0, false)),
+        ));
+        ways.push(sure(
+            GUESS,
+            Box::new(FuzzyTermQuery::new(reading(), 1, true)),
+        ));
     }
 }
 

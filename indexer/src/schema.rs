@@ -59,9 +59,8 @@ pub fn schema() -> (Schema, Fields) {
             .set_fieldnorms(false)
             .set_index_option(option)
     };
-    let term = || {
-        TextOptions::default().set_indexing_options(indexed(RAW, IndexRecordOption::Basic))
-    };
+    let term =
+        || TextOptions::default().set_indexing_options(indexed(RAW, IndexRecordOption::Basic));
     let counted = || term().set_fast(RAW);
     // Their tokens come ready made.
     let placed = || {

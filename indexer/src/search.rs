@@ -8,7 +8,9 @@ use tantivy::aggregation::AggregationCollector;
 use tantivy::aggregation::agg_req::Aggregations;
 use tantivy::aggregation::agg_result::{AggregationResult, AggregationResults, BucketResult};
 use tantivy::collector::{Count, TopDocs};
-use tantivy::query::{AllQuery, BooleanQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermSetQuery};
+use tantivy::query::{
+    AllQuery, BooleanQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermSetQuery,
+};
 use tantivy::schema::{Field, Value};
 use tantivy::{DocAddress, DocId, Order, Score, Searcher, SegmentReader, TantivyDocument, Term};
 use yingku_core::ids::{ExamKey, HospitalCode, Position};
@@ -199,7 +201,10 @@ impl Index {
                 Bound::Included(number(fields.day, to)),
             )));
         }
-        let before = question.after.unwrap_or(question.before).min(question.before);
+        let before = question
+            .after
+            .unwrap_or(question.before)
+            .min(question.before);
         narrow(Box::new(RangeQuery::new(
             Bound::Included(number(fields.first, 0)),
             Bound::Excluded(number(fields.first, before.0)),
@@ -285,11 +290,13 @@ fn count(
     query: &dyn Query,
 ) -> Result<BTreeMap<Facet, Vec<FacetCount>>, IndexError> {
     let request = Facet::ALL.iter().map(|facet| {
-        let terms = serde_json::json!({ "terms": { "field": facet.field(), "size": FACET_VALUES } });
+        let terms =
+            serde_json::json!({ "terms": { "field": facet.field(), "size": FACET_VALUES } });
         (facet.field().to_owned(), terms)
     });
     let request = serde_json::Value::Object(request.collect());
-    let request: Aggregations = serde_json::from_value(request).map_err(|_| IndexError::Document)?;
+    let request: Aggregations =
+        serde_json::from_value(request).map_err(|_| IndexError::Document)?;
     let collector = AggregationCollector::from_aggs(request, AggContextParams::default());
     let results: AggregationResults = searcher.search(query, &collector)?;
     let counted = Facet::ALL.iter().map(|facet| {

@@ -24,6 +24,8 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Changed {
     pub exams: Vec<ExamKey>,
     pub next: Position,
+    /// There is nothing more so far.
+    pub is_all: bool,
 }
 
 /// Where changes and exams come from.
@@ -56,12 +58,15 @@ pub fn follow(index: &Index, source: &dyn Source) -> Result<(), SourceError> {
         loop {
             let changed = source.changed(at, AT_ONCE)?;
             exams += changed.exams.len();
-            let is_end = changed.next == at || changed.exams.len() < AT_ONCE;
             put(index, source, changed.exams)?;
             at = changed.next;
-            if is_end || exams >= COMMIT_EXAMS || source.is_stopped() {
+            if changed.is_all || exams >= COMMIT_EXAMS || source.is_stopped() {
                 break;
             }
+        }
+        if exams == 0 {
+            index.passed(at);
+            continue;
         }
         index.commit(at)?;
         last_commit = Some(Instant::now());
@@ -94,7 +99,9 @@ fn put(index: &Index, source: &dyn Source, exams: Vec<ExamKey>) -> Result<(), So
         ended.collect::<Result<Vec<_>, SourceError>>()
     })?;
     for documents in built {
-        index.replace(documents).map_err(|error: IndexError| SourceError::from(error))?;
+        index
+            .replace(documents)
+            .map_err(|error: IndexError| SourceError::from(error))?;
     }
     Ok(())
 }

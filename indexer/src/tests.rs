@@ -9,9 +9,7 @@ use yingku_core::exam::{ExamRow, ReportState, Withdrawals};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position};
 use yingku_core::registry::Settings;
 
-use crate::{
-    Exam, FOUND_LIMIT, Facet, Filters, Found, Hidden, Index, IndexError, Question, Sort,
-};
+use crate::{Exam, FOUND_LIMIT, Facet, Filters, Found, Hidden, Index, IndexError, Question, Sort};
 
 const HERE: &str = "350006";
 const THERE: &str = "350007";
@@ -302,7 +300,10 @@ fn nothing_is_found_without_a_right_nor_what_a_hospital_keeps_to_itself() {
         hidden: vec![hidden],
         ..question(&[HERE, THERE])
     });
-    assert_eq!((numbers(&found).join(" "), found.total), ("E1".to_owned(), 1));
+    assert_eq!(
+        (numbers(&found).join(" "), found.total),
+        ("E1".to_owned(), 1)
+    );
 }
 
 #[test]
@@ -358,8 +359,27 @@ fn nothing_that_is_typed_breaks_it() {
     let long = "肺".repeat(10_000);
     let words = "a ".repeat(10_000);
     for text in [
-        "", " ", "*", "\"", "((((", "AND OR NOT", "name:张", "\\", "\0", "😀", "[1 TO", "~",
-        "张*", "?", "-张", "+", "^9", "%00", "张 小 东 ' OR 1=1", &long, &words,
+        "",
+        " ",
+        "*",
+        "\"",
+        "((((",
+        "AND OR NOT",
+        "name:张",
+        "\\",
+        "\0",
+        "😀",
+        "[1 TO",
+        "~",
+        "张*",
+        "?",
+        "-张",
+        "+",
+        "^9",
+        "%00",
+        "张 小 东 ' OR 1=1",
+        &long,
+        &words,
     ] {
         house.ask(typed(text));
     }

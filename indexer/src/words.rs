@@ -4,12 +4,24 @@
 //! character, so that a phrase is found whichever words it is made of.
 
 use std::collections::BTreeSet;
+use std::io::BufReader;
 use std::sync::LazyLock;
 
+use flate2::read::GzDecoder;
 use jieba_rs::Jieba;
 use tantivy::tokenizer::{PreTokenizedString, Token};
 
-static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
+/// The dictionary of jieba (MIT, github.com/fxsjy/jieba): word, frequency, part of speech.
+static DICTIONARY: &[u8] = include_bytes!("../data/jieba.txt.gz");
+
+static JIEBA: LazyLock<Jieba> = LazyLock::new(|| {
+    let mut dictionary = BufReader::new(GzDecoder::new(DICTIONARY));
+    Jieba::with_dict(&mut dictionary).unwrap_or_else(|error| {
+        // A test reads it. Prose would be found by its characters only.
+        tracing::error!(%error, "the dictionary of Chinese words cannot be read");
+        Jieba::empty()
+    })
+});
 
 /// Between two texts of one field: no phrase runs from one into the next.
 const GAP: usize = 16;
@@ -124,7 +136,10 @@ pub fn name(text: &str) -> PreTokenizedString {
 
 /// Chinese characters of several texts, each once.
 pub fn distinct_characters<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeSet<char> {
-    texts.flat_map(str::chars).filter(|c| is_chinese(*c)).collect()
+    texts
+        .flat_map(str::chars)
+        .filter(|c| is_chinese(*c))
+        .collect()
 }
 
 #[cfg(test)]
@@ -139,7 +154,10 @@ mod tests {
 
     #[test]
     fn a_long_word_is_found_by_the_shorter_ones_in_it() {
-        let words: Vec<String> = divided("中国科学院").into_iter().map(|word| word.text).collect();
+        let words: Vec<String> = divided("中国科学院")
+            .into_iter()
+            .map(|word| word.text)
+            .collect();
         for word in ["中国", "科学", "科学院", "中国科学院"] {
             assert!(words.iter().any(|it| it == word), "{words:?}");
         }

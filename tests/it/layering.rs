@@ -1,4 +1,4 @@
-//! Dependencies point down (the map in ARCHITECTURE.md): root → {dicom-node, api} → storage → core.
+//! Dependencies point down (the map in ARCHITECTURE.md): root → {dicom-node, api} → {indexer, storage} → core.
 
 use std::collections::BTreeSet;
 use std::path::Path;

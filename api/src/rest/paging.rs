@@ -136,6 +136,55 @@ impl Paging {
     }
 }
 
+/// Where a page of an answer that is not all in memory begins, and how it is said.
+impl Paging {
+    /// Rows before the page, where it is found by counting.
+    pub fn offset(&self) -> usize {
+        let before = self.page_no().saturating_sub(1).saturating_mul(self.size);
+        usize::try_from(before).unwrap_or(usize::MAX)
+    }
+
+    /// First position of the last row of the page before, where the page goes on behind that.
+    pub fn after(&self) -> Option<Position> {
+        self.token.map(|token| token.last)
+    }
+
+    pub fn size(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
+    }
+
+    fn page_no(&self) -> u64 {
+        match self.token {
+            Some(token) => token.page_no.saturating_add(1),
+            None => self.no,
+        }
+    }
+
+    /// `last`: first position of the page's last row; `None`: the page is the last one.
+    pub fn said(
+        &self,
+        total: u64,
+        last: Option<Position>,
+        position: Position,
+        key: &ClusterKey,
+    ) -> Result<Page, Failure> {
+        let page_no = self.page_no();
+        let next = last.map(|last| PageToken {
+            position,
+            last,
+            page_no,
+            question: self.question,
+        });
+        Ok(Page {
+            page_no,
+            page_size: self.size,
+            total,
+            pages: total.div_ceil(self.size),
+            next_page_token: next.map(|token| token.seal(key)).transpose()?,
+        })
+    }
+}
+
 fn digest(filters: &Value) -> u64 {
     let mut question = [0; 8];
     blake3::Hasher::new()

@@ -22,6 +22,8 @@ pub const PAGE_NO_LIMIT: u64 = 1_000_000_000;
 /// Fields of one request, read one by one; [`Params::finish`] answers with all that is wrong.
 pub struct Params<'a> {
     fields: Json<'a>,
+    /// Path of an object within the request, with its dot; empty: the request itself.
+    within: String,
     faults: Vec<Fault>,
 }
 
@@ -68,6 +70,7 @@ impl<'a> Params<'a> {
         }
         Ok(Self {
             fields,
+            within: String::new(),
             faults: Vec::new(),
         })
     }
@@ -102,6 +105,54 @@ impl<'a> Params<'a> {
             return None;
         }
         Some(text)
+    }
+
+    /// A list of texts, or one text; none may be longer than `limit`, and `count` of them there may be.
+    pub fn texts(&mut self, key: &str, limit: usize, count: usize) -> Vec<String> {
+        let Some(Json::Array(items)) = self.fields.get(key) else {
+            return self.text(key, limit).into_iter().collect();
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            match item {
+                Json::Text(text) | Json::Number(text) => texts.push(text.trim().to_owned()),
+                _ => {
+                    let message = "应为文本的数组 (must be an array of texts)".to_owned();
+                    self.fault(key, Rule::Type, message);
+                    return Vec::new();
+                }
+            }
+        }
+        texts.retain(|text| !text.is_empty());
+        if texts.len() > count || texts.iter().any(|text| text.chars().count() > limit) {
+            let message = format!(
+                "至多 {count} 项，每项至多 {limit} 字 (at most {count} items of {limit} characters)"
+            );
+            self.fault(key, Rule::Length, message);
+            return Vec::new();
+        }
+        texts
+    }
+
+    /// Reads the fields of an object within the request; nothing of it where it is absent.
+    pub fn within<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let object = match self.fields.get(key) {
+            None | Some(Json::Null) => return None,
+            Some(object @ Json::Object(_)) => object.clone(),
+            Some(other) => {
+                let found = other.kind();
+                let message = format!("应为对象，实为 {found} (must be an object, found {found})");
+                self.fault(key, Rule::Type, message);
+                return None;
+            }
+        };
+        let outer = std::mem::replace(&mut self.fields, object);
+        let path = format!("{}{key}.", self.within);
+        let outer_path = std::mem::replace(&mut self.within, path);
+        let read = read(self);
+        self.fields = outer;
+        self.within = outer_path;
+        Some(read)
     }
 
     pub fn required_text(&mut self, key: &str, limit: usize) -> Option<String> {
@@ -145,10 +196,11 @@ impl<'a> Params<'a> {
             return Some(number);
         }
         let (least, most) = range.into_inner();
+        let path = format!("{}{key}", self.within);
         self.faults.push(Fault {
             limit: Some(format!("{least}-{most}")),
             ..fault(
-                key,
+                &path,
                 Rule::Number,
                 format!(
                     "应为 {least} 至 {most} 的整数，请改正 (must be a whole number from {least} to {most})"
@@ -179,7 +231,8 @@ impl<'a> Params<'a> {
         match new(&text) {
             Ok(id) => Some(id),
             Err(error) => {
-                self.faults.push(Fault::of_identifier(key, &error));
+                let path = format!("{}{key}", self.within);
+                self.faults.push(Fault::of_identifier(&path, &error));
                 None
             }
         }
@@ -273,7 +326,8 @@ impl<'a> Params<'a> {
     }
 
     pub fn fault(&mut self, key: &str, rule: Rule, message: String) {
-        self.faults.push(fault(key, rule, message));
+        let path = format!("{}{key}", self.within);
+        self.faults.push(fault(&path, rule, message));
     }
 
     /// All that was wrong, if anything was.
