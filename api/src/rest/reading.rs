@@ -8,7 +8,6 @@ use serde_json::Value;
 use yingku_core::contract::Rule;
 use yingku_core::exam::{ExamFlag, ExamRow};
 use yingku_core::ids::HospitalCode;
-use yingku_core::outcome::{ErrorKind, Refusal};
 use yingku_core::registry::{Registry, Scope};
 use yingku_storage::archive::AuditEntry;
 
@@ -180,15 +179,4 @@ impl Reading {
         };
         Ok(call.archive().audit(entry).await?)
     }
-}
-
-/// Of an exam that is another hospital's, where no reason is given.
-pub fn wants_reason() -> Failure {
-    Refusal::new(
-        ErrorKind::Forbidden,
-        "reason-required",
-        "reason",
-        "此检查属于其他医院：跨院调阅须在 reason 说明理由：visit 当前就诊、consent 患者同意、emergency 急诊抢救 (another hospital's exam: say in reason why it is read: visit, consent or emergency)",
-    )
-    .into()
 }

@@ -179,6 +179,7 @@ fn read(call: &Call) -> Result<Asked, Failure> {
     let app = call.caller()?.app()?;
     for hospital in &hospitals {
         allow(&app.hospitals, hospital)?;
+        call.registered(hospital)?;
     }
     let question = json!([
         call.caller()?.id.as_str(),
