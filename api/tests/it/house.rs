@@ -16,11 +16,12 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use yingku_api::{ApiConfig, router};
 use yingku_core::event::{Event, RegistryChanged};
-use yingku_core::ids::{AppId, HospitalCode};
+use yingku_core::ids::{AppId, HospitalCode, Position};
 use yingku_core::registry::{
     App, EnvelopeShape, Hospital, HospitalMode, HttpStatus, Matching, RegistryChange, ResultShape,
     Right, Scope, StatusType,
 };
+use yingku_indexer::Index;
 use yingku_storage::archive::{Archive, ArchiveOptions, Submission};
 use yingku_storage::keys::{AppKeyPair, ClusterKey, Purpose, generate_app_keys};
 use yingku_storage::log::EmbeddedLogOptions;
@@ -79,6 +80,12 @@ impl House {
         };
         let key = ClusterKey::from_hex(&"ab".repeat(32)).unwrap();
         let archive = Archive::open(dir.path(), options, key).await.unwrap();
+        // Nothing fills it here: what is found is tested with the whole program.
+        let index = Index::open(&dir.path().join("index"), Position(0)).unwrap();
+        let config = ApiConfig {
+            index: config.index.or(Some(index)),
+            ..config
+        };
         let house = Self {
             router: router(archive.clone(), config),
             archive,

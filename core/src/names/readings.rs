@@ -73,6 +73,7 @@ fn of_character(c: char) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     fn joined(name: &str) -> Vec<String> {
