@@ -119,7 +119,9 @@ async fn every_field_of_every_operation_may_hold_anything() {
         for body in VALUES {
             let response = house.post(&path, &token, body).await;
             assert_in_words(&response, &format!("{path} {body}"));
-            assert_eq!(response.status(), 1, "{path} {body}");
+            // Who narrows a search by nothing looks at all that he may see.
+            let is_question = path.ends_with("/exam/search") && body.starts_with('{');
+            assert_eq!(response.status() == 0, is_question, "{path} {body}");
         }
         let (fields, is_array) = match schema["items"]["properties"].as_object() {
             Some(fields) => (fields, true),
