@@ -17,6 +17,7 @@ from support.contract import Answer, Client
 from support.exams import new_exam, study_of
 from support.instances import ct_slices, raw_of
 from support.jiwei import KEY, Jiwei, form, seal
+from support.listening import reach
 from support.registry import COUNTY, TOWN, Registry
 
 DAY = "2017-03-04"
@@ -186,6 +187,14 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Ji
         [*cells] = reader("statistics/reconcile", {**day, **as_of}, 0).result["cells"]
         assert any(cell["refusals"] for cell in cells) and any(cell["unfinished"] for cell in cells), cells
     reader("statistics/reconcile", {"from": "bad"}, 1)
+
+    # the text box
+    marked = {"q": "未见异常", "facets": True, "reason": "visit", "sort": "newest"}
+    reach(lambda: reader("exam/search", marked, 0).result["exams"], lambda: "nothing is found")
+    [exam] = reader("exam/search", marked, 0).result["exams"]
+    assert exam["examNo"] == whole["examNo"] and exam["highlights"]
+    assert reader("exam/search", {"sort": "newest", "pageSize": 1}, 0).page["nextPageToken"]
+    reader("exam/search", {"q": "x" * 1_000, "sort": "bad"}, 1)
 
     # apply forms of 基卫: new, the same, changed, odd, of another patient, no form at all, a failure
     card = {"hospitalCode": COUNTY, "cardNo": "C0001", "businessType": "1", "type": "2"}
