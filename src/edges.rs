@@ -29,7 +29,7 @@ pub fn start(
     config: &Config,
     scp: &Scp,
     listeners: Listeners,
-    index: Index,
+    index: Option<Index>,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
@@ -40,7 +40,7 @@ pub fn start(
         max_body_bytes: config.http.max_body_bytes,
         meters: Some(meters),
         soap: config.http.soap.shape()?,
-        index: Some(index),
+        index,
         ..ApiConfig::default()
     };
     let router = yingku_api::router(archive.clone(), api.clone());

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use yingku_core::contract::push::ExamPush;
-use yingku_core::exam::ExamFlag;
+use yingku_core::event::CHANGES_SINCE_RULES;
+use yingku_core::exam::{ExamFlag, ExamRow};
 use yingku_core::ids::{ExamKey, Position};
 use yingku_core::registry::Settings;
 use yingku_indexer::{Changed, Exam, Index, IndexError, Source, SourceError, follow};
@@ -58,13 +59,23 @@ struct Changes {
     runtime: tokio::runtime::Handle,
 }
 
+impl Changes {
+    /// Before their rules are active there are no lines, and then there are lines of all that was before: nothing may be passed
+    /// until then.
+    fn has_changes(&self) -> bool {
+        self.archive.registry().rules >= CHANGES_SINCE_RULES
+    }
+}
+
 impl Source for Changes {
     fn wait(&self, next: Position) -> bool {
         let mut projected = self.archive.watch_projected();
         self.runtime.block_on(async {
             tokio::select! {
                 () = self.stop.cancelled() => false,
-                reached = projected.wait_for(|position| *position > next) => reached.is_ok(),
+                reached = projected.wait_for(|position| *position > next && self.has_changes()) => {
+                    reached.is_ok()
+                }
             }
         })
     }
@@ -100,9 +111,7 @@ impl Source for Changes {
 
     fn exam(&self, key: &ExamKey) -> Result<Option<Exam>, SourceError> {
         let row = self.archive.views().exam(key)?;
-        let is_found = |row: &yingku_core::exam::ExamRow| {
-            row.withdrawn.is_none() && !row.has(ExamFlag::Superseded)
-        };
+        let is_found = |row: &ExamRow| row.withdrawn.is_none() && !row.has(ExamFlag::Superseded);
         let Some(row) = row.filter(is_found) else {
             return Ok(None);
         };

@@ -131,8 +131,15 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
     let tasks = TaskTracker::new();
     announce(archive, config, &addresses).await;
     let scp = edges::scp(archive, config);
-    let index = indexing::open(archive, archive.dir()).context("索引 (index)")?;
-    indexing::start(archive, &index, signal, &tasks);
+    // What cannot be searched must not keep anything from coming in.
+    let index = indexing::open(archive, archive.dir())
+        .inspect_err(
+            |error| tracing::error!(%error, "the index cannot be opened: nothing is searched"),
+        )
+        .ok();
+    if let Some(index) = &index {
+        indexing::start(archive, index, signal, &tasks);
+    }
     edges::start(
         archive,
         config,

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use tantivy::TantivyDocument;
 use yingku_core::contract::push::{ExamPush, Report};
-use yingku_core::dictionaries::{PATIENT_CLASS, canonical_class};
+use yingku_core::dictionaries::canonical_class;
 use yingku_core::exam::{ExamRow, ReportState};
 use yingku_core::ids::ExamKey;
-use yingku_core::registry::Settings;
+use yingku_core::registry::{Settings, canonical_source};
 
 use crate::names;
 use crate::schema::Fields;
@@ -30,14 +30,6 @@ pub fn term_of(key: &ExamKey) -> String {
     format!("{}/{}/{}", key.hospital, key.generation, key.exam_no)
 }
 
-/// 患者来源 by its code, whichever way it is written.
-pub fn source_of(text: &str) -> String {
-    let text = text.trim();
-    let mut rows = PATIENT_CLASS.rows().iter();
-    let known = rows.find(|(code, name)| *code == text || *name == text);
-    known.map_or(text, |(code, _)| code).to_owned()
-}
-
 pub fn document(exam: &Exam, settings: &Settings, fields: &Fields) -> TantivyDocument {
     let (row, push) = (&exam.row, &exam.content);
     let mut out = TantivyDocument::default();
@@ -48,7 +40,7 @@ pub fn document(exam: &Exam, settings: &Settings, fields: &Fields) -> TantivyDoc
     let class = canonical_class(&settings.class_aliases, &row.class).code;
     out.add_text(fields.class, class);
     out.add_text(fields.status, row.status.to_string());
-    out.add_text(fields.source, source_of(&row.patient_source));
+    out.add_text(fields.source, canonical_source(&row.patient_source));
     out.add_u64(fields.first, row.first_position.0);
     out.add_u64(fields.day, day_number(row.exam_date()));
     for organ in &push.exam_info.exam_organ_list {

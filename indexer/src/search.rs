@@ -14,8 +14,9 @@ use tantivy::query::{
 use tantivy::schema::{Field, Value};
 use tantivy::{DocAddress, DocId, Order, Score, Searcher, SegmentReader, TantivyDocument, Term};
 use yingku_core::ids::{ExamKey, HospitalCode, Position};
+use yingku_core::registry::canonical_source;
 
-use crate::document::{cut, source_of};
+use crate::document::cut;
 use crate::index::{Index, IndexError};
 use crate::query::{Strictness, of_word, term, words_of};
 
@@ -210,7 +211,10 @@ impl Index {
             Bound::Excluded(number(fields.first, before.0)),
         )));
         for hidden in &question.hidden {
-            let sources = hidden.sources.iter().map(|source| source_of(source));
+            let sources = hidden
+                .sources
+                .iter()
+                .map(|source| canonical_source(source).to_owned());
             let kept: Vec<Box<dyn Query>> = vec![
                 any_of(fields.source, sources),
                 any_of(fields.class, hidden.classes.iter().cloned()),

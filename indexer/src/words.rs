@@ -67,20 +67,16 @@ fn is_word(text: &str) -> bool {
 
 /// The words of a text, once each way of dividing it.
 fn divided(text: &str) -> Vec<Word> {
-    let tokens = JIEBA.cut_for_search(text, true).into_iter();
-    let words = tokens.filter(|token| is_word(token.word));
-    words
-        .map(|token| Word {
-            text: token.word.to_owned(),
-            place: token.start,
-        })
-        .collect()
+    words_of(JIEBA.cut_for_search(text, true))
 }
 
 /// The words of what somebody typed, one way.
 pub fn asked(text: &str) -> Vec<Word> {
-    let tokens = JIEBA.cut(text, true).into_iter();
-    let words = tokens.filter(|token| is_word(token.word));
+    words_of(JIEBA.cut(text, true))
+}
+
+fn words_of(tokens: Vec<jieba_rs::Token<'_>>) -> Vec<Word> {
+    let words = tokens.into_iter().filter(|token| is_word(token.word));
     words
         .map(|token| Word {
             text: token.word.to_owned(),

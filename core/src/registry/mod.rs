@@ -26,7 +26,7 @@ pub use jiwei::{AppJiwei, HisJiwei};
 pub use node::{Lease, Node};
 pub use own_only::OwnOnly;
 pub use peer::{Peer, Service};
-pub use retention::{RULES_LIMIT, RetentionRule, SHORTEST_MONTHS};
+pub use retention::{RULES_LIMIT, RetentionRule, SHORTEST_MONTHS, canonical as canonical_source};
 
 /// Everything that is registered, as of one position of the log.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -58,7 +58,7 @@ impl RetentionRule {
 }
 
 /// A class by its code, whichever way it is written; what the dictionary does not have as it is.
-pub(super) fn canonical(source: &str) -> &str {
+pub fn canonical(source: &str) -> &str {
     let source = source.trim();
     let mut rows = PATIENT_CLASS.rows().iter();
     let known = rows.find(|(code, name)| *code == source || *name == source);
