@@ -73,6 +73,16 @@ def corrected(node: Archive, *words: str) -> str:
     return command(node, "correct", *words, *WHY).split("(position) ")[1].split(";")[0].strip()
 
 
+def all_found_at(node: Archive) -> Callable[[], set[str]]:
+    reader = node.client("demo-reader")
+
+    def found() -> set[str]:
+        answer = reader.post("exam/search", {"reason": "visit", "pageSize": 200})
+        return {row["examNo"] for row in answer.result["exams"]}
+
+    return found
+
+
 def named(exam: dict) -> str:
     return f"{exam['hospitalCode']}/{exam['examNo']}"
 
@@ -350,6 +360,11 @@ def test_rules_are_activated_once_every_node_has_this_release(
     history.exams_and_images()
     assert digest(this)[0] > end[0]
     assert_same(before, this, history.exams, sink)
+    # and what came before them is found as well as what came after
+    numbers = {exam["examNo"] for exam in history.exams}
+    for node in (before, this):
+        found = all_found_at(node)
+        reach(lambda: numbers <= found(), found)
 
     # And there is no way back
     assert before.stop() == 0
