@@ -41,7 +41,8 @@ use crate::time::LocalDateTime;
 ///   notices go out ([`NoticesTried`], [`NoticesAgain`]); studies are fetched from gateways ([`PullsTried`], [`PullsAsked`],
 ///   [`GatewaySwept`]).
 /// - 6: an exam is registered from its apply form where a hospital pushes none ([`ExamRegistered`]).
-pub const RULES_VERSION: u32 = 6;
+/// - 7: what is read over all hospitals is kept: see the constants below that name it.
+pub const RULES_VERSION: u32 = 7;
 
 /// Rules version from which rulings are as it says there.
 pub const RULINGS_SINCE_RULES: u32 = 3;

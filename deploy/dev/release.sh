@@ -10,7 +10,7 @@
 set -euo pipefail
 
 # The last commit whose rules version is the one before this release's.
-BEFORE=1c99b331d21d680f13e49aeb59ef68826eb5bee7
+BEFORE=afabf55d25e4e95fe6f73950e69399d2015b5a85
 REPOSITORY="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/yingku/releases"
 TARGET="${CARGO_TARGET_DIR:-$REPOSITORY/target}"
