@@ -187,6 +187,19 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Ji
         assert any(cell["refusals"] for cell in cells) and any(cell["unfinished"] for cell in cells), cells
     reader("statistics/reconcile", {"from": "bad"}, 1)
 
+    # supervision
+    by = {**day, "by": "day,month,hospital,class"}
+    for name, question in (
+        ("completeness", by),
+        ("timeliness", by),
+        ("positive", {**day, "by": "hospital,device,reporter"}),
+        ("load", {**by, "of": "technician"}),
+        ("repeat", day),
+        ("missing", {**day, "what": "noImages", "pageSize": 1}),
+    ):
+        reader(f"statistics/{name}", question, 0)
+        reader(f"statistics/{name}", {"from": "bad"}, 1)
+
     # apply forms of 基卫: new, the same, changed, odd, of another patient, no form at all, a failure
     card = {"hospitalCode": COUNTY, "cardNo": "C0001", "businessType": "1", "type": "2"}
     taken = form(whole["examInfo"]["applyNo"], clincdiagnose="肺炎")

@@ -15,6 +15,7 @@ pub mod query;
 pub mod reading;
 pub mod reconcile;
 pub mod schema;
+pub mod supervision;
 pub mod upload_detail;
 pub mod upload_statistics;
 pub mod validate;
