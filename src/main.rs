@@ -16,6 +16,7 @@ mod operate;
 mod pulls;
 mod reconciliation;
 mod registry;
+mod report;
 mod retention;
 mod serve;
 mod shutdown;
