@@ -25,7 +25,7 @@ impl Views {
         // Class texts that were looked up: there are few, and exams are many.
         let mut classes: HashMap<String, String> = HashMap::new();
         let mut stops = false;
-        for hospital in hospitals.iter().take_while(|_| !stops) {
+        for hospital in hospitals {
             let prefix = keys::hospital(hospital.as_str());
             let start = keys::day(hospital.as_str(), &from);
             self.scan(View::Supervised, &prefix, &start, |line, value| {
@@ -50,6 +50,9 @@ impl Views {
                 stops = walk == Walk::Stop;
                 Ok(walk)
             })?;
+            if stops {
+                break;
+            }
         }
         Ok(())
     }
