@@ -1,6 +1,6 @@
 //! What is done once for an archive. What time brings about: instances that waited too long for their push are dropped
 //! (R8), and images whose time is over by a retention rule are deleted, both by events. Status notices are sent, and
-//! studies are fetched from gateways.
+//! studies are fetched from gateways. The daily report is made.
 //!
 //! It is done by one node of an archive, the one that has the lease; where the log is this node's own it is always that one.
 
@@ -16,7 +16,8 @@ use yingku_dicom_node::scp::Scp;
 use yingku_storage::archive::{Archive, SnapshotError, Submission};
 use yingku_storage::views::{ViewsError, Walk};
 
-use crate::{notices, pulls, retention};
+use crate::config::Report as ReportSettings;
+use crate::{notices, pulls, report, retention};
 
 /// `hold_days` counts days: an hour more or less is nothing.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -34,6 +35,7 @@ pub struct Duties {
     pub snapshot_hours: Option<u16>,
     /// Where images go that are fetched.
     pub scp: Scp,
+    pub report: ReportSettings,
 }
 
 /// Looks every hour until `stop`.
@@ -56,7 +58,8 @@ async fn work(archive: &Archive, duties: &Duties, epoch: Option<u64>) {
     tokio::join!(
         look_every_hour(archive, duties, epoch),
         notices::run(archive, epoch),
-        pulls::run(archive, &duties.scp, epoch)
+        pulls::run(archive, &duties.scp, epoch),
+        report::daily::run(archive, &duties.report)
     );
 }
 

@@ -17,6 +17,7 @@ mod operate;
 mod pulls;
 mod reconciliation;
 mod registry;
+mod report;
 mod retention;
 mod serve;
 mod shutdown;

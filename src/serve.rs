@@ -159,6 +159,7 @@ async fn run(archive: &Archive, config: &Config, signal: &CancellationToken) -> 
                 .then_some(config.objects.snapshot_hours)
                 .filter(|hours| *hours > 0),
             scp,
+            report: config.report.clone(),
         };
         tasks.spawn(duties::run(archive.clone(), duties, signal.clone()));
         tasks.spawn(care::run(

@@ -32,10 +32,15 @@ pub struct Api {
     pub decrypting: Arc<tokio::sync::Semaphore>,
     /// Parts of packs that are in memory for other nodes.
     pub node_parts: Arc<tokio::sync::Semaphore>,
+    /// Questions of supervision that walk over many exams.
+    supervising: Arc<tokio::sync::Semaphore>,
 }
 
 /// Decryptions of signs at once; more wait, so that a flood of signs leaves cores to the rest.
 const DECRYPTING: usize = 2;
+
+/// Questions of supervision at once: each takes a core for up to seconds, and the memory of what it adds up.
+const SUPERVISING: usize = 2;
 
 impl Api {
     pub fn new(archive: Archive, config: ApiConfig) -> Self {
@@ -49,6 +54,7 @@ impl Api {
             jiwei: JiweiClient::new(config.jiwei_timeout),
             decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
             node_parts: Arc::new(tokio::sync::Semaphore::new(nodes::PARTS_AT_ONCE)),
+            supervising: Arc::new(tokio::sync::Semaphore::new(SUPERVISING)),
             config,
         }
     }
@@ -134,6 +140,13 @@ impl Call {
     /// Refuses a hospital that the app has nothing to do with.
     pub fn allow(&self, hospital: &HospitalCode) -> Result<(), Failure> {
         allow(&self.caller()?.app()?.hospitals, hospital)
+    }
+
+    /// Waits until one more question of supervision may walk over many exams.
+    pub async fn turn_of_supervision(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Failure> {
+        let turns = Arc::clone(&self.api.supervising);
+        let turn = turns.acquire_owned().await;
+        turn.map_err(|error| Failure::internal(&error))
     }
 
     /// The hospital asked about, or all of the app's.

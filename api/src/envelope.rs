@@ -61,6 +61,16 @@ pub struct Answer {
     pub shape: Option<Shape>,
     /// What goes out in place of the envelope: enciphered text (contract §1).
     pub enciphered: Option<String>,
+    /// A file that goes out in place of the envelope.
+    pub download: Option<Download>,
+}
+
+/// A file.
+pub struct Download {
+    pub content_type: &'static str,
+    /// ASCII.
+    pub name: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -72,7 +82,13 @@ impl Answer {
             result: None,
             shape: None,
             enciphered: None,
+            download: None,
         }
+    }
+
+    pub fn with_download(mut self, download: Download) -> Self {
+        self.download = Some(download);
+        self
     }
 
     pub fn with_result(mut self, result: Value) -> Self {
@@ -160,6 +176,18 @@ pub fn json_response(http: StatusCode, bytes: Vec<u8>) -> Response<Body> {
 /// Enciphered text: Base64, and nothing around it.
 pub fn enciphered_response(http: StatusCode, text: String) -> Response<Body> {
     response(http, "text/plain;charset=UTF-8", text.into_bytes())
+}
+
+/// A file, to be kept under its name.
+pub fn download_response(file: Download) -> Response<Body> {
+    let mut response = response(StatusCode::OK, file.content_type, file.bytes);
+    let disposition = format!("attachment; filename=\"{}\"", file.name);
+    if let Ok(value) = header::HeaderValue::from_str(&disposition) {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
 }
 
 fn response(http: StatusCode, content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {

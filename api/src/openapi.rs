@@ -8,6 +8,7 @@ use yingku_core::contract::jiwei;
 use crate::call::Api;
 use crate::envelope::json_response;
 use crate::operations::{Access, OPERATIONS, Operation, Statuses};
+use crate::rest::supervision::download;
 use crate::rest::{apply_query, schema};
 
 pub fn document_response(api: &Api) -> Response<Body> {
@@ -199,6 +200,13 @@ fn describe(operation: &Operation) -> Value {
             "503": refused("暂不可用，请重发 (send again)"),
         },
     });
+    if operation.downloads
+        && let Some(Value::Object(content)) = description.pointer_mut("/responses/200/content")
+    {
+        let file = json!({ "schema": { "type": "string", "format": "binary" } });
+        content.insert("text/csv".to_owned(), file.clone());
+        content.insert(download::XLSX_TYPE.to_owned(), file);
+    }
     if let (Access::Token(_), Some(responses)) = (
         operation.access,
         description

@@ -7,6 +7,7 @@ use yingku_core::registry::Right;
 use crate::call::Call;
 use crate::envelope::Answer;
 use crate::error::Failure;
+use crate::rest::supervision::{completeness, load, missing, positive, repeat, timeliness};
 use crate::rest::{
     apply_fetch, apply_list, apply_query, apply_turnaround, detail, get_token, history, push,
     query, reconcile, search, upload_detail, upload_statistics, validate, withdraw,
@@ -26,6 +27,7 @@ pub enum Access {
 const PUSH: Access = Access::Token(&[Right::Push]);
 const READ: Access = Access::Token(&[Right::Read]);
 const PUSH_OR_READ: Access = Access::Token(&[Right::Push, Right::Read]);
+const SUPERVISE: Access = Access::Token(&[Right::Supervise]);
 /// Whom statistics are for: who may read an exam, and supervision.
 const READ_OR_SUPERVISE: Access = Access::Token(&[Right::Read, Right::Supervise]);
 
@@ -55,6 +57,8 @@ pub struct Operation {
     pub result: fn() -> Value,
     /// A request that works in the demo.
     pub example: &'static str,
+    /// It may be answered by a file.
+    pub downloads: bool,
 }
 
 macro_rules! operation {
@@ -69,6 +73,18 @@ macro_rules! operation {
             request: $module::request_schema,
             result: $module::result_schema,
             example: $module::EXAMPLE,
+            downloads: false,
+        }
+    };
+}
+
+/// A question of supervision.
+macro_rules! supervision {
+    ($path:literal, $title:literal, $module:ident, $summary:literal) => {
+        Operation {
+            statuses: Statuses::Http,
+            downloads: true,
+            ..operation!($path, $title, SUPERVISE, $module, $summary)
         }
     };
 }
@@ -160,6 +176,42 @@ pub static OPERATIONS: &[Operation] = &[
         READ_OR_SUPERVISE,
         apply_turnaround,
         "按申请日期统计从申请到检查、报告的时间 (how long it takes from the form to exam and report, by day)"
+    ),
+    supervision!(
+        "/v1/statistics/completeness",
+        "完整性统计",
+        completeness,
+        "监管：申报、登记、报告、影像、申请单的数量，按日期、月份、医院、类别分组，口径同对账；可下载 CSV、XLSX (declared, archived, complete: as reconciliation counts; as a file too)"
+    ),
+    supervision!(
+        "/v1/statistics/timeliness",
+        "及时性统计",
+        timeliness,
+        "监管：申请、检查、推送、首图、报告之间的时间，分位数与时限内占比；补取的与时间有误的检查另计 (how long each step takes: percentiles, and the share within limits)"
+    ),
+    supervision!(
+        "/v1/statistics/positive",
+        "阳性率统计",
+        positive,
+        "监管：已确认报告的阳性率，可按医院、类别、设备、医生等分组 (positive rates of confirmed reports)"
+    ),
+    supervision!(
+        "/v1/statistics/load",
+        "工作量统计",
+        load,
+        "监管：设备、技师、医生的工作量，按时段；可再按日期、医院、类别分组 (what devices and persons did, by the hours of the day)"
+    ),
+    supervision!(
+        "/v1/statistics/repeat",
+        "重复检查统计",
+        repeat,
+        "监管：同一患者（按证件、医保卡）若干天内在另一医院做同类别同部位检查的数量，举例只给检查号 (the same patient, class and part within days at another hospital; exam numbers only)"
+    ),
+    supervision!(
+        "/v1/statistics/missing",
+        "缺失清单",
+        missing,
+        "监管：已申报而未推送、影像缺失或不全、逾时无确认报告的检查，分页 (declared and not here, without images, without a report after a set time; paged)"
     ),
     operation!(
         "/v1/exam/withdraw",

@@ -19,7 +19,9 @@ use yingku_storage::archive::Archive;
 use crate::auth::token;
 use crate::body;
 use crate::call::{Api, Call, Caller, INVALID_TOKEN, now_ms};
-use crate::envelope::{Answer, DONE, REFUSED, Reply, Shape, enciphered_response};
+use crate::envelope::{
+    Answer, DONE, REFUSED, Reply, Shape, download_response, enciphered_response,
+};
 use crate::error::Failure;
 use crate::limits::{ApiConfig, network};
 use crate::nodes::PackPart;
@@ -235,6 +237,9 @@ async fn carry_out(
 fn done(answer: Answer, shape: Shape) -> Response<Body> {
     if let Some(text) = answer.enciphered {
         return enciphered_response(StatusCode::OK, text);
+    }
+    if let Some(file) = answer.download {
+        return download_response(file);
     }
     let shape = answer.shape.unwrap_or(shape);
     Reply {

@@ -65,6 +65,9 @@ pub const OPEN_FORMS_SINCE_RULES: u32 = 6;
 /// Rules version since which views have a line for each change of an exam, in the order of the log.
 pub const CHANGES_SINCE_RULES: u32 = 6;
 
+/// Rules version since which views have a row for each exam of what supervision asks.
+pub const SUPERVISION_SINCE_RULES: u32 = 7;
+
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {

@@ -23,4 +23,5 @@ pub mod refusal;
 pub mod registry;
 pub mod state;
 pub mod statistics;
+pub mod supervision;
 pub mod time;

@@ -22,6 +22,7 @@ use crate::pull::PullRow;
 use crate::refusal::RefusalRow;
 use crate::registry::{Lease, Node, Registry, RegistryChange};
 use crate::statistics::{DayKey, DeclarationRow};
+use crate::supervision::{SupervisedContent, SupervisedKey, SupervisedRow};
 
 /// A row could not be read: the projector stops, nothing is decided without it.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,7 @@ pub trait State {
     fn step(&self, step: &SopInstanceUid) -> Read<StepRow>;
     fn pull(&self, study: &StudyKey) -> Read<PullRow>;
     fn registered(&self, exam: &ExamKey) -> Read<RegisteredRow>;
+    fn supervised(&self, key: &SupervisedKey) -> Read<SupervisedRow>;
 }
 
 /// A chunk row: study, index of the series in the study row, index of the chunk in the series.
@@ -138,6 +140,8 @@ pub struct Changes {
     pub heard_of: BTreeSet<(Position, ExamKey)>,
     /// Exams that were registered from their forms; `None` removes the row.
     pub registered: BTreeMap<ExamKey, Option<RegisteredRow>>,
+    /// What supervision asks of exams; `None` removes the row.
+    pub supervised: BTreeMap<SupervisedKey, Option<SupervisedRow>>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub node: Option<Node>,
@@ -167,6 +171,8 @@ pub struct Work<'a, S: State> {
     pub changes: Changes,
     /// Studies whose counts this record changes otherwise than by arrivals.
     pub(crate) corrected: BTreeSet<StudyKey>,
+    /// What supervision asks of the contents that this record made exams'; `None`: it is not known any more.
+    pub(crate) brought: BTreeMap<ExamKey, Option<SupervisedContent>>,
 }
 
 impl<'a, S: State> Work<'a, S> {
@@ -175,6 +181,7 @@ impl<'a, S: State> Work<'a, S> {
             state,
             changes: Changes::default(),
             corrected: BTreeSet::new(),
+            brought: BTreeMap::new(),
         }
     }
 
@@ -464,5 +471,10 @@ impl<'a, S: State> Work<'a, S> {
 
     pub fn sign(&self, digest: &[u8; 16]) -> Read<i64> {
         self.state.sign(digest)
+    }
+
+    /// As it was before this record.
+    pub fn supervised(&self, key: &SupervisedKey) -> Read<SupervisedRow> {
+        self.state.supervised(key)
     }
 }

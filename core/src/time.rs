@@ -105,6 +105,22 @@ impl LocalDate {
             .ok()
     }
 
+    /// The day so many days before; the first day taken where that would be before it.
+    pub fn days_before(self, days: u32) -> Self {
+        let mut day = self;
+        for _ in 0..days {
+            let (year, month) = (day.year, day.month - 1);
+            let before = Self::new(year, day.month, day.day - 1)
+                .or_else(|_| Self::new(year, month, days_of(year, month)))
+                .or_else(|_| Self::new(year - 1, 12, 31));
+            match before {
+                Ok(before) => day = before,
+                Err(_) => break,
+            }
+        }
+        day
+    }
+
     /// `YYYYMMDD` as a number, in the order of days: a key of views, and DICOM's DA without dashes.
     pub fn number(self) -> u32 {
         u32::from(self.year) * 10_000 + u32::from(self.month) * 100 + u32::from(self.day)
@@ -435,6 +451,25 @@ impl Reader<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::*;
+
+    #[test]
+    fn days_before_a_day_are_those_of_the_calendar() {
+        let before = |text: &str, days| {
+            LocalDate::parse(text)
+                .unwrap()
+                .days_before(days)
+                .to_string()
+        };
+        for (day, days, expected) in [
+            ("2026-07-04", 0, "2026-07-04"),
+            ("2026-07-04", 4, "2026-06-30"),
+            ("2024-03-01", 1, "2024-02-29"),
+            ("2026-01-01", 1, "2025-12-31"),
+            ("2026-03-01", 365, "2025-03-01"),
+        ] {
+            assert_eq!(before(day, days), expected);
+        }
+    }
 
     #[test]
     fn every_allowed_spelling_is_the_same_time() {

@@ -11,6 +11,7 @@ mod notices;
 mod pull;
 mod reconcile;
 mod registry;
+mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +62,9 @@ enum Command {
     Backfill(backfill::Backfill),
     /// 对账：应上传与已归档 (declared against what came)
     Reconcile(reconcile::Reconcile),
+    /// 报表：日报 (reports: one day)
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// 接口的对端，供厂商试接 (the other side of the interfaces)
     Client(Client),
     /// 待处理清单 (what an operator should look at)

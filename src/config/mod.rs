@@ -7,6 +7,7 @@ mod care;
 mod log;
 mod node;
 mod objects;
+mod report;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use care::Care;
 pub use log::Log;
 pub use node::Node;
 pub use objects::{AckOf, Objects};
+pub use report::{Report, TimeOfDay};
 
 /// The smallest pack: smaller ones would be files of single instances.
 const SMALLEST_PACK_BYTES: u64 = 1 << 20;
@@ -42,6 +44,7 @@ pub struct Config {
     pub objects: Objects,
     pub node: Node,
     pub care: Care,
+    pub report: Report,
     pub keys: Keys,
     pub registry: Bootstrap,
 }
@@ -217,6 +220,7 @@ impl Config {
         );
         config.objects.check()?;
         config.node.check()?;
+        config.report.check()?;
         Ok(config)
     }
 

@@ -18,6 +18,7 @@ mod purge;
 mod reconcile;
 mod registration;
 mod registry;
+mod report;
 mod retention;
 mod rules;
 mod ruling;
@@ -43,6 +44,7 @@ pub use notices::{Again, NoticesAsked};
 pub use operator::Operator;
 pub use reconcile::Reconciling;
 pub use registration::FormRegistered;
+pub use report::{Reporting, yesterday};
 pub use ruling::Ruling;
 
 /// One operation, as it travels over the control socket.
@@ -117,6 +119,9 @@ pub enum Operation {
     },
     Reconcile {
         asked: Reconciling,
+    },
+    ReportDaily {
+        asked: Reporting,
     },
     Status,
     Verify,
@@ -214,6 +219,11 @@ impl Operation {
                 let target = format!("{}-{}", asked.from, asked.to);
                 Some(("reconcile", hospital.unwrap_or_default(), target))
             }
+            Self::ReportDaily { asked } => {
+                let hospital = asked.hospital.as_ref().map(ToString::to_string);
+                let day = asked.day.clone().unwrap_or_default();
+                Some(("reportDaily", hospital.unwrap_or_default(), day))
+            }
             Self::RegistryImport { .. }
             | Self::RegistryExport { .. }
             | Self::RegistryShow
@@ -296,6 +306,7 @@ pub async fn execute(
             notices::again(archive, &his, which, operator, output).await
         }
         Operation::Reconcile { asked } => reconcile::reconcile(archive, asked, output).await,
+        Operation::ReportDaily { asked } => report::daily(archive, asked, output).await,
         Operation::Status => health::status(archive, output).await,
         Operation::Verify => health::verify(archive, output).await,
         Operation::Rescan { copies } => health::rescan(archive, copies, output).await,

@@ -195,6 +195,18 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Ji
     assert exam["examNo"] == whole["examNo"] and exam["highlights"]
     assert reader("exam/search", {"sort": "newest", "pageSize": 1}, 0).page["nextPageToken"]
     reader("exam/search", {"q": "x" * 1_000, "sort": "bad"}, 1)
+    # supervision
+    by = {**day, "by": "day,month,hospital,class"}
+    for name, question in (
+        ("completeness", by),
+        ("timeliness", by),
+        ("positive", {**day, "by": "hospital,device,reporter"}),
+        ("load", {**by, "of": "technician"}),
+        ("repeat", day),
+        ("missing", {**day, "what": "noImages", "pageSize": 1}),
+    ):
+        reader(f"statistics/{name}", question, 0)
+        reader(f"statistics/{name}", {"from": "bad"}, 1)
 
     # apply forms of 基卫: new, the same, changed, odd, of another patient, no form at all, a failure
     card = {"hospitalCode": COUNTY, "cardNo": "C0001", "businessType": "1", "type": "2"}

@@ -16,6 +16,7 @@ pub mod reading;
 pub mod reconcile;
 pub mod schema;
 pub mod search;
+pub mod supervision;
 pub mod upload_detail;
 pub mod upload_statistics;
 pub mod validate;

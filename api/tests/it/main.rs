@@ -11,4 +11,5 @@ mod push;
 mod reading;
 mod serving;
 mod soap;
+mod supervision;
 mod token;

@@ -24,6 +24,7 @@ pub mod performed;
 mod pull;
 mod replaced;
 mod statistics;
+mod supervision;
 mod versions;
 
 pub use apply_form::{FORM_DELETED, FORM_REUSED, FORM_TAKEN, FORM_UNKNOWN};
@@ -31,10 +32,11 @@ pub use deleted::{Look, hold_of, losers};
 pub use exam::registered::{FORM_CHANGED, exam_no as registered_exam_no};
 pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
+pub use supervision::row_of as supervised_row;
 
 use crate::event::{
     CHANGES_SINCE_RULES, Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, REGISTRATION_SINCE_RULES,
-    RULES_VERSION, SignUsed, TestDataPurged,
+    RULES_VERSION, SUPERVISION_SINCE_RULES, SignUsed, TestDataPurged,
 };
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
@@ -182,7 +184,11 @@ fn decide_read<S: State>(
         pull::follow(&mut work, context)?;
     }
     if work.registry().rules >= CHANGES_SINCE_RULES {
-        let exams = notice::touched(&work)?.into_iter();
+        let exams = notice::touched(&work)?;
+        if work.registry().rules >= SUPERVISION_SINCE_RULES {
+            supervision::follow(&mut work, &exams)?;
+        }
+        let exams = exams.into_iter();
         work.changes.heard_of = exams.map(|exam| (context.position, exam)).collect();
     }
     // What is refused leaves no trace but the lists that say so.

@@ -245,7 +245,7 @@ fn deleted_forms<S: State>(work: &Work<'_, S>) -> Vec<FormKey> {
 }
 
 /// The form that an exam names: the one that is here, else as its number says.
-fn form_of<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<FormKey, StateError> {
+pub(super) fn form_of<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<FormKey, StateError> {
     let hospital: &HospitalCode = &row.key.hospital;
     let newest = work.registry().hospitals.get(hospital);
     let newest = newest.map_or(row.key.generation, |hospital| hospital.generation);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -31,6 +31,7 @@ use crate::pull::PullRow;
 use crate::registry::{HospitalMode, Registry};
 use crate::state::{ChunkKey, State, StateError};
 use crate::statistics::{DayKey, DeclarationRow};
+use crate::supervision::{SupervisedKey, SupervisedRow};
 
 type Read<T> = Result<Option<T>, StateError>;
 
@@ -62,6 +63,7 @@ struct House {
     steps: HashMap<SopInstanceUid, StepRow>,
     pulls: HashMap<StudyKey, PullRow>,
     registered: HashMap<ExamKey, RegisteredRow>,
+    supervised: BTreeMap<SupervisedKey, SupervisedRow>,
     next: u64,
 }
 
@@ -134,6 +136,9 @@ impl State for House {
     fn registered(&self, exam: &ExamKey) -> Read<RegisteredRow> {
         Ok(self.registered.get(exam).cloned())
     }
+    fn supervised(&self, key: &SupervisedKey) -> Read<SupervisedRow> {
+        Ok(self.supervised.get(key).cloned())
+    }
 }
 
 /// Applies changes whose `None` removes.
@@ -198,6 +203,12 @@ impl House {
             held.map(|(k, v)| (k, (v.instances > 0).then_some(v))),
         );
         merge(&mut self.registered, changes.registered);
+        for (key, row) in changes.supervised {
+            match row {
+                Some(row) => self.supervised.insert(key, row),
+                None => self.supervised.remove(&key),
+            };
+        }
         merge(&mut self.held_groups, changes.held_groups);
         merge(&mut self.held_instances, changes.held_instances);
         self.forms.extend(changes.forms);
@@ -452,6 +463,7 @@ mod pulls;
 mod pushes;
 mod registered;
 mod rulings;
+mod supervision;
 mod versions;
 
 #[test]

@@ -265,7 +265,8 @@ impl Why {
 }
 
 impl Counts {
-    fn add(&mut self, other: &Self) {
+    /// Adds the numbers of another cell.
+    pub fn add(&mut self, other: &Self) {
         let add = |a: &mut u32, b: u32| *a = a.saturating_add(b);
         let add_some = |a: &mut Option<u32>, b: Option<u32>| {
             if let Some(b) = b {

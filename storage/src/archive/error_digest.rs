@@ -163,6 +163,17 @@ impl ErrorDigest {
         Ok(())
     }
 
+    /// Lines of every source of a day (days since 1970-01-01 UTC), in the order of their sources.
+    pub fn lines_of_day(&self, day: u32) -> Result<Vec<Line>, ErrorDigestError> {
+        let mut lines = Vec::new();
+        for item in self.db.iterator(IteratorMode::Start) {
+            let (_, value) = item?;
+            let line = serde_json::from_slice::<Line>(&value).ok();
+            lines.extend(line.filter(|line| line.key.day == day));
+        }
+        Ok(lines)
+    }
+
     /// Lines of one source, one for each rule, path and operation: the days added up, with the last one's words. The latest come
     /// first.
     pub fn lines(&self, source: &str) -> Result<Vec<Line>, ErrorDigestError> {
@@ -254,6 +265,12 @@ mod tests {
             .map(|line| (line.count, line.last_ms))
             .collect();
         assert_eq!(code, [(4, DAY_MS * 2)], "one line for all days");
+        let of_day = |day| {
+            let lines = digest.lines_of_day(day).unwrap();
+            lines.iter().map(|line| line.count).sum::<u64>()
+        };
+        assert_eq!((of_day(2), of_day(3)), (1, 0));
+        assert_eq!(of_day(1), 3 + LINES_OF_DAY as u64 + 20);
         digest.record(&refused("late"), DAY_MS * 60);
         assert_eq!(digest.lines("app:demo-pacs").unwrap().len(), 1);
     }

@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -449,6 +449,24 @@ impl Packs {
             packs: packs.len() as u64,
             bytes: packs.iter().map(|info| info.bytes).sum(),
         })
+    }
+
+    /// Bytes of the packs here that were written to since a moment: what came since then, and begun packs' earlier part.
+    pub fn written_since(&self, since: SystemTime) -> io::Result<u64> {
+        let shared = &self.inner.shared;
+        let mut bytes = 0u64;
+        for extension in [UNSEALED, SEALED] {
+            for pack in shared.ids(extension)? {
+                match fs::metadata(shared.path(pack, extension)) {
+                    Ok(metadata) if metadata.modified()? >= since => bytes += metadata.len(),
+                    Ok(_) => {}
+                    // Sealed or removed meanwhile.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(bytes)
     }
 
     /// Reads every pack through. Blocks for as long as the disk takes; appends and reads go on meanwhile.

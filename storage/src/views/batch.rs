@@ -2,6 +2,7 @@
 
 mod changes;
 mod open_forms;
+mod supervised;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use yingku_core::pull::PullRow;
 use yingku_core::registry::Registry;
 use yingku_core::state::{Changes, ChunkKey, Logged, Replaced, State, StateError};
 use yingku_core::statistics::{DayKey, DeclarationRow};
+use yingku_core::supervision::{SupervisedKey, SupervisedRow};
 
 use super::rows::Rows;
 use super::studies::decode_chunk;
@@ -289,6 +291,13 @@ impl<'a> BatchState<'a> {
                 None => self.delete(View::Registered, keys::exam(&exam)),
             }
         }
+        for (key, row) in changes.supervised {
+            let line = keys::supervised::line(&key);
+            match row {
+                Some(row) => self.put(View::Supervised, line, &row)?,
+                None => self.delete(View::Supervised, line),
+            }
+        }
         for (index, row) in changes.refusals.into_iter().enumerate() {
             let hospital = row
                 .refused
@@ -318,6 +327,7 @@ impl<'a> BatchState<'a> {
             self.registry_changed = true;
             self.rules_activated(before)?;
             self.changes_kept_since(before)?;
+            self.supervised_since(before)?;
         }
         Ok(())
     }
@@ -514,6 +524,10 @@ impl State for BatchState<'_> {
 
     fn registered(&self, exam: &ExamKey) -> Result<Option<RegisteredRow>, StateError> {
         self.read(View::Registered, keys::exam(exam))
+    }
+
+    fn supervised(&self, key: &SupervisedKey) -> Result<Option<SupervisedRow>, StateError> {
+        self.read(View::Supervised, keys::supervised::line(key))
     }
 
     fn pull(&self, study: &StudyKey) -> Result<Option<PullRow>, StateError> {

@@ -5,9 +5,10 @@
 
 pub mod changes;
 pub mod open_forms;
+pub mod supervised;
 
 use yingku_core::apply_form::ApplyFormRow;
-use yingku_core::event::{CHANGES_SINCE_RULES, OPEN_FORMS_SINCE_RULES};
+use yingku_core::event::{CHANGES_SINCE_RULES, OPEN_FORMS_SINCE_RULES, SUPERVISION_SINCE_RULES};
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{
@@ -93,12 +94,14 @@ pub enum View {
     OpenForms,
     /// position, exam key → nothing; of each exam that the record changed, or brought the first image of
     Changes,
+    /// hospital, date, exam number, generation → what supervision asks of an exam
+    Supervised,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 35] = [
+    pub const ALL: [View; 36] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -133,6 +136,7 @@ impl View {
         View::Registered,
         View::OpenForms,
         View::Changes,
+        View::Supervised,
         View::Meta,
     ];
 
@@ -172,6 +176,7 @@ impl View {
             View::Registered => "registered",
             View::OpenForms => "open_forms",
             View::Changes => "changes",
+            View::Supervised => "supervised",
             View::Meta => "meta",
         }
     }
@@ -215,6 +220,7 @@ impl View {
             View::Registered => 6,
             View::OpenForms => OPEN_FORMS_SINCE_RULES,
             View::Changes => CHANGES_SINCE_RULES,
+            View::Supervised => SUPERVISION_SINCE_RULES,
         }
     }
 }
@@ -728,8 +734,8 @@ pub fn refusal(hospital: &str, date: &str, position: Position, index: u32) -> Ve
         .done()
 }
 
-/// Everything of a hospital and day, in [`View::ExamsByDay`], [`View::Declarations`], [`View::Refusals`] and
-/// [`View::FormerHolds`].
+/// Everything of a hospital and day, in [`View::ExamsByDay`], [`View::Declarations`], [`View::Refusals`],
+/// [`View::FormerHolds`] and [`View::Supervised`].
 pub fn day(hospital: &str, date: &str) -> Vec<u8> {
     Key::default().text(hospital).text(date).done()
 }

@@ -28,6 +28,9 @@ mod recount;
 mod recount_tests;
 mod rows;
 pub mod studies;
+pub mod supervised;
+#[cfg(test)]
+mod supervised_tests;
 #[cfg(test)]
 mod transcripts;
 
@@ -374,15 +377,16 @@ impl Views {
 
     /// Bytes of the views' files.
     pub fn file_bytes(&self) -> u64 {
-        View::ALL
-            .iter()
-            .filter_map(|view| self.family(*view).ok())
-            .filter_map(|family| {
-                self.db
-                    .property_int_value_cf(family, "rocksdb.total-sst-files-size")
-                    .ok()?
-            })
-            .sum()
+        View::ALL.iter().map(|view| self.view_bytes(*view)).sum()
+    }
+
+    /// Bytes of one view's files.
+    pub fn view_bytes(&self, view: View) -> u64 {
+        let property = "rocksdb.total-sst-files-size";
+        let family = self.family(view).ok();
+        let bytes =
+            family.and_then(|family| self.db.property_int_value_cf(family, property).ok()?);
+        bytes.unwrap_or_default()
     }
 }
 

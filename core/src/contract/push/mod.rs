@@ -10,6 +10,7 @@ mod record;
 mod rules;
 mod status;
 mod summary;
+mod supervised;
 
 pub use body::{ExamPushedBody, FieldWarning, Flags};
 pub use digest::canonical_digest;

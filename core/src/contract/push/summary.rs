@@ -60,7 +60,7 @@ pub struct ImageSummary<'a> {
 /// Why bytes of an event are no canonical push: the event is damaged or was made by other rules.
 #[derive(Debug, thiserror::Error)]
 #[error("the event's JSON is no canonical push")]
-pub struct SummaryError(#[source] serde_json::Error);
+pub struct SummaryError(#[source] pub(super) serde_json::Error);
 
 impl<'a> ExamSummary<'a> {
     /// Reads canonical JSON; what has not passed the check need not be understood.

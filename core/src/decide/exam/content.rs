@@ -4,6 +4,7 @@ use super::super::DecideError;
 use crate::contract::push::{ExamPushedBody, ExamSummary};
 use crate::exam::{DeclaredStudy, ExamRow};
 use crate::ids::{ExamKey, ExamNo, HospitalCode, StudyUid};
+use crate::supervision::SupervisedContent;
 
 /// A push on its own: it needs no state, so a replay reads it ahead.
 pub(crate) struct Content {
@@ -13,6 +14,7 @@ pub(crate) struct Content {
     pub(super) warned: bool,
     pub(super) studies: Vec<DeclaredStudy>,
     pub(super) summary: ExamSummary<'static>,
+    pub(super) supervised: SupervisedContent,
     /// It is a form's, not a push's (R16).
     pub(super) without_push: bool,
 }
@@ -26,6 +28,7 @@ impl Content {
             HospitalCode::new(&summary.hospital_code).map_err(|_| unreadable("hospitalCode"))?;
         let exam_no = ExamNo::new(&summary.exam_no).map_err(|_| unreadable("examNo"))?;
         let studies = declared_studies(&summary).map_err(|_| unreadable("studyUID"))?;
+        let supervised = SupervisedContent::from_json(&body.json);
         Ok(Self {
             hospital,
             exam_no,
@@ -33,6 +36,7 @@ impl Content {
             warned: !body.warnings.is_empty(),
             studies,
             summary: summary.into_owned(),
+            supervised: supervised.map_err(|e| DecideError::Content(e.to_string()))?,
             without_push: false,
         })
     }

@@ -7,7 +7,7 @@ pub(super) mod registered;
 mod reuse;
 mod row;
 
-use super::{Context, DecideError, claims, correction};
+use super::{Context, DecideError, claims, correction, supervision};
 use crate::contract::push::ExamPushedBody;
 use crate::event::REGISTRATION_SINCE_RULES;
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
@@ -153,6 +153,7 @@ fn register<S: State>(
     mut content: Content,
 ) -> Result<Outcome, DecideError> {
     beside::add_studies(work, hospital, &mut content)?;
+    supervision::brought(work, context, &key, &mut content.supervised);
     let row = row_of(
         &work.registry().settings,
         context,
@@ -172,12 +173,13 @@ fn take_over<S: State>(
     context: Context<'_>,
     hospital: &Hospital,
     trial: ExamRow,
-    content: Content,
+    mut content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = trial.key.clone();
     if work.registry().rules >= REGISTRATION_SINCE_RULES && work.told(&key)? != Told::default() {
         work.put_told(key.clone(), Told::default());
     }
+    supervision::brought(work, context, &key, &mut content.supervised);
     let mut row = row_of(
         &work.registry().settings,
         context,
@@ -241,6 +243,7 @@ fn change<S: State>(
 ) -> Result<Outcome, DecideError> {
     let key = existing.key.clone();
     beside::add_studies(work, hospital, &mut content)?;
+    supervision::brought(work, context, &key, &mut content.supervised);
     let row = row_of(
         &work.registry().settings,
         context,

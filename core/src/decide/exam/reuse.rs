@@ -1,6 +1,6 @@
 //! Suspected reuse of a number (R6): what is refused and listed, and what an operator says of it.
 
-use super::super::{Context, DecideError, claims, settle_finding};
+use super::super::{Context, DecideError, claims, settle_finding, supervision};
 use super::{Content, change, form, register, unknown_hospital};
 use crate::contract::push::ExamPushedBody;
 use crate::correction::{Before, ReuseRuling};
@@ -236,6 +236,7 @@ pub(crate) fn restore<S: State>(
     row.set(ExamFlag::IdentityDoubt, now.has(ExamFlag::IdentityDoubt));
     row.set(ExamFlag::ImagesDeleted, now.has(ExamFlag::ImagesDeleted));
     claims::take_claims(work, context, Some(&now), &mut row)?;
+    supervision::forgot(work, &row.key);
     work.changes.history.push(ExamHistory {
         position: context.position,
         time_ms: context.time_ms,

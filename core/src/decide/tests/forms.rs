@@ -302,3 +302,21 @@ fn a_form_of_jiwei_whose_exam_is_registered_is_refused_unless_it_is_the_same() {
     let said = told_by_jiwei(&mut house, "F-王一", "王一", "肺炎");
     assert_eq!(said, refused("form-taken"));
 }
+
+#[test]
+fn supervision_knows_the_time_of_a_form_that_is_here() {
+    let mut house = House::form_house();
+    let push = Push::new("350006", "E1", "王一", 70, "1.2.1").with("/examInfo/applyNo", "00000001");
+    house.push(&push.with("/examInfo/reqTime", "2026-07-04 06:00:00"));
+    let row = |house: &House| {
+        let key = SupervisedKey::of(house.row("350006", "E1"));
+        house.supervised[&key].clone()
+    };
+    let told = |row: &SupervisedRow| (row.has_form, row.applied.map(|time| time.to_string()));
+    let pushed = Some("2026-07-04 06:00:00".to_owned());
+    assert_eq!(told(&row(&house)), (false, pushed.clone()));
+    // The form comes after its exam, and goes
+    house.send("INSERT", "00000001", "王一").unwrap();
+    let form = house.form("00000001").content.req_time.clone();
+    assert_eq!(told(&row(&house)), (true, Some(form)));
+}
