@@ -7,6 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply_form::ApplyFormRow;
+use crate::contract::push::IdentitySummary;
 use crate::correction::CorrectionRow;
 use crate::event::REGISTRATION_SINCE_RULES;
 use crate::exam::{ExamHistory, ExamRow, FormRow, RegisteredRow};
@@ -16,6 +17,7 @@ use crate::instance::{
     Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
     PackRow, Place, StudyClaims, StudyRow,
 };
+use crate::national_index::{IndexHolders, IndexRow, NationalIndex};
 use crate::notice::{NoticeId, NoticeRow, Told};
 use crate::performed::StepRow;
 use crate::pull::PullRow;
@@ -56,6 +58,8 @@ pub trait State {
     fn step(&self, step: &SopInstanceUid) -> Read<StepRow>;
     fn pull(&self, study: &StudyKey) -> Read<PullRow>;
     fn registered(&self, exam: &ExamKey) -> Read<RegisteredRow>;
+    fn index(&self, exam: &ExamKey) -> Read<IndexRow>;
+    fn index_holders(&self, index: &NationalIndex) -> Read<IndexHolders>;
 }
 
 /// A chunk row: study, index of the series in the study row, index of the chunk in the series.
@@ -138,6 +142,10 @@ pub struct Changes {
     pub heard_of: BTreeSet<(Position, ExamKey)>,
     /// Exams that were registered from their forms; `None` removes the row.
     pub registered: BTreeMap<ExamKey, Option<RegisteredRow>>,
+    /// Exams' national imaging indexes.
+    pub indexes: BTreeMap<ExamKey, Replaced<IndexRow>>,
+    /// Exams that indexes lead to; one that leads to none has no row.
+    pub index_holders: BTreeMap<NationalIndex, IndexHolders>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub node: Option<Node>,
@@ -167,6 +175,8 @@ pub struct Work<'a, S: State> {
     pub changes: Changes,
     /// Studies whose counts this record changes otherwise than by arrivals.
     pub(crate) corrected: BTreeSet<StudyKey>,
+    /// Identities of exams' patients, of exams that got new content by this record.
+    pub(crate) identities: BTreeMap<ExamKey, Vec<IdentitySummary<'static>>>,
 }
 
 impl<'a, S: State> Work<'a, S> {
@@ -175,6 +185,7 @@ impl<'a, S: State> Work<'a, S> {
             state,
             changes: Changes::default(),
             corrected: BTreeSet::new(),
+            identities: BTreeMap::new(),
         }
     }
 
@@ -321,6 +332,38 @@ impl<'a, S: State> Work<'a, S> {
     /// `None` removes the row.
     pub fn put_registered(&mut self, exam: ExamKey, row: Option<RegisteredRow>) {
         self.changes.registered.insert(exam, row);
+    }
+
+    pub fn index(&self, exam: &ExamKey) -> Read<IndexRow> {
+        match self.changes.indexes.get(exam) {
+            Some(replaced) => Ok(replaced.after.clone()),
+            None => self.state.index(exam),
+        }
+    }
+
+    /// `None` removes the row.
+    pub fn put_index(&mut self, before: Option<IndexRow>, after: Option<IndexRow>) {
+        let row = after.as_ref().or(before.as_ref());
+        let Some(key) = row.map(|row| row.exam.clone()) else {
+            return;
+        };
+        match self.changes.indexes.entry(key) {
+            Entry::Occupied(mut known) => known.get_mut().after = after,
+            Entry::Vacant(place) => {
+                place.insert(Replaced { before, after });
+            }
+        }
+    }
+
+    pub fn index_holders(&self, index: &NationalIndex) -> Result<IndexHolders, StateError> {
+        match self.changes.index_holders.get(index) {
+            Some(holders) => Ok(holders.clone()),
+            None => Ok(self.state.index_holders(index)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn put_index_holders(&mut self, index: NationalIndex, holders: IndexHolders) {
+        self.changes.index_holders.insert(index, holders);
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {

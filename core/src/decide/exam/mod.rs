@@ -151,6 +151,7 @@ fn register<S: State>(
     mut content: Content,
 ) -> Result<Outcome, DecideError> {
     beside::add_studies(work, hospital, &mut content)?;
+    note_identities(work, &key, &mut content);
     let row = row_of(
         &work.registry().settings,
         context,
@@ -170,9 +171,10 @@ fn take_over<S: State>(
     context: Context<'_>,
     hospital: &Hospital,
     trial: ExamRow,
-    content: Content,
+    mut content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = trial.key.clone();
+    note_identities(work, &key, &mut content);
     let mut row = row_of(
         &work.registry().settings,
         context,
@@ -236,6 +238,7 @@ fn change<S: State>(
 ) -> Result<Outcome, DecideError> {
     let key = existing.key.clone();
     beside::add_studies(work, hospital, &mut content)?;
+    note_identities(work, &key, &mut content);
     let row = row_of(
         &work.registry().settings,
         context,
@@ -252,6 +255,14 @@ fn change<S: State>(
         ExamStep::Changed,
         PushStep::Changed,
     )
+}
+
+/// Keeps for the record's other rules by what the content knows its patient: the row does not have it.
+fn note_identities<S: State>(work: &mut Work<'_, S>, key: &ExamKey, content: &mut Content) {
+    let identities = std::mem::take(&mut content.summary.identities);
+    if !identities.is_empty() {
+        work.identities.insert(key.clone(), identities);
+    }
 }
 
 /// Writes the row, its claims and its history, and adopts what was held for it.
