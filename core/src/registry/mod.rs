@@ -3,6 +3,7 @@
 
 mod gateway;
 mod his;
+mod image_url;
 mod index;
 mod jiwei;
 mod node;
@@ -24,6 +25,7 @@ pub use gateway::{GATEWAY_ASSOCIATIONS_LIMIT, Gateway, Hours, HoursError, ImageW
 pub use his::{
     Escaping, His, IMAGE_URL_PLACES, NoticeCharset, Receiver, SoapVersion, unknown_place_of,
 };
+pub use image_url::ImageUrl;
 pub use index::{ID_TYPE_LIMIT, IndexSettings};
 pub use jiwei::{AppJiwei, HisJiwei};
 pub use node::{Lease, Node};
@@ -321,20 +323,6 @@ const USUAL_FORM_OVERDUE_HOURS: u32 = 72;
 
 fn is_usual_overdue(hours: &u32) -> bool {
     *hours == USUAL_FORM_OVERDUE_HOURS
-}
-
-/// How an address of images is made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageUrl {
-    pub pattern: String,
-    /// For how long a signed address opens.
-    #[serde(default = "usual_valid_days")]
-    pub valid_days: u16,
-}
-
-fn usual_valid_days() -> u16 {
-    30
 }
 
 impl Settings {

@@ -7,7 +7,7 @@ pub mod changes;
 pub mod open_forms;
 
 use yingku_core::apply_form::ApplyFormRow;
-use yingku_core::event::{CHANGES_SINCE_RULES, OPEN_FORMS_SINCE_RULES};
+use yingku_core::event::{CHANGES_SINCE_RULES, INDEX_SINCE_RULES, OPEN_FORMS_SINCE_RULES};
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{
@@ -15,6 +15,7 @@ use yingku_core::ids::{
     StudyUid,
 };
 use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
+use yingku_core::national_index::NationalIndex;
 use yingku_core::notice::{NoticeId, NoticeState};
 use yingku_core::pull::{PullLine, PullRow};
 use yingku_core::query::{DATE_DIGITS, digits, joined_name};
@@ -93,12 +94,18 @@ pub enum View {
     OpenForms,
     /// position, exam key → nothing; of each exam that the record changed, or brought the first image of
     Changes,
+    /// exam key → its national imaging index
+    NationalIndexes,
+    /// national imaging index → exams that it leads to, or led to
+    IndexHolders,
+    /// position, exam key → nothing; of national imaging indexes of which the authority is to be told
+    OwedIndexes,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 35] = [
+    pub const ALL: [View; 38] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -133,6 +140,9 @@ impl View {
         View::Registered,
         View::OpenForms,
         View::Changes,
+        View::NationalIndexes,
+        View::IndexHolders,
+        View::OwedIndexes,
         View::Meta,
     ];
 
@@ -172,6 +182,9 @@ impl View {
             View::Registered => "registered",
             View::OpenForms => "open_forms",
             View::Changes => "changes",
+            View::NationalIndexes => "national_indexes",
+            View::IndexHolders => "index_holders",
+            View::OwedIndexes => "owed_indexes",
             View::Meta => "meta",
         }
     }
@@ -215,6 +228,7 @@ impl View {
             View::Registered => 6,
             View::OpenForms => OPEN_FORMS_SINCE_RULES,
             View::Changes => CHANGES_SINCE_RULES,
+            View::NationalIndexes | View::IndexHolders | View::OwedIndexes => INDEX_SINCE_RULES,
         }
     }
 }
@@ -310,6 +324,10 @@ impl Key {
 
 pub fn exam(key: &ExamKey) -> Vec<u8> {
     Key::default().exam(key).done()
+}
+
+pub fn index_holders(index: &NationalIndex) -> Vec<u8> {
+    index.as_str().as_bytes().to_vec()
 }
 
 pub fn form(key: &FormKey) -> Vec<u8> {
