@@ -9,8 +9,9 @@ use crate::envelope::Answer;
 use crate::error::Failure;
 use crate::rest::supervision::{completeness, load, missing, positive, repeat, timeliness};
 use crate::rest::{
-    apply_fetch, apply_list, apply_query, apply_turnaround, detail, get_token, history, push,
-    query, reconcile, search, upload_detail, upload_statistics, validate, withdraw,
+    apply_fetch, apply_list, apply_query, apply_turnaround, detail, get_token, history, index_list,
+    index_query, index_resolve, push, query, reconcile, search, upload_detail, upload_statistics,
+    validate, withdraw,
 };
 
 /// Who may call an operation.
@@ -30,6 +31,10 @@ const PUSH_OR_READ: Access = Access::Token(&[Right::Push, Right::Read]);
 const SUPERVISE: Access = Access::Token(&[Right::Supervise]);
 /// Whom statistics are for: who may read an exam, and supervision.
 const READ_OR_SUPERVISE: Access = Access::Token(&[Right::Read, Right::Supervise]);
+
+const CITE: Access = Access::Token(&[Right::Cite]);
+const READ_OR_CITE: Access = Access::Token(&[Right::Read, Right::Cite]);
+const SUPERVISE: Access = Access::Token(&[Right::Supervise]);
 
 /// Which HTTP statuses answers have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -213,6 +218,36 @@ pub static OPERATIONS: &[Operation] = &[
         missing,
         "监管：已申报而未推送、影像缺失或不全、逾时无确认报告的检查，分页 (declared and not here, without images, without a report after a set time; paged)"
     ),
+    Operation {
+        statuses: Statuses::Http,
+        ..operation!(
+            "/v1/index/query",
+            "影像云索引查询",
+            READ_OR_CITE,
+            index_query,
+            "一个检查的医保影像云索引、状态及不完整的原因 (an exam's national imaging index, how it stands and what lacks)"
+        )
+    },
+    Operation {
+        statuses: Statuses::Http,
+        ..operation!(
+            "/v1/index/resolve",
+            "影像云索引解析",
+            CITE,
+            index_resolve,
+            "由医保影像云索引找到检查与影像地址；已替换、已收回的如实说明 (the exam that an index leads to; replaced and withdrawn ones are said to be)"
+        )
+    },
+    Operation {
+        statuses: Statuses::Http,
+        ..operation!(
+            "/v1/index/list",
+            "影像云索引统计",
+            SUPERVISE,
+            index_list,
+            "按检查日期统计并列出索引各状态的检查 (how many exams are in each state, and which; paged)"
+        )
+    },
     operation!(
         "/v1/exam/withdraw",
         "撤回检查",
@@ -252,11 +287,15 @@ impl Operation {
     /// One name for each: the last word of its address, where that is no other's.
     pub fn id(&self) -> String {
         let last = self.path.rsplit('/').next().unwrap_or_default();
-        match self.path.strip_prefix("/v1/apply/") {
+        let module = ["apply", "index"].into_iter().find(|module| {
+            let rest = self.path.strip_prefix("/v1/");
+            rest.is_some_and(|rest| rest.split('/').next() == Some(*module))
+        });
+        match module {
             None => last.to_owned(),
-            Some(_) => {
+            Some(module) => {
                 let (first, rest) = last.split_at(1);
-                format!("apply{}{rest}", first.to_ascii_uppercase())
+                format!("{module}{}{rest}", first.to_ascii_uppercase())
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::ids::{
     StudyKey, StudyUid,
 };
 use crate::instance::{InstancesMoved, InstancesStored};
+use crate::national_index::{NationalIndex, PersonCode};
 use crate::notice::{NoticeId, TriedNotice};
 use crate::performed::StepStatus;
 use crate::pull::{TriedPull, UnpushedStudy};
@@ -41,7 +42,8 @@ use crate::time::LocalDateTime;
 ///   notices go out ([`NoticesTried`], [`NoticesAgain`]); studies are fetched from gateways ([`PullsTried`], [`PullsAsked`],
 ///   [`GatewaySwept`]).
 /// - 6: an exam is registered from its apply form where a hospital pushes none ([`ExamRegistered`]).
-/// - 7: what is read over all hospitals is kept: see the constants below that name it.
+/// - 7: exams have their index in the national imaging index ([`IndexAsked`], [`IndexExported`], [`IndexAnswered`]); what is
+///   read over all hospitals is kept: see the constants below that name it.
 pub const RULES_VERSION: u32 = 7;
 
 /// Rules version from which rulings are as it says there.
@@ -67,6 +69,9 @@ pub const CHANGES_SINCE_RULES: u32 = 6;
 
 /// Rules version since which views have a row for each exam of what supervision asks.
 pub const SUPERVISION_SINCE_RULES: u32 = 7;
+
+/// Rules version since which exams have national imaging indexes.
+pub const INDEX_SINCE_RULES: u32 = 7;
 
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +104,9 @@ pub enum Event {
     PullsAsked(PullsAsked),
     GatewaySwept(GatewaySwept),
     ExamRegistered(ExamRegistered),
+    IndexAsked(IndexAsked),
+    IndexExported(IndexExported),
+    IndexAnswered(IndexAnswered),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -427,6 +435,66 @@ pub enum RegisteredBy {
     Operator,
 }
 
+/// An operator has exams given their national imaging indexes that have not changed since there are any, or whose person a
+/// table names. Since rules version 7.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexAsked {
+    /// Named one by one so that `decide` needs no scan.
+    pub exams: Vec<AskedIndex>,
+    /// Those that the authority refused are told of again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub again: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AskedIndex {
+    pub exam: ExamKey,
+    /// Record of the content that was looked at: of another one the person says nothing.
+    pub content: Position,
+    /// What that content, or an operator's table, has as person code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<PersonCode>,
+}
+
+/// Indexes are in a file for the authority, which is durable. Since rules version 7.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexExported {
+    /// BLAKE3 of the whole file, in hex: a file of many lines is several records.
+    pub file: String,
+    pub lines: Vec<ExportedIndex>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportedIndex {
+    pub exam: ExamKey,
+    /// The one that the file tells; absent: it takes the exam's last one back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<NationalIndex>,
+    /// Record after which the index stood so.
+    pub as_of: Position,
+}
+
+/// What the authority says of indexes that it was told. Since rules version 7.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexAnswered {
+    pub answers: Vec<AnsweredIndex>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnsweredIndex {
+    pub index: NationalIndex,
+    pub is_taken: bool,
+    /// Why it is refused, in the authority's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -509,6 +577,9 @@ kinds! {
     25, PullsAsked, json, "pulls-asked";
     26, GatewaySwept, json, "gateway-swept";
     27, ExamRegistered, binary, "exam-registered";
+    28, IndexAsked, json, "index-asked";
+    29, IndexExported, json, "index-exported";
+    30, IndexAnswered, json, "index-answered";
 }
 
 impl Event {

@@ -24,6 +24,8 @@ pub enum FindingKind {
     NotPushed = 7,
     /// A form refused because its number is another patient's (R6); subject: its number. Since rules version 6.
     FormReuse = 8,
+    /// An exam whose national imaging index another exam has, too; subject: the exam. Since rules version 7.
+    IndexCollision = 9,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ pub mod finding;
 pub mod ids;
 pub mod instance;
 pub mod names;
+pub mod national_index;
 pub mod notice;
 pub mod outcome;
 pub mod performed;

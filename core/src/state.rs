@@ -7,6 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply_form::ApplyFormRow;
+use crate::contract::push::IdentitySummary;
 use crate::correction::CorrectionRow;
 use crate::event::REGISTRATION_SINCE_RULES;
 use crate::exam::{ExamHistory, ExamRow, FormRow, RegisteredRow};
@@ -16,6 +17,7 @@ use crate::instance::{
     Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
     PackRow, Place, StudyClaims, StudyRow,
 };
+use crate::national_index::{IndexHolders, IndexRow, NationalIndex};
 use crate::notice::{NoticeId, NoticeRow, Told};
 use crate::performed::StepRow;
 use crate::pull::PullRow;
@@ -58,6 +60,8 @@ pub trait State {
     fn pull(&self, study: &StudyKey) -> Read<PullRow>;
     fn registered(&self, exam: &ExamKey) -> Read<RegisteredRow>;
     fn supervised(&self, key: &SupervisedKey) -> Read<SupervisedRow>;
+    fn index(&self, exam: &ExamKey) -> Read<IndexRow>;
+    fn index_holders(&self, index: &NationalIndex) -> Read<IndexHolders>;
 }
 
 /// A chunk row: study, index of the series in the study row, index of the chunk in the series.
@@ -142,6 +146,10 @@ pub struct Changes {
     pub registered: BTreeMap<ExamKey, Option<RegisteredRow>>,
     /// What supervision asks of exams; `None` removes the row.
     pub supervised: BTreeMap<SupervisedKey, Option<SupervisedRow>>,
+    /// Exams' national imaging indexes.
+    pub indexes: BTreeMap<ExamKey, Replaced<IndexRow>>,
+    /// Exams that indexes lead to; one that leads to none has no row.
+    pub index_holders: BTreeMap<NationalIndex, IndexHolders>,
     pub refusals: Vec<RefusalRow>,
     pub registry: Vec<RegistryChange>,
     pub node: Option<Node>,
@@ -173,6 +181,8 @@ pub struct Work<'a, S: State> {
     pub(crate) corrected: BTreeSet<StudyKey>,
     /// What supervision asks of the contents that this record made exams'; `None`: it is not known any more.
     pub(crate) brought: BTreeMap<ExamKey, Option<SupervisedContent>>,
+    /// Identities of exams' patients, of exams that got new content by this record.
+    pub(crate) identities: BTreeMap<ExamKey, Vec<IdentitySummary<'static>>>,
 }
 
 impl<'a, S: State> Work<'a, S> {
@@ -182,6 +192,7 @@ impl<'a, S: State> Work<'a, S> {
             changes: Changes::default(),
             corrected: BTreeSet::new(),
             brought: BTreeMap::new(),
+            identities: BTreeMap::new(),
         }
     }
 
@@ -333,6 +344,38 @@ impl<'a, S: State> Work<'a, S> {
     /// `None` removes the row.
     pub fn put_registered(&mut self, exam: ExamKey, row: Option<RegisteredRow>) {
         self.changes.registered.insert(exam, row);
+    }
+
+    pub fn index(&self, exam: &ExamKey) -> Read<IndexRow> {
+        match self.changes.indexes.get(exam) {
+            Some(replaced) => Ok(replaced.after.clone()),
+            None => self.state.index(exam),
+        }
+    }
+
+    /// `None` removes the row.
+    pub fn put_index(&mut self, before: Option<IndexRow>, after: Option<IndexRow>) {
+        let row = after.as_ref().or(before.as_ref());
+        let Some(key) = row.map(|row| row.exam.clone()) else {
+            return;
+        };
+        match self.changes.indexes.entry(key) {
+            Entry::Occupied(mut known) => known.get_mut().after = after,
+            Entry::Vacant(place) => {
+                place.insert(Replaced { before, after });
+            }
+        }
+    }
+
+    pub fn index_holders(&self, index: &NationalIndex) -> Result<IndexHolders, StateError> {
+        match self.changes.index_holders.get(index) {
+            Some(holders) => Ok(holders.clone()),
+            None => Ok(self.state.index_holders(index)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn put_index_holders(&mut self, index: NationalIndex, holders: IndexHolders) {
+        self.changes.index_holders.insert(index, holders);
     }
 
     pub fn claims(&self, study: &StudyUid) -> Result<StudyClaims, StateError> {

@@ -5,6 +5,7 @@ mod backfill;
 mod backup;
 mod correct;
 mod forms;
+mod index;
 mod log;
 mod migrate;
 mod notices;
@@ -58,6 +59,9 @@ enum Command {
     /// 调取：从医院网关取影像 (studies that are fetched from gateways)
     #[command(subcommand)]
     Pull(pull::PullCommand),
+    /// 医保影像云索引：补算、导出、导入回执 (the national imaging index: form, export, take answers)
+    #[command(subcommand)]
+    Index(index::IndexCommand),
     /// 补取：一家医院往日检查的影像 (fetch the images of a hospital's past exams)
     Backfill(backfill::Backfill),
     /// 对账：应上传与已归档 (declared against what came)
@@ -211,6 +215,7 @@ enum Kind {
     Overflow,
     LegalHold,
     NotPushed,
+    IndexCollision,
 }
 
 impl Kind {
@@ -224,6 +229,7 @@ impl Kind {
             Self::Overflow => FindingKind::Overflow,
             Self::LegalHold => FindingKind::LegalHold,
             Self::NotPushed => FindingKind::NotPushed,
+            Self::IndexCollision => FindingKind::IndexCollision,
         }
     }
 }
@@ -261,6 +267,7 @@ impl Yingku {
             Command::Forms(command) => command.run().await,
             Command::Notices(command) => command.run().await,
             Command::Pull(command) => command.run().await,
+            Command::Index(command) => command.run().await,
             Command::Backfill(command) => command.run().await,
             Command::Reconcile(command) => command.run().await,
             Command::Client(command) => command.run().await,

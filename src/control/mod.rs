@@ -38,7 +38,7 @@ pub struct Gone;
 pub struct Output(mpsc::Sender<Reply>);
 
 impl Output {
-    fn channel() -> (Self, mpsc::Receiver<Reply>) {
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Reply>) {
         let (sender, receiver) = mpsc::channel(REPLIES_WAITING);
         (Self(sender), receiver)
     }

@@ -18,8 +18,6 @@ use yingku_storage::views::ViewsError;
 
 use crate::soap::request::{Manner, Message};
 
-const DAY_MS: i64 = 24 * 3_600_000;
-
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     #[error(transparent)]
@@ -197,28 +195,9 @@ fn prefixed(registry: &Registry, hospital: &HospitalCode, number: &str) -> Strin
 
 /// The address that opens an exam's images, signed until it expires; empty: there is none.
 fn image_url(registry: &Registry, key: &ClusterKey, row: &ExamRow, time_ms: i64) -> String {
-    let (Some(settings), Some(study)) = (&registry.settings.image_url, row.own_studies().next())
-    else {
-        return String::new();
-    };
-    let expires = (time_ms + i64::from(settings.valid_days) * DAY_MS) / 1000;
-    let (hospital, exam_no) = (row.key.hospital.as_str(), row.key.exam_no.as_str());
-    // A line each: none of them holds a control character, so no two say the same otherwise.
-    let said = format!("images\n{hospital}\n{exam_no}\n{study}\n{expires}");
-    let signature = key.sign_address(&said);
-    let expires = expires.to_string();
-    let mut url = settings.pattern.clone();
-    for (place, value) in [
-        ("{studyUID}", study.as_str()),
-        ("{examNo}", exam_no),
-        ("{hospitalCode}", hospital),
-        ("{expires}", &expires),
-        ("{signature}", &signature),
-    ] {
-        let encoded: String = byte_serialize(value.as_bytes()).collect();
-        url = url.replace(place, &encoded);
-    }
-    url
+    let settings = registry.settings.image_url.as_ref();
+    let url = settings.and_then(|it| it.of(row, time_ms, |said| key.sign_address(said)));
+    url.unwrap_or_default()
 }
 
 fn document(told: &Told) -> String {

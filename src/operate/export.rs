@@ -23,6 +23,7 @@ use yingku_core::event::Event;
 use yingku_core::exam::ExamRow;
 use yingku_core::ids::{HospitalCode, PackId, Position, SeriesUid, StudyUid};
 use yingku_core::instance::{ImageFacts, StoredInstance};
+use yingku_core::national_index::IndexRow;
 use yingku_storage::archive::Archive;
 use yingku_storage::log::LogRecord;
 use yingku_storage::packs::PackError;
@@ -252,7 +253,11 @@ impl Export {
                 return Walk::On;
             }
             exams += 1;
-            match put(&mut file, &exam_line(&row)) {
+            let written = views.national_index(&row.key);
+            let written = written.map_err(anyhow::Error::from);
+            let written =
+                written.and_then(|index| put(&mut file, &exam_line(&row, index.as_ref())));
+            match written {
                 Ok(()) => Walk::On,
                 Err(error) => {
                     failure = Some(error);
@@ -477,7 +482,7 @@ impl Folders {
     }
 }
 
-fn exam_line(row: &ExamRow) -> Value {
+fn exam_line(row: &ExamRow, index: Option<&IndexRow>) -> Value {
     let position = |position: Option<Position>| position.map(|position| position.0);
     json!({
         "examNo": row.key.exam_no.as_str(),
@@ -491,6 +496,8 @@ fn exam_line(row: &ExamRow) -> Value {
         "givenStudies": row.moved.iter().map(StudyUid::as_str).collect::<Vec<_>>(),
         "withdrawnByApp": position(row.withdrawn.app),
         "withdrawnByOperator": position(row.withdrawn.operator),
+        "nationalIndex": index.and_then(|it| it.index.as_ref()),
+        "nationalIndexState": index.map(|it| it.state.code()),
     })
 }
 

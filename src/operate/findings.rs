@@ -11,7 +11,7 @@ use crate::table::Table;
 /// Lines of one kind; what is settled makes room for the next.
 const LINES_LIMIT: usize = 500;
 
-pub const KINDS: [(FindingKind, &str); 8] = [
+pub const KINDS: [(FindingKind, &str); 9] = [
     (FindingKind::StudyConflict, "检查UID冲突 (studyConflict)"),
     (FindingKind::NumberReuse, "疑似流水号复用 (numberReuse)"),
     (FindingKind::FormReuse, "疑似申请单号复用 (formReuse)"),
@@ -19,6 +19,10 @@ pub const KINDS: [(FindingKind, &str); 8] = [
     (FindingKind::FurtherVersion, "影像另有版本 (furtherVersion)"),
     (FindingKind::Overflow, "超出索引上限 (overflow)"),
     (FindingKind::LegalHold, "依法保留 (legal hold)"),
+    (
+        FindingKind::IndexCollision,
+        "影像云索引重复 (indexCollision)",
+    ),
     (FindingKind::NotPushed, "网关有而未推送 (notPushed)"),
 ];
 

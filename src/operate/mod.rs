@@ -9,6 +9,7 @@ mod export;
 mod findings;
 mod forms;
 mod health;
+mod index;
 mod log;
 mod lost;
 mod notices;
@@ -38,6 +39,7 @@ use crate::control::Output;
 pub use backfill::Past;
 pub use compact::Compacting;
 pub use forms::{FormsAsked, OpenAfter, TurnaroundAsked};
+pub use index::{Exporting, Forming};
 pub use log::Range;
 pub use lost::Lost;
 pub use notices::{Again, NoticesAsked};
@@ -167,6 +169,15 @@ pub enum Operation {
         past: Past,
         dry_run: bool,
     },
+    IndexForm {
+        asked: Forming,
+    },
+    IndexExport {
+        asked: Exporting,
+    },
+    IndexAnswers {
+        file: PathBuf,
+    },
 }
 
 /// Who is recorded as having done it, where nobody gave a name.
@@ -213,6 +224,10 @@ impl Operation {
                 Some(("pullList", hospital.unwrap_or_default(), all()))
             }
             Self::Backfill { hospital, .. } => Some(("backfill", hospital.to_string(), all())),
+            Self::IndexExport { asked } => {
+                let name = asked.to.file_name().unwrap_or_default();
+                Some(("indexExport", all(), name.to_string_lossy().into_owned()))
+            }
             Self::Export { hospital, .. } => Some(("export", hospital.to_string(), all())),
             Self::Reconcile { asked } => {
                 let hospital = asked.hospital.as_ref().map(ToString::to_string);
@@ -248,6 +263,8 @@ impl Operation {
             | Self::Backup { .. }
             | Self::ActivateRules { .. }
             | Self::PullNow { .. }
+            | Self::IndexForm { .. }
+            | Self::IndexAnswers { .. }
             | Self::PullSwitch { .. } => None,
         }
     }
@@ -324,6 +341,11 @@ pub async fn execute(
             past,
             dry_run,
         } => backfill::backfill(archive, hospital, past, dry_run, output).await,
+        Operation::IndexForm { asked } => index::form(archive, asked, operator, output).await,
+        Operation::IndexExport { asked } => index::export(archive, asked, operator, output).await,
+        Operation::IndexAnswers { file } => {
+            index::take_answers(archive, file, operator, output).await
+        }
         Operation::PullNow { exams } => pull::now(archive, exams, output).await,
         Operation::PullSwitch { hospital, on } => pull::switch(archive, hospital, on, output).await,
     }

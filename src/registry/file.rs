@@ -8,10 +8,11 @@ use url::Url;
 use yingku_core::contract::fields::EXAM_PUSH;
 use yingku_core::dictionaries::EXAM_CLASS;
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
+use yingku_core::national_index::CreditCode;
 use yingku_core::registry::{
-    App, EnvelopeShape, GATEWAY_ASSOCIATIONS_LIMIT, His, Hospital, HttpStatus, ImageWay, Peer,
-    RULES_LIMIT, Receiver, Registry, ResultShape, RetentionRule, Right, SHORTEST_MONTHS, Scope,
-    Sealed, Settings, StatusType, default_time_window_minutes,
+    App, EnvelopeShape, GATEWAY_ASSOCIATIONS_LIMIT, His, Hospital, HttpStatus, ID_TYPE_LIMIT,
+    ImageWay, Peer, RULES_LIMIT, Receiver, Registry, ResultShape, RetentionRule, Right,
+    SHORTEST_MONTHS, Scope, Sealed, Settings, StatusType, default_time_window_minutes,
 };
 use yingku_core::time::Zone;
 
@@ -111,6 +112,10 @@ impl RegistryFile {
             hospital.code = HospitalCode::new(&hospital.code)
                 .with_context(|| format!("hospital {:?}", hospital.code.as_str()))?;
             check_lengths(hospital)?;
+            if let Some(code) = &mut hospital.credit_code {
+                *code = CreditCode::new(code.as_str())
+                    .with_context(|| format!("hospital {}: credit_code", hospital.code))?;
+            }
             check_gateway(hospital).with_context(|| format!("hospital {}", hospital.code))?;
         }
         for app in &mut self.apps {
@@ -160,6 +165,7 @@ impl RegistryFile {
         if let Some(settings) = &self.settings {
             check_retention(&settings.retention)?;
             check_image_url(settings)?;
+            check_national_index(settings)?;
         }
         once("hospital", self.hospitals.iter().map(|it| it.code.as_str()))?;
         once("app", self.apps.iter().map(|it| it.id.as_str()))?;
@@ -263,6 +269,19 @@ fn check_image_url(settings: &Settings) -> anyhow::Result<()> {
     anyhow::ensure!(
         pattern.starts_with("http://") || pattern.starts_with("https://"),
         "settings.image_url.pattern 须为 http:// 或 https:// 地址 (must be an http or https address)"
+    );
+    Ok(())
+}
+
+fn check_national_index(settings: &Settings) -> anyhow::Result<()> {
+    let Some(index) = &settings.national_index else {
+        return Ok(());
+    };
+    let id_type = &index.person_id_type;
+    let is_code = id_type.bytes().all(|b| b.is_ascii_alphanumeric());
+    anyhow::ensure!(
+        is_code && (1..=ID_TYPE_LIMIT).contains(&id_type.len()),
+        "settings.national_index.person_id_type 须为 1 至 {ID_TYPE_LIMIT} 位数字或字母 (must be 1 to {ID_TYPE_LIMIT} digits or letters)"
     );
     Ok(())
 }

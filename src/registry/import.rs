@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use rand::RngCore;
 use rand::rngs::OsRng;
 use yingku_core::event::{
-    CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, REGISTRATION_SINCE_RULES,
-    RegistryChanged,
+    CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, INDEX_SINCE_RULES, PULLS_SINCE_RULES,
+    REGISTRATION_SINCE_RULES, RegistryChanged,
 };
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::notice::NoticeState;
@@ -198,6 +198,9 @@ pub(super) fn plan(
             let named = "settings.project_prefix, settings.image_url, settings.form_overdue_hours";
             forms_are_active(registry, named)?;
         }
+        if settings.national_index.is_some() {
+            rules_are_active(registry, INDEX_SINCE_RULES, "settings.national_index")?;
+        }
         put(
             Standing::of(Some(&registry.settings), &settings),
             "settings".to_owned(),
@@ -217,6 +220,9 @@ pub(super) fn plan(
         }
         if hospital.exams != ExamWay::Push || !hospital.own_only.is_empty() {
             rules_are_active(registry, REGISTRATION_SINCE_RULES, &name)?;
+        }
+        if hospital.credit_code.is_some() {
+            rules_are_active(registry, INDEX_SINCE_RULES, &name)?;
         }
         put(standing, name, RegistryChange::PutHospital(hospital));
     }

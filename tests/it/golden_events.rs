@@ -21,6 +21,9 @@ use yingku_core::instance::{InstancesMoved, InstancesStored};
 use yingku_core::registry::{Registry, RegistryChange};
 use yingku_core::time::LocalDateTime;
 
+/// A national imaging index.
+const INDEX: &str =
+    "10000000000000000708463177-202411221430-000000000-0000000000000-123502004266007916";
 const WRITE: &str = "YINGKU_WRITE_GOLDEN";
 /// Numbers of kinds that are looked at: more than there are.
 const KINDS: std::ops::RangeInclusive<u16> = 0..=200;
@@ -220,6 +223,24 @@ fn samples() -> Vec<Event> {
         ),
         (25, json!({ "exams": [exam], "backfill": true })),
         (
+            28,
+            json!({
+                "exams": [{ "exam": exam, "content": 42, "person": "10000000000000000708463177" }], "again": true
+            }),
+        ),
+        (
+            29,
+            json!({ "file": "00ff", "lines": [
+                { "exam": exam, "index": INDEX, "asOf": 42 }, { "exam": exam, "asOf": 43 }
+            ] }),
+        ),
+        (
+            30,
+            json!({ "answers": [
+                { "index": INDEX, "isTaken": true }, { "index": INDEX, "isTaken": false, "reason": "无此人" }
+            ] }),
+        ),
+        (
             26,
             json!({
                 "hospital": "350006", "date": "2026-07-04", "studies": [{ "studyUID": "1.2.3", "modality": "CT" }],
@@ -302,7 +323,19 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
         "code": "350006", "name": "示例县医院", "mode": "live", "matching": "exact", "generation": 0,
         "validation": { "length_default": "warn", "length": {}, "pathology": "warn" }, "exams": "forms"
     } }] });
+    let indexed = json!({ "changes": [
+        { "change": "putSettings", "value": {
+            "time_zone": "Asia/Shanghai", "class_aliases": {}, "placeholder_apply_nos": [],
+            "national_index": { "template": 1, "person_id_type": "88" }
+        } },
+        { "change": "putHospital", "value": {
+            "code": "350006", "name": "示例县医院", "mode": "live", "matching": "exact", "generation": 0,
+            "validation": { "length_default": "warn", "length": {}, "pathology": "warn" },
+            "credit_code": "123502004266007916"
+        } }
+    ] });
     vec![
+        ("-national-index", event(1, indexed)),
         ("-exams-of-forms", event(1, registered_by_forms)),
         ("-gateway", event(1, pulled)),
         ("-hold", event(7, hold)),

@@ -24,6 +24,7 @@ CHECKS = [not_a_server_error, content_type_conformance, response_schema_conforma
 READING = {"query", "detail", "history", "reconcile"} | {
     "completeness", "timeliness", "positive", "load", "repeat", "missing",
 }
+SUPERVISING = {"/v1/index/resolve", "/v1/index/list"}
 # Failures are answered after a while, and more and more slowly: a few must do.
 SLOWED = {"/v1/auth/getToken", "/v1/apply/query", "/v1/apply/query/{app}"}
 
@@ -55,11 +56,13 @@ def check(operation: APIOperation, mode: GenerationMode, examples: int, headers:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_every_answer_is_as_the_document_says(described: Archive, mode: GenerationMode) -> None:
-    tokens = {app: described.client(app).token for app in ("demo-pacs", "demo-reader")}
+    tokens = {app: described.client(app).token for app in ("demo-pacs", "demo-reader", "demo-supervisor")}
     for operation in operations(described):
         name = Path(operation.path).name
         if operation.path in SLOWED:
             check(operation, mode, 10, {})
         else:
             app = "demo-reader" if name in READING else "demo-pacs"
+            if operation.path in SUPERVISING:
+                app = "demo-supervisor"
             check(operation, mode, 60, {"token": tokens[app]})

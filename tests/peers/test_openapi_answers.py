@@ -233,6 +233,33 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Ji
         reader("apply/turnaround", as_many, 0)
     reader("apply/turnaround", {"from": "bad"}, 1)
 
+    # the national imaging index: none, incomplete, formed, replaced, withdrawn
+    supervisor = Walker(described, walked.client("demo-supervisor"))
+    supervisor("index/list", {**day, "pageSize": 1}, 0)
+    supervisor("index/list", {}, 1)
+    index_settings = walked.home / "index.toml"
+    index_settings.write_text(
+        f'[settings.national_index]\nperson_id_type = "88"\n[[hospital]]\ncode = "{COUNTY}"\nname = "示例县医院"\n'
+        'prefix = "7173"\nyyid00 = "6930"\ncredit_code = "123502004266007916"\n',
+        encoding="utf-8",
+    )
+    walked.command("registry", "import", index_settings, "--data", walked.data)
+    lacking, formed = new_exam(day=DAY), new_exam(day=DAY)
+    formed["patientInfo"]["identity"] = [{"idType": "88", "idNumber": "10000000000000000708463177"}]
+    for exam in (lacking, formed):
+        pacs("exam/push", exam, 0)
+    reader("index/query", key_of(lacking), 0)
+    first = reader("index/query", key_of(formed), 0).rows[0]["index"]
+    reader("index/query", {}, 1)
+    supervisor("index/resolve", {"index": first}, 0)
+    formed["examInfo"]["examTime"] = f"{DAY} 10:55:32"
+    pacs("exam/push", formed, 0)
+    assert supervisor("index/resolve", {"index": first}, 0).rows[0]["currentIndex"]
+    pacs("exam/withdraw", {**key_of(formed), **WHO}, 0)
+    supervisor("index/resolve", {"index": first.replace("1054", "1055")}, 0)
+    supervisor("index/resolve", {"index": "1"}, 1)
+    supervisor("index/list", day, 0)
+
     # no token, no right, no such hospital, no key
     enciphered = {path for path, item in described.document["paths"].items() if "x-clear-text" in item["post"]}
     assert enciphered == {"/v1/apply/query", "/v1/apply/query/{app}"}

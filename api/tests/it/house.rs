@@ -213,6 +213,7 @@ pub fn hospital(text: &str, mode: HospitalMode) -> Hospital {
         gateway: None,
         exams: Default::default(),
         own_only: Default::default(),
+        credit_code: None,
     }
 }
 

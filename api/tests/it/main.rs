@@ -7,6 +7,7 @@ mod documents;
 mod faults;
 mod forms;
 mod house;
+mod national_index;
 mod push;
 mod reading;
 mod serving;

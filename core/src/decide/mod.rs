@@ -17,6 +17,7 @@ mod known;
 mod lease;
 mod lost;
 mod moving;
+mod national_index;
 mod node;
 mod notice;
 mod past;
@@ -35,8 +36,8 @@ pub use node::SINCE_RULES as NODES_SINCE_RULES;
 pub use supervision::row_of as supervised_row;
 
 use crate::event::{
-    CHANGES_SINCE_RULES, Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, REGISTRATION_SINCE_RULES,
-    RULES_VERSION, SUPERVISION_SINCE_RULES, SignUsed, TestDataPurged,
+    CHANGES_SINCE_RULES, Event, FORMS_SINCE_RULES, INDEX_SINCE_RULES, PULLS_SINCE_RULES,
+    REGISTRATION_SINCE_RULES, RULES_VERSION, SUPERVISION_SINCE_RULES, SignUsed, TestDataPurged,
 };
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
@@ -167,6 +168,9 @@ fn decide_read<S: State>(
         Event::GatewaySwept(body) => pull::swept(&mut work, context, body)?,
         Event::PullsAsked(body) => pull::asked(&mut work, context, body)?,
         Event::ExamRegistered(body) => exam::registered::registered(&mut work, context, body)?,
+        Event::IndexAsked(body) => national_index::asked(&mut work, context, body)?,
+        Event::IndexExported(body) => national_index::exported(&mut work, context, body)?,
+        Event::IndexAnswered(body) => national_index::answered(&mut work, context, body)?,
         Event::LeaseTaken(body) => lease::taken(&mut work, context, body),
         Event::NodeJoined(body) => node::joined(&mut work, body),
         Event::NodeStarted(body) => node::started(&mut work, body),
@@ -182,6 +186,9 @@ fn decide_read<S: State>(
     }
     if work.registry().rules >= PULLS_SINCE_RULES {
         pull::follow(&mut work, context)?;
+    }
+    if work.registry().rules >= INDEX_SINCE_RULES {
+        national_index::follow(&mut work, context)?;
     }
     if work.registry().rules >= CHANGES_SINCE_RULES {
         let exams = notice::touched(&work)?;

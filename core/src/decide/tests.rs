@@ -24,6 +24,7 @@ use crate::instance::{
     InstancesStored, PackRow, PatientFacts, Place, SeriesFacts, SeriesGroup, StoredInstance,
     StudyClaims, StudyFacts, StudyRow,
 };
+use crate::national_index::{IndexHolders, IndexRow, NationalIndex};
 use crate::notice::{NoticeId, NoticeRow, Told};
 use crate::outcome::{Outcome, PushStep};
 use crate::performed::StepRow;
@@ -64,6 +65,8 @@ struct House {
     pulls: HashMap<StudyKey, PullRow>,
     registered: HashMap<ExamKey, RegisteredRow>,
     supervised: BTreeMap<SupervisedKey, SupervisedRow>,
+    indexes: HashMap<ExamKey, IndexRow>,
+    index_holders: HashMap<NationalIndex, IndexHolders>,
     next: u64,
 }
 
@@ -139,6 +142,12 @@ impl State for House {
     fn supervised(&self, key: &SupervisedKey) -> Read<SupervisedRow> {
         Ok(self.supervised.get(key).cloned())
     }
+    fn index(&self, exam: &ExamKey) -> Read<IndexRow> {
+        Ok(self.indexes.get(exam).cloned())
+    }
+    fn index_holders(&self, index: &NationalIndex) -> Read<IndexHolders> {
+        Ok(self.index_holders.get(index).cloned())
+    }
 }
 
 /// Applies changes whose `None` removes.
@@ -209,6 +218,9 @@ impl House {
                 None => self.supervised.remove(&key),
             };
         }
+        let indexes = changes.indexes.into_iter();
+        merge(&mut self.indexes, indexes.map(|(k, r)| (k, r.after)));
+        self.index_holders.extend(changes.index_holders);
         merge(&mut self.held_groups, changes.held_groups);
         merge(&mut self.held_instances, changes.held_instances);
         self.forms.extend(changes.forms);
@@ -455,6 +467,7 @@ mod declarations;
 mod deleted;
 mod forms;
 mod images;
+mod national_index;
 mod nodes;
 mod notices;
 mod performed;

@@ -3,6 +3,8 @@
 
 mod gateway;
 mod his;
+mod image_url;
+mod index;
 mod jiwei;
 mod node;
 mod own_only;
@@ -17,11 +19,14 @@ use uuid::Uuid;
 use crate::contract::policy::ValidationPolicy;
 use crate::dictionaries::{ClassAliases, Placeholders};
 use crate::ids::{AeTitle, AppId, HisId, HospitalCode};
+use crate::national_index::CreditCode;
 
 pub use gateway::{GATEWAY_ASSOCIATIONS_LIMIT, Gateway, Hours, HoursError, ImageWay, PullMethod};
 pub use his::{
     Escaping, His, IMAGE_URL_PLACES, NoticeCharset, Receiver, SoapVersion, unknown_place_of,
 };
+pub use image_url::ImageUrl;
+pub use index::{ID_TYPE_LIMIT, IndexSettings};
 pub use jiwei::{AppJiwei, HisJiwei};
 pub use node::{Lease, Node};
 pub use own_only::OwnOnly;
@@ -127,6 +132,9 @@ pub struct Hospital {
     /// Exams that readers of other hospitals never see. Since rules version 6.
     #[serde(default, skip_serializing_if = "OwnOnly::is_empty")]
     pub own_only: OwnOnly,
+    /// 统一社会信用代码 of the unit, for the national imaging index. Since rules version 7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit_code: Option<CreditCode>,
 }
 
 impl Hospital {
@@ -305,6 +313,9 @@ pub struct Settings {
     /// rules version 5.
     #[serde(skip_serializing_if = "is_usual_overdue")]
     pub form_overdue_hours: u32,
+    /// How the national imaging index is made; absent: it is not. Since rules version 7.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub national_index: Option<IndexSettings>,
 }
 
 /// Three days: weekends and appointments that were moved by a day are nothing unusual.
@@ -312,20 +323,6 @@ const USUAL_FORM_OVERDUE_HOURS: u32 = 72;
 
 fn is_usual_overdue(hours: &u32) -> bool {
     *hours == USUAL_FORM_OVERDUE_HOURS
-}
-
-/// How an address of images is made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageUrl {
-    pub pattern: String,
-    /// For how long a signed address opens.
-    #[serde(default = "usual_valid_days")]
-    pub valid_days: u16,
-}
-
-fn usual_valid_days() -> u16 {
-    30
 }
 
 impl Settings {
@@ -347,6 +344,7 @@ impl Default for Settings {
             project_prefix: None,
             image_url: None,
             form_overdue_hours: USUAL_FORM_OVERDUE_HOURS,
+            national_index: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The state that one log batch is decided on: the views, and over them what the batch has changed so far.
 
 mod changes;
+mod national_index;
 mod open_forms;
 mod supervised;
 
@@ -21,6 +22,7 @@ use yingku_core::instance::{
     Chunk, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, InstanceKey, PackRow, Place,
     StudyClaims, StudyRow,
 };
+use yingku_core::national_index::{IndexHolders, IndexRow, NationalIndex};
 use yingku_core::notice::{NoticeId, NoticeRow, NoticeState, Told};
 use yingku_core::performed::StepRow;
 use yingku_core::pull::PullRow;
@@ -298,6 +300,12 @@ impl<'a> BatchState<'a> {
                 None => self.delete(View::Supervised, line),
             }
         }
+        for (_, row) in changes.indexes {
+            self.put_index(row)?;
+        }
+        for (index, holders) in &changes.index_holders {
+            self.put_index_holders(index, holders)?;
+        }
         for (index, row) in changes.refusals.into_iter().enumerate() {
             let hospital = row
                 .refused
@@ -528,6 +536,14 @@ impl State for BatchState<'_> {
 
     fn supervised(&self, key: &SupervisedKey) -> Result<Option<SupervisedRow>, StateError> {
         self.read(View::Supervised, keys::supervised::line(key))
+    }
+
+    fn index(&self, exam: &ExamKey) -> Result<Option<IndexRow>, StateError> {
+        self.read(View::NationalIndexes, keys::exam(exam))
+    }
+
+    fn index_holders(&self, index: &NationalIndex) -> Result<Option<IndexHolders>, StateError> {
+        self.read(View::IndexHolders, keys::index_holders(index))
     }
 
     fn pull(&self, study: &StudyKey) -> Result<Option<PullRow>, StateError> {

@@ -8,7 +8,9 @@ pub mod open_forms;
 pub mod supervised;
 
 use yingku_core::apply_form::ApplyFormRow;
-use yingku_core::event::{CHANGES_SINCE_RULES, OPEN_FORMS_SINCE_RULES, SUPERVISION_SINCE_RULES};
+use yingku_core::event::{
+    CHANGES_SINCE_RULES, INDEX_SINCE_RULES, OPEN_FORMS_SINCE_RULES, SUPERVISION_SINCE_RULES,
+};
 use yingku_core::exam::ExamRow;
 use yingku_core::finding::{FindingKey, FindingKind};
 use yingku_core::ids::{
@@ -16,6 +18,7 @@ use yingku_core::ids::{
     StudyUid,
 };
 use yingku_core::instance::{HeldGroupKey, HeldInstance, InstanceKey, StudyRow};
+use yingku_core::national_index::NationalIndex;
 use yingku_core::notice::{NoticeId, NoticeState};
 use yingku_core::pull::{PullLine, PullRow};
 use yingku_core::query::{DATE_DIGITS, digits, joined_name};
@@ -96,12 +99,18 @@ pub enum View {
     Changes,
     /// hospital, date, exam number, generation → what supervision asks of an exam
     Supervised,
+    /// exam key → its national imaging index
+    NationalIndexes,
+    /// national imaging index → exams that it leads to, or led to
+    IndexHolders,
+    /// position, exam key → nothing; of national imaging indexes of which the authority is to be told
+    OwedIndexes,
     /// cursor, registry
     Meta,
 }
 
 impl View {
-    pub const ALL: [View; 36] = [
+    pub const ALL: [View; 39] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -137,6 +146,9 @@ impl View {
         View::OpenForms,
         View::Changes,
         View::Supervised,
+        View::NationalIndexes,
+        View::IndexHolders,
+        View::OwedIndexes,
         View::Meta,
     ];
 
@@ -177,6 +189,9 @@ impl View {
             View::OpenForms => "open_forms",
             View::Changes => "changes",
             View::Supervised => "supervised",
+            View::NationalIndexes => "national_indexes",
+            View::IndexHolders => "index_holders",
+            View::OwedIndexes => "owed_indexes",
             View::Meta => "meta",
         }
     }
@@ -221,6 +236,7 @@ impl View {
             View::OpenForms => OPEN_FORMS_SINCE_RULES,
             View::Changes => CHANGES_SINCE_RULES,
             View::Supervised => SUPERVISION_SINCE_RULES,
+            View::NationalIndexes | View::IndexHolders | View::OwedIndexes => INDEX_SINCE_RULES,
         }
     }
 }
@@ -316,6 +332,10 @@ impl Key {
 
 pub fn exam(key: &ExamKey) -> Vec<u8> {
     Key::default().exam(key).done()
+}
+
+pub fn index_holders(index: &NationalIndex) -> Vec<u8> {
+    index.as_str().as_bytes().to_vec()
 }
 
 pub fn form(key: &FormKey) -> Vec<u8> {

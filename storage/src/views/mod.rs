@@ -15,6 +15,7 @@ mod forms;
 mod histories;
 pub mod keys;
 pub mod lists;
+mod national_index;
 mod notices;
 pub mod open_forms;
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub use record::{
     ReportImage,
 };
 pub use status::{ExamStatus, ReportState};
-pub use summary::{ExamSummary, ImageSummary, ReportSummary, SummaryError};
+pub use summary::{ExamSummary, IdentitySummary, ImageSummary, ReportSummary, SummaryError};
 
 use std::fmt;
 

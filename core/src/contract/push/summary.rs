@@ -22,6 +22,7 @@ pub struct ExamSummary<'a> {
     pub sex: Cow<'a, str>,
     pub patient_source: Cow<'a, str>,
     pub birth_date: Option<LocalDate>,
+    pub identities: Vec<IdentitySummary<'a>>,
     pub apply_no: Cow<'a, str>,
     /// 检查号 (examInfo.patientID), DICOM's PatientID (R7)
     pub patient_id: Cow<'a, str>,
@@ -33,6 +34,13 @@ pub struct ExamSummary<'a> {
     pub device: Cow<'a, str>,
     pub reports: Vec<ReportSummary<'a>>,
     pub images: Vec<ImageSummary<'a>>,
+}
+
+/// A document or number by which the patient is known elsewhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdentitySummary<'a> {
+    pub id_type: Cow<'a, str>,
+    pub number: Cow<'a, str>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -79,6 +87,14 @@ impl<'a> ExamSummary<'a> {
             sex: patient.sex.0,
             patient_source: patient.patient_source.0,
             birth_date: LocalDate::parse(&patient.birth_date.0).ok(),
+            identities: patient
+                .identity
+                .into_iter()
+                .map(|it| IdentitySummary {
+                    id_type: it.id_type.0,
+                    number: it.id_number.0,
+                })
+                .collect(),
             apply_no: exam.apply_no.0,
             patient_id: exam.patient_id.0,
             exam_status: ExamStatus::from_recorded(&exam.exam_status.0)
@@ -105,6 +121,11 @@ impl ExamSummary<'_> {
     /// The exam's own fields, apart from the event's bytes; without reports and images.
     pub fn into_owned(self) -> ExamSummary<'static> {
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        let identities = self.identities.into_iter();
+        let identities = identities.map(|it| IdentitySummary {
+            id_type: own(it.id_type),
+            number: own(it.number),
+        });
         ExamSummary {
             hospital_code: own(self.hospital_code),
             exam_no: own(self.exam_no),
@@ -116,6 +137,7 @@ impl ExamSummary<'_> {
             sex: own(self.sex),
             patient_source: own(self.patient_source),
             birth_date: self.birth_date,
+            identities: identities.collect(),
             apply_no: own(self.apply_no),
             patient_id: own(self.patient_id),
             exam_status: self.exam_status,
@@ -237,6 +259,17 @@ struct WirePatient<'a> {
     patient_source: Text<'a>,
     #[serde(borrow)]
     birth_date: Text<'a>,
+    #[serde(borrow)]
+    identity: Vec<WireIdentity<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct WireIdentity<'a> {
+    #[serde(borrow)]
+    id_type: Text<'a>,
+    #[serde(borrow)]
+    id_number: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]

@@ -154,6 +154,7 @@ fn register<S: State>(
 ) -> Result<Outcome, DecideError> {
     beside::add_studies(work, hospital, &mut content)?;
     supervision::brought(work, context, &key, &mut content.supervised);
+    note_identities(work, &key, &mut content);
     let row = row_of(
         &work.registry().settings,
         context,
@@ -180,6 +181,7 @@ fn take_over<S: State>(
         work.put_told(key.clone(), Told::default());
     }
     supervision::brought(work, context, &key, &mut content.supervised);
+    note_identities(work, &key, &mut content);
     let mut row = row_of(
         &work.registry().settings,
         context,
@@ -244,6 +246,7 @@ fn change<S: State>(
     let key = existing.key.clone();
     beside::add_studies(work, hospital, &mut content)?;
     supervision::brought(work, context, &key, &mut content.supervised);
+    note_identities(work, &key, &mut content);
     let row = row_of(
         &work.registry().settings,
         context,
@@ -260,6 +263,14 @@ fn change<S: State>(
         ExamStep::Changed,
         PushStep::Changed,
     )
+}
+
+/// Keeps for the record's other rules by what the content knows its patient: the row does not have it.
+fn note_identities<S: State>(work: &mut Work<'_, S>, key: &ExamKey, content: &mut Content) {
+    let identities = std::mem::take(&mut content.summary.identities);
+    if !identities.is_empty() {
+        work.identities.insert(key.clone(), identities);
+    }
 }
 
 /// Writes the row, its claims and its history, and adopts what was held for it.

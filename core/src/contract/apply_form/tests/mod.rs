@@ -28,6 +28,7 @@ fn hospital(code: &str, prefix: Option<&str>, yyid00: Option<&str>) -> Hospital 
         gateway: None,
         exams: Default::default(),
         own_only: Default::default(),
+        credit_code: None,
     }
 }
 
