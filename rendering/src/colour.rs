@@ -115,7 +115,10 @@ mod tests {
         let mut pixels = [255, 128, 128, 76, 85, 255, 0, 128, 128];
         rgb_of_ybr(&mut pixels);
         assert_eq!(pixels, [255, 255, 255, 254, 0, 0, 0, 0, 0]);
-        assert_eq!(rgb_of_ybr_422(&[255, 0, 128, 128]), [255, 255, 255, 0, 0, 0]);
+        assert_eq!(
+            rgb_of_ybr_422(&[255, 0, 128, 128]),
+            [255, 255, 255, 0, 0, 0]
+        );
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::{
 
 /// One frame of an instance as JPEG. `part10`: with its file meta information, with or without a preamble.
 pub fn render(part10: &[u8], asked: &Asked) -> Result<Rendered, Fault> {
-    let object = FileDicomObject::<InMemDicomObject>::from_reader(part10)
-        .map_err(|_| Fault::Damaged)?;
+    let object =
+        FileDicomObject::<InMemDicomObject>::from_reader(part10).map_err(|_| Fault::Damaged)?;
     let shape = Shape::of(&object)?;
     if asked.frame >= shape.frames {
         return Err(Fault::NoFrame {
@@ -44,7 +44,12 @@ impl Shape {
     fn of(object: &DefaultDicomObject) -> Result<Self, Fault> {
         let sop_class = trimmed(object.meta().media_storage_sop_class_uid());
         let syntax = trimmed(object.meta().transfer_syntax());
-        if object.element_opt(tags::PIXEL_DATA).ok().flatten().is_none() {
+        if object
+            .element_opt(tags::PIXEL_DATA)
+            .ok()
+            .flatten()
+            .is_none()
+        {
             let has_floats = [tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA]
                 .iter()
                 .any(|tag| object.element_opt(*tag).ok().flatten().is_some());
@@ -326,11 +331,7 @@ fn colours(
 }
 
 /// A frame of YBR_FULL_422 that is not compressed: two bytes a pixel.
-fn subsampled(
-    object: &DefaultDicomObject,
-    shape: &Shape,
-    frame: u32,
-) -> Result<Picture, Fault> {
+fn subsampled(object: &DefaultDicomObject, shape: &Shape, frame: u32) -> Result<Picture, Fault> {
     if shape.allocated != 8 || !shape.columns.is_multiple_of(2) {
         return Err(Fault::Kind("YBR_FULL_422".to_owned()));
     }

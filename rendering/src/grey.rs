@@ -231,6 +231,9 @@ mod tests {
             data: &[0, 51, 255],
         });
         let showing = Showing { table, ..showing() };
-        assert_eq!(shown(&showing, &[0, 10, 11, 12, 4000]), [0, 0, 51, 255, 255]);
+        assert_eq!(
+            shown(&showing, &[0, 10, 11, 12, 4000]),
+            [0, 0, 51, 255, 255]
+        );
     }
 }

@@ -56,9 +56,13 @@ pub struct Window {
 pub enum Fault {
     #[error("此实例是{0}，不是图像，不能显示为图片 (not an image: a document, report or the like)")]
     NoImage(String),
-    #[error("传输语法 {name}（{uid}）暂不能转换为图片，请用影像工作站调阅 (this transfer syntax cannot be shown here)")]
+    #[error(
+        "传输语法 {name}（{uid}）暂不能转换为图片，请用影像工作站调阅 (this transfer syntax cannot be shown here)"
+    )]
     Syntax { uid: String, name: String },
-    #[error("像素格式 {0} 暂不能转换为图片，请用影像工作站调阅 (this kind of pixels cannot be shown here)")]
+    #[error(
+        "像素格式 {0} 暂不能转换为图片，请用影像工作站调阅 (this kind of pixels cannot be shown here)"
+    )]
     Kind(String),
     #[error("没有第 {asked} 帧，此实例共 {frames} 帧 (no such frame)")]
     NoFrame {
@@ -68,7 +72,9 @@ pub enum Fault {
     },
     #[error("图像过大，超过转换上限，请用影像工作站调阅 (too large to be shown here)")]
     TooLarge,
-    #[error("像素数据损坏或不完整，无法显示，请联系上传医院核对 (its pixel data are damaged or cut short)")]
+    #[error(
+        "像素数据损坏或不完整，无法显示，请联系上传医院核对 (its pixel data are damaged or cut short)"
+    )]
     Damaged,
 }
 

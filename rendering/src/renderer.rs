@@ -58,7 +58,9 @@ pub enum RenderError {
     Fault(#[from] Fault),
     #[error("图像转换超时，请用影像工作站调阅 (the picture took too long)")]
     TimedOut,
-    #[error("图像转换进程异常退出：该图像无法显示，请用影像工作站调阅 (the process that made the picture died)")]
+    #[error(
+        "图像转换进程异常退出：该图像无法显示，请用影像工作站调阅 (the process that made the picture died)"
+    )]
     Died,
     #[error("影像读取失败，请稍后重试 (the instance cannot be read)")]
     Source(#[source] io::Error),

@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 
-use url::form_urlencoded::byte_serialize;
 use yingku_core::contract::push::{ExamPush, Image, is_web_address};
 use yingku_core::contract::xml::escape;
 use yingku_core::dictionaries::{EXAM_STATUS, PATIENT_CLASS};
@@ -13,12 +12,10 @@ use yingku_core::notice::{NoticeRow, NoticeStatus};
 use yingku_core::registry::{Receiver, Registry};
 use yingku_core::time::{LocalDateTime, Zone};
 use yingku_storage::archive::{Archive, ContentError};
-use yingku_storage::keys::ClusterKey;
+use yingku_storage::viewer::viewer_address;
 use yingku_storage::views::ViewsError;
 
 use crate::soap::request::{Manner, Message};
-
-const DAY_MS: i64 = 24 * 3_600_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
@@ -140,7 +137,9 @@ impl Told {
             linked.find_map(|image| image.image_url.clone().filter(|it| is_web_address(it)));
         self.image_url = match linked {
             Some(linked) => linked,
-            None => image_url(registry, archive.key(), row, notice.time_ms),
+            None => viewer_address(registry, archive.key(), row, notice.time_ms)
+                .map(|address| address.url)
+                .unwrap_or_default(),
         };
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let exam = &push.exam_info;
@@ -193,32 +192,6 @@ fn prefixed(registry: &Registry, hospital: &HospitalCode, number: &str) -> Strin
         Some(prefix) => format!("{prefix}_{number}"),
         None => number.to_owned(),
     }
-}
-
-/// The address that opens an exam's images, signed until it expires; empty: there is none.
-fn image_url(registry: &Registry, key: &ClusterKey, row: &ExamRow, time_ms: i64) -> String {
-    let (Some(settings), Some(study)) = (&registry.settings.image_url, row.own_studies().next())
-    else {
-        return String::new();
-    };
-    let expires = (time_ms + i64::from(settings.valid_days) * DAY_MS) / 1000;
-    let (hospital, exam_no) = (row.key.hospital.as_str(), row.key.exam_no.as_str());
-    // A line each: none of them holds a control character, so no two say the same otherwise.
-    let said = format!("images\n{hospital}\n{exam_no}\n{study}\n{expires}");
-    let signature = key.sign_address(&said);
-    let expires = expires.to_string();
-    let mut url = settings.pattern.clone();
-    for (place, value) in [
-        ("{studyUID}", study.as_str()),
-        ("{examNo}", exam_no),
-        ("{hospitalCode}", hospital),
-        ("{expires}", &expires),
-        ("{signature}", &signature),
-    ] {
-        let encoded: String = byte_serialize(value.as_bytes()).collect();
-        url = url.replace(place, &encoded);
-    }
-    url
 }
 
 fn document(told: &Told) -> String {

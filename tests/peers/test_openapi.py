@@ -21,7 +21,7 @@ from support.archive import Archive
 
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 # Each with its own right, on the same archive.
-READING = {"query", "detail", "history", "reconcile"}
+READING = {"query", "detail", "history", "reconcile", "citation"}
 # Failures are answered after a while, and more and more slowly: a few must do.
 SLOWED = {"/v1/auth/getToken", "/v1/apply/query", "/v1/apply/query/{app}"}
 

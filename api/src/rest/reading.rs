@@ -16,6 +16,7 @@ use super::params::Params;
 use super::schema;
 use crate::call::{Call, allow};
 use crate::error::Failure;
+use crate::images::ImageReader;
 
 /// Why exams of other hospitals are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +158,16 @@ impl Reading {
         match is_own || self.reason.is_some() {
             true => Shown::Yes,
             false => Shown::WantsReason,
+        }
+    }
+
+    /// For whom addresses of images are made.
+    pub fn image_reader(&self) -> ImageReader {
+        ImageReader {
+            reader: self.reader.clone(),
+            read_for: self.read_for.to_string(),
+            user: self.user.clone(),
+            reason: self.reason.map_or("", Reason::code).to_owned(),
         }
     }
 
