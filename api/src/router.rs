@@ -89,7 +89,10 @@ async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
             let asked = PackPart::of(api, name, &request);
             nodes::answer(api, asked).await
         }
-        images::FRAME if is_read => images::frame(api, &request).await,
+        images::FRAME if is_read => {
+            let uri = request.uri().clone();
+            images::frame(api, &uri, address_of(&request)).await
+        }
         "/metrics" if is_read => meters::page(api, address_of(&request)).await,
         _ => {
             // R2: where the interfaces are, usual clients drop the body of a 404.

@@ -1,6 +1,6 @@
 //! Images for readers without a viewer: which there are of an exam, signed addresses, and frames as JPEG.
 //!
-//! Whoever shows an exam (the clinic page, a citation) asks [`shown`] what there is and makes [`address`]es of what it shows.
+//! Whoever shows an exam (the clinic page, a citation) asks `shown()` what there is and makes addresses (`address()`) of what it shows.
 //! An address opens one frame, for the one who was given it, until it expires. What it opens is asked of the views again at
 //! each reading, as a C-MOVE does: of an exam that was withdrawn, or a study that is another patient's, nothing comes.
 

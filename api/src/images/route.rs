@@ -1,11 +1,12 @@
 //! `GET /v1/image/frame?token=…`: one frame as JPEG, for who has its address.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Query;
-use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, Uri, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use yingku_core::instance::ChunkEntry;
@@ -23,7 +24,7 @@ use crate::error::Failure;
 use crate::limits::network;
 use crate::meters;
 use crate::operations::Statuses;
-use crate::router::{address_of, too_many};
+use crate::router::too_many;
 
 /// Its address without context.
 pub const FRAME: &str = "/v1/image/frame";
@@ -79,10 +80,10 @@ pub fn describe() -> Value {
 }
 
 /// Answers with the picture, or in words.
-pub async fn frame(api: &Arc<Api>, request: &Request<Body>) -> Response<Body> {
+pub async fn frame(api: &Arc<Api>, uri: &Uri, address: IpAddr) -> Response<Body> {
     let since = Instant::now();
-    let source = format!("address:{}", network(address_of(request)));
-    let query = Query::<Params>::try_from_uri(request.uri());
+    let source = format!("address:{}", network(address));
+    let query = Query::<Params>::try_from_uri(uri);
     let params = query.map(|Query(params)| params).unwrap_or_default();
     match answer(api, &params).await {
         Ok((rendered, cached)) => {

@@ -205,6 +205,7 @@ pub fn hospital(text: &str, mode: HospitalMode) -> Hospital {
         images: Default::default(),
         gateway: None,
         exams: Default::default(),
+        own_only: Default::default(),
     }
 }
 

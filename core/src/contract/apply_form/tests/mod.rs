@@ -27,6 +27,7 @@ fn hospital(code: &str, prefix: Option<&str>, yyid00: Option<&str>) -> Hospital 
         images: Default::default(),
         gateway: None,
         exams: Default::default(),
+        own_only: Default::default(),
     }
 }
 
