@@ -10,10 +10,11 @@ use yingku_dicom_node::scp::{self, Doors, Scp, ScpSettings};
 use yingku_dicom_node::server::NodeConfig;
 use yingku_dicom_node::text::Undeclared;
 use yingku_indexer::Index;
+use yingku_rendering::{Renderer, RendererOptions};
 use yingku_storage::archive::Archive;
 
 use crate::config::Config;
-use crate::meters;
+use crate::{commands, meters};
 
 /// Of all associations, the percentage that one calling AE may have at a time, so that one cannot starve the others.
 const SHARE_OF_ONE_AE_PERCENT: usize = 60;
@@ -41,6 +42,9 @@ pub fn start(
         meters: Some(meters),
         soap: config.http.soap.shape()?,
         index,
+        renderer: Some(Renderer::new(RendererOptions::of_this_program([
+            commands::RENDER_WORKER,
+        ]))),
         ..ApiConfig::default()
     };
     let router = yingku_api::router(archive.clone(), api.clone());

@@ -35,6 +35,13 @@ const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 fn main() -> ExitCode {
     let command = commands::Yingku::parse();
+    if command.is_render_worker() {
+        // Nothing else of the program runs there: it reads what strangers sent.
+        return match yingku_rendering::worker::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     // What the archive writes is patients' data: nobody else on the machine reads it.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     tracing_subscriber::fmt()

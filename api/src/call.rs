@@ -116,6 +116,8 @@ pub struct Call {
     /// Absent for operations that need no token.
     pub caller: Option<Caller>,
     pub address: IpAddr,
+    /// Under which name the caller reached this node: `scheme://host[:port]`.
+    pub origin: String,
     pub body: Bytes,
     /// Of the Content-Type.
     pub charset: Option<String>,

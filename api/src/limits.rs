@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yingku_core::ids::AppId;
 use yingku_indexer::Index;
+use yingku_rendering::Renderer;
 
 use crate::meters::Meters;
 use crate::soap::SoapShape;
@@ -51,6 +52,8 @@ pub struct ApiConfig {
     pub sign_turn_time: Duration,
     /// Time for the whole of one question to a hospital's 基卫: who asks stands at a counter.
     pub jiwei_timeout: Duration,
+    /// Makes pictures of images; absent: this node makes none.
+    pub renderer: Option<Renderer>,
     /// `/metrics`; absent if nothing is gathered.
     pub meters: Option<Meters>,
     /// Where readers search; absent: this node has none.
@@ -76,6 +79,7 @@ impl Default for ApiConfig {
             sign_failure_window: Duration::from_secs(60),
             sign_turn_time: Duration::from_secs(1),
             jiwei_timeout: Duration::from_secs(15),
+            renderer: None,
             meters: None,
             index: None,
         }

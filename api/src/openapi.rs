@@ -7,6 +7,7 @@ use yingku_core::contract::jiwei;
 
 use crate::call::Api;
 use crate::envelope::json_response;
+use crate::images;
 use crate::operations::{Access, OPERATIONS, Operation, Statuses};
 use crate::rest::supervision::download;
 use crate::rest::{apply_query, schema};
@@ -24,7 +25,7 @@ pub fn document(context: &str) -> Value {
         "" => "/".to_owned(),
         context => format!("/{context}"),
     };
-    let paths: Map<String, Value> = OPERATIONS
+    let mut paths: Map<String, Value> = OPERATIONS
         .iter()
         .flat_map(|operation| match operation.access {
             Access::Key => enciphered(operation),
@@ -34,6 +35,8 @@ pub fn document(context: &str) -> Value {
         })
         .map(|(path, described)| (path, json!({ "post": described })))
         .collect();
+    let frame = json!({ "get": images::describe() });
+    paths.insert(images::FRAME.to_owned(), frame);
     json!({
         "openapi": "3.1.0",
         "info": {

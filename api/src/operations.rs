@@ -9,9 +9,9 @@ use crate::envelope::Answer;
 use crate::error::Failure;
 use crate::rest::supervision::{completeness, load, missing, positive, repeat, timeliness};
 use crate::rest::{
-    apply_fetch, apply_list, apply_query, apply_turnaround, detail, get_token, history, index_list,
-    index_query, index_resolve, push, query, reconcile, search, upload_detail, upload_statistics,
-    validate, withdraw,
+    apply_fetch, apply_list, apply_query, apply_turnaround, citation, detail, get_token, history,
+    index_list, index_query, index_resolve, push, query, reconcile, search, upload_detail,
+    upload_statistics, validate, withdraw,
 };
 
 /// Who may call an operation.
@@ -28,7 +28,6 @@ pub enum Access {
 const PUSH: Access = Access::Token(&[Right::Push]);
 const READ: Access = Access::Token(&[Right::Read]);
 const PUSH_OR_READ: Access = Access::Token(&[Right::Push, Right::Read]);
-const SUPERVISE: Access = Access::Token(&[Right::Supervise]);
 /// Whom statistics are for: who may read an exam, and supervision.
 const READ_OR_SUPERVISE: Access = Access::Token(&[Right::Read, Right::Supervise]);
 
@@ -161,6 +160,16 @@ pub static OPERATIONS: &[Operation] = &[
         history,
         "一个检查的全部版本、到达时间与变更位置；asOf 指定时刻 (every version, when it came and what changed)"
     ),
+    Operation {
+        statuses: Statuses::Http,
+        ..operation!(
+            "/v1/report/citation",
+            "影像结果引用",
+            CITE,
+            citation,
+            "按检查、申请单或 Study 引用检查结果：报告、诊断、关键图像、调阅地址、版本与状态；asOf 指定时刻 (an exam's result to be cited: report, diagnoses, key images, viewer, version and state)"
+        )
+    },
     operation!(
         "/v1/statistics/reconcile",
         "对账",

@@ -26,7 +26,8 @@ use crate::error::Failure;
 use crate::limits::{ApiConfig, network};
 use crate::nodes::PackPart;
 use crate::operations::{Access, Operation, operation_of};
-use crate::{health, meters, nodes, openapi, pages, soap};
+use crate::origin::origin;
+use crate::{health, images, meters, nodes, openapi, pages, soap};
 
 /// The most that anybody without a token may send: a sign has 1,024 characters.
 const OPEN_BODY_BYTES: usize = 64 << 10;
@@ -89,6 +90,10 @@ async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
             let name = other.trim_start_matches(nodes::PACKS);
             let asked = PackPart::of(api, name, &request);
             nodes::answer(api, asked).await
+        }
+        images::FRAME if is_read => {
+            let uri = request.uri().clone();
+            images::frame(api, &uri, address_of(&request)).await
         }
         "/metrics" if is_read => meters::page(api, address_of(&request)).await,
         _ => {
@@ -221,6 +226,7 @@ async fn carry_out(
         api: Arc::clone(api),
         caller,
         address: asked.address,
+        origin: origin(&parts.headers, &parts.uri),
         body: held.bytes.clone(),
         charset: body::charset(&parts.headers),
         app_hint: app_hint(&parts.headers, parts.uri.query()),

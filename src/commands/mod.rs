@@ -35,8 +35,14 @@ pub struct Yingku {
     command: Command,
 }
 
+/// How `yingku serve` starts its own processes that make pictures.
+pub const RENDER_WORKER: &str = "render-worker";
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Answers `yingku serve` on standard input and output.
+    #[command(name = RENDER_WORKER, hide = true)]
+    RenderWorker,
     /// 运行归档 (run the archive)
     Serve(Serve),
     /// 医院、应用、DICOM 节点的登记 (hospitals, apps, peers)
@@ -249,6 +255,10 @@ impl Place {
 }
 
 impl Yingku {
+    pub fn is_render_worker(&self) -> bool {
+        matches!(self.command, Command::RenderWorker)
+    }
+
     /// Commands say what they have to say on standard output; a server tells what it does.
     pub fn log_level(&self) -> &'static str {
         match self.command {
@@ -260,6 +270,8 @@ impl Yingku {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(arguments) => serve::serve(arguments).await,
+            // Main has seen to it, without a runtime.
+            Command::RenderWorker => Ok(ExitCode::FAILURE),
             Command::Registry(command) => command.run().await,
             Command::App(command) => command.run().await,
             Command::Correct(command) => command.run().await,
@@ -270,6 +282,7 @@ impl Yingku {
             Command::Index(command) => command.run().await,
             Command::Backfill(command) => command.run().await,
             Command::Reconcile(command) => command.run().await,
+            Command::Report(command) => command.run().await,
             Command::Client(command) => command.run().await,
             Command::Findings {
                 kind,

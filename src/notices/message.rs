@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 
-use url::form_urlencoded::byte_serialize;
 use yingku_core::contract::push::{ExamPush, Image, is_web_address};
 use yingku_core::contract::xml::escape;
 use yingku_core::dictionaries::{EXAM_STATUS, PATIENT_CLASS};
@@ -13,7 +12,7 @@ use yingku_core::notice::{NoticeRow, NoticeStatus};
 use yingku_core::registry::{Receiver, Registry};
 use yingku_core::time::{LocalDateTime, Zone};
 use yingku_storage::archive::{Archive, ContentError};
-use yingku_storage::keys::ClusterKey;
+use yingku_storage::viewer::viewer_address;
 use yingku_storage::views::ViewsError;
 
 use crate::soap::request::{Manner, Message};
@@ -138,7 +137,9 @@ impl Told {
             linked.find_map(|image| image.image_url.clone().filter(|it| is_web_address(it)));
         self.image_url = match linked {
             Some(linked) => linked,
-            None => image_url(registry, archive.key(), row, notice.time_ms),
+            None => viewer_address(registry, archive.key(), row, notice.time_ms)
+                .map(|address| address.url)
+                .unwrap_or_default(),
         };
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let exam = &push.exam_info;
@@ -191,13 +192,6 @@ fn prefixed(registry: &Registry, hospital: &HospitalCode, number: &str) -> Strin
         Some(prefix) => format!("{prefix}_{number}"),
         None => number.to_owned(),
     }
-}
-
-/// The address that opens an exam's images, signed until it expires; empty: there is none.
-fn image_url(registry: &Registry, key: &ClusterKey, row: &ExamRow, time_ms: i64) -> String {
-    let settings = registry.settings.image_url.as_ref();
-    let url = settings.and_then(|it| it.of(row, time_ms, |said| key.sign_address(said)));
-    url.unwrap_or_default()
 }
 
 fn document(told: &Told) -> String {

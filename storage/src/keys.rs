@@ -55,6 +55,8 @@ pub enum Purpose {
     Node,
     /// Keys of 基卫 (contract §1).
     Jiwei,
+    /// Addresses of images: which, for whom and until when.
+    Image,
 }
 
 impl Purpose {
@@ -66,6 +68,7 @@ impl Purpose {
             Self::Page => b"page",
             Self::Node => b"node",
             Self::Jiwei => b"jiwei",
+            Self::Image => b"image",
         }
     }
 }

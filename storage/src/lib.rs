@@ -9,4 +9,5 @@ pub mod objects;
 pub mod packs;
 mod projector;
 pub mod space;
+pub mod viewer;
 pub mod views;

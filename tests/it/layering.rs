@@ -1,4 +1,4 @@
-//! Dependencies point down (the map in ARCHITECTURE.md): root → {dicom-node, api} → {indexer, storage} → core.
+//! Dependencies point down (the map in ARCHITECTURE.md): root → {dicom-node, api} → {indexer, storage} → core; api → rendering.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -41,6 +41,8 @@ fn what_is_hard_to_replace_is_named_in_one_crate_only() {
         ("rdkafka", "storage"),
         ("object_store", "storage"),
         ("tantivy", "indexer"),
+        ("dicom-pixeldata", "rendering"),
+        ("jpeg-encoder", "rendering"),
         ("axum", "api"),
         ("hyper", "api"),
         // not hard to replace, but for one old wire only
@@ -66,10 +68,29 @@ fn edges_do_not_know_each_other_and_nothing_points_up() {
     let forbidden = [
         (
             "core",
-            &["yingku-storage", "yingku-dicom-node", "yingku-api", "tokio"][..],
+            &[
+                "yingku-storage",
+                "yingku-rendering",
+                "yingku-dicom-node",
+                "yingku-api",
+                "tokio",
+            ][..],
         ),
-        ("storage", &["yingku-dicom-node", "yingku-api"]),
-        ("dicom-node", &["yingku-api"]),
+        (
+            "storage",
+            &["yingku-dicom-node", "yingku-api", "yingku-rendering"],
+        ),
+        // What decodes pictures of strangers knows nothing of the archive.
+        (
+            "rendering",
+            &[
+                "yingku-core",
+                "yingku-storage",
+                "yingku-dicom-node",
+                "yingku-api",
+            ],
+        ),
+        ("dicom-node", &["yingku-api", "yingku-rendering"]),
         ("api", &["yingku-dicom-node"]),
     ];
     for (folder, names) in forbidden {

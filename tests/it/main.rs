@@ -6,3 +6,4 @@ mod forms;
 mod golden_events;
 mod layering;
 mod process;
+mod rendering;

@@ -183,6 +183,10 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Ji
     for exam in (whole, withdrawn, restored):
         reader("exam/history", key_of(exam), 0)
     reader("exam/history", key_of(new_exam()), 1)
+    for question in (key_of(whole), key_of(bare), {"studyUID": study_of(whole)}):
+        reader("report/citation", question, 0)
+    for question in (key_of(withdrawn), key_of(new_exam()), {"studyUID": "1.2.99"}, {}):
+        reader("report/citation", question, 1)
     for as_of in ({}, {"asOf": "2199-01-01 00:00:00"}):
         [*cells] = reader("statistics/reconcile", {**day, **as_of}, 0).result["cells"]
         assert any(cell["refusals"] for cell in cells) and any(cell["unfinished"] for cell in cells), cells
@@ -261,8 +265,10 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Ji
     supervisor("index/list", day, 0)
 
     # no token, no right, no such hospital, no key
-    enciphered = {path for path, item in described.document["paths"].items() if "x-clear-text" in item["post"]}
+    enciphered = {path for path, item in described.document["paths"].items() if "x-clear-text" in item.get("post", {})}
     assert enciphered == {"/v1/apply/query", "/v1/apply/query/{app}"}
+    # Asked for by GET, and answered with a picture.
+    enciphered.add("/v1/image/frame")
     for name in described.document["paths"].keys() - enciphered - {"/v1/auth/getToken"}:
         pacs(name.removeprefix("/v1/"), {}, 999, token=None)
     pacs("apply/query", {"param": seal({})}, 999, token=None)

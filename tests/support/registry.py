@@ -30,7 +30,7 @@ def _hospitals() -> list[dict]:
 def _apps() -> list[dict]:
     return [
         {"id": "demo-pacs", "license": "demo-license", "org": COUNTY, "rights": ["push"], "hospitals": _ALL},
-        {"id": "demo-reader", "license": "demo-license", "org": COUNTY, "rights": ["read", "supervise"], "hospitals": ["*"]},
+        {"id": "demo-reader", "license": "demo-license", "org": COUNTY, "rights": ["read", "cite", "supervise"], "hospitals": ["*"]},
         {"id": "demo-supervisor", "license": "demo-license", "org": COUNTY, "rights": ["cite", "supervise"], "hospitals": ["*"]},
         {"id": "town-only", "license": "town-license", "org": TOWN, "rights": ["push"], "hospitals": [TOWN]},
     ]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use yingku_core::exam::ExamRow;
 use yingku_core::national_index::{Holder, Holding, INDEX_CHARACTERS, NationalIndex};
 use yingku_core::outcome::{ErrorKind, Refusal};
+use yingku_storage::viewer::viewer_address;
 use yingku_storage::views::Views;
 
 use super::exam_row::{fields, generation, names};
@@ -149,10 +150,9 @@ fn describe(call: &Call, views: &Views, holder: &Holder, exam: &ExamRow) -> Resu
             let studies: Vec<_> = exam.own_studies().collect();
             out.insert("studyUIDs".to_owned(), json!(studies));
             let archive = call.archive();
-            let settings = archive.registry().settings.image_url.clone();
-            let sign = |said: &str| archive.key().sign_address(said);
-            if let Some(url) = settings.and_then(|it| it.of(exam, now_ms(), sign)) {
-                out.insert("viewerUrl".to_owned(), url.into());
+            let registry = archive.registry();
+            if let Some(address) = viewer_address(&registry, archive.key(), exam, now_ms()) {
+                out.insert("viewerUrl".to_owned(), address.url.into());
             }
         }
         Holding::Replaced => {

@@ -4,6 +4,7 @@ pub mod apply_fetch;
 pub mod apply_list;
 pub mod apply_query;
 pub mod apply_turnaround;
+pub mod citation;
 pub mod detail;
 mod exam_row;
 pub mod get_token;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use yingku_core::contract::Rule;
 use yingku_core::exam::{ExamFlag, ExamRow};
 use yingku_core::ids::HospitalCode;
+use yingku_core::outcome::{ErrorKind, Refusal};
 use yingku_core::registry::{Registry, Scope};
 use yingku_storage::archive::AuditEntry;
 
@@ -15,6 +16,7 @@ use super::params::Params;
 use super::schema;
 use crate::call::{Call, allow};
 use crate::error::Failure;
+use crate::images::ImageReader;
 
 /// Why exams of other hospitals are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +161,16 @@ impl Reading {
         }
     }
 
+    /// For whom addresses of images are made.
+    pub fn image_reader(&self) -> ImageReader {
+        ImageReader {
+            reader: self.reader.clone(),
+            read_for: self.read_for.to_string(),
+            user: self.user.clone(),
+            reason: self.reason.map_or("", Reason::code).to_owned(),
+        }
+    }
+
     /// Puts the reading on record. `hospital`: whose patient it is, where it is one hospital's; `target`: exam or study, never
     /// a patient's name or number.
     pub async fn audit(
@@ -179,4 +191,15 @@ impl Reading {
         };
         Ok(call.archive().audit(entry).await?)
     }
+}
+
+/// Of an exam that is another hospital's, where no reason is given.
+pub fn wants_reason() -> Failure {
+    Refusal::new(
+        ErrorKind::Forbidden,
+        "reason-required",
+        "reason",
+        "此检查属于其他医院：跨院调阅须在 reason 说明理由：visit 当前就诊、consent 患者同意、emergency 急诊抢救 (another hospital's exam: say in reason why it is read: visit, consent or emergency)",
+    )
+    .into()
 }

@@ -32,7 +32,11 @@ async fn openapi_names_every_operation_and_each_answers_in_the_envelope() {
     assert!(paths.len() >= 10);
     let mut names = std::collections::BTreeSet::new();
     for (path, item) in paths {
-        let operation = &item["post"];
+        // Pictures are asked for by GET.
+        let Some(operation) = item.get("post") else {
+            assert_eq!(path, "/v1/image/frame");
+            continue;
+        };
         assert!(names.insert(operation["operationId"].as_str().unwrap()));
         let example = &operation["requestBody"]["content"]["application/json"]["example"];
         assert!(!example.is_null(), "{path} has an example that is JSON");
@@ -113,6 +117,9 @@ async fn what_apps_with_real_statuses_are_answered_is_documented() {
     let (_, text) = get(&house, "/openapi.json").await;
     let document: Value = serde_json::from_str(&text).unwrap();
     for (path, item) in document["paths"].as_object().unwrap() {
+        if path == "/v1/image/frame" {
+            continue;
+        }
         let responses = item["post"]["responses"].as_object().unwrap();
         let needs_token = item["post"]["security"] != serde_json::json!([]);
         // Who has no key is told so in the clear.

@@ -294,6 +294,35 @@ impl Views {
         Ok(entries)
     }
 
+    /// An instance of a study that readers see, and the index of its series.
+    pub fn visible_instance(
+        &self,
+        study: &StudyRow,
+        sop_instance: &SopInstanceUid,
+    ) -> Result<Option<(usize, ChunkEntry)>, ViewsError> {
+        let is_it =
+            |entry: &ChunkEntry| entry.is_visible() && entry.image().sop_instance == *sop_instance;
+        if study.is_listed() {
+            let first = InstanceKey::first(&study.key, sop_instance);
+            let Some(place) = self.get(View::Places, &keys::place(&first))? else {
+                return Ok(None);
+            };
+            let at = ChunkKey::of(&study.key, place);
+            let series = usize::try_from(at.series).unwrap_or(usize::MAX);
+            let chunk = self.chunk(&at)?.unwrap_or_default();
+            let entry = chunk.entries.into_iter().find(is_it);
+            return Ok(entry.map(|entry| (series, entry)));
+        }
+        for at in ChunkKey::all_of(study) {
+            let chunk = self.chunk(&at)?.unwrap_or_default();
+            if let Some(entry) = chunk.entries.into_iter().find(is_it) {
+                let series = usize::try_from(at.series).unwrap_or(usize::MAX);
+                return Ok(Some((series, entry)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Every study row, visible or not: for recounts.
     pub fn visit_all_studies(&self, visit: &mut dyn FnMut(StudyRow)) -> Result<(), ViewsError> {
         self.scan(View::Studies, &[], &[], |_, value| {

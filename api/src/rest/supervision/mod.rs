@@ -12,7 +12,6 @@ mod sheet;
 pub mod timeliness;
 mod workbook;
 
-use question::Question;
 use sheet::{Cell, Column, Sheet};
 
 /// Lines of one answer at most: what is longer is asked for by fewer dimensions, days or hospitals.
