@@ -64,6 +64,9 @@ pub const OPEN_FORMS_SINCE_RULES: u32 = 6;
 /// Rules version since which views have a line for each change of an exam, in the order of the log.
 pub const CHANGES_SINCE_RULES: u32 = 6;
 
+/// A hospital's addresses for the clinic page.
+pub const CLINIC_SINCE_RULES: u32 = 6;
+
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {

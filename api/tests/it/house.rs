@@ -205,6 +205,8 @@ pub fn hospital(text: &str, mode: HospitalMode) -> Hospital {
         images: Default::default(),
         gateway: None,
         exams: Default::default(),
+        own_only: Default::default(),
+        clinic: Default::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The registry: hospitals, apps, peers and the settings that rules read. Changed by events, so every node and every
 //! replay has the same one.
 
+mod clinic;
 mod gateway;
 mod his;
 mod jiwei;
@@ -18,6 +19,7 @@ use crate::contract::policy::ValidationPolicy;
 use crate::dictionaries::{ClassAliases, Placeholders};
 use crate::ids::{AeTitle, AppId, HisId, HospitalCode};
 
+pub use clinic::{Clinic, ClinicFault, NETWORKS_LIMIT, Network, NetworkError, Origin, OriginError};
 pub use gateway::{GATEWAY_ASSOCIATIONS_LIMIT, Gateway, Hours, HoursError, ImageWay, PullMethod};
 pub use his::{
     Escaping, His, IMAGE_URL_PLACES, NoticeCharset, Receiver, SoapVersion, unknown_place_of,
@@ -127,6 +129,9 @@ pub struct Hospital {
     /// Exams that readers of other hospitals never see. Since rules version 6.
     #[serde(default, skip_serializing_if = "OwnOnly::is_empty")]
     pub own_only: OwnOnly,
+    /// Whose browsers may open the clinic page without a signed link. Since rules version 6.
+    #[serde(default, skip_serializing_if = "Clinic::is_empty")]
+    pub clinic: Clinic,
 }
 
 impl Hospital {

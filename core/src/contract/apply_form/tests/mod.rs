@@ -27,6 +27,8 @@ fn hospital(code: &str, prefix: Option<&str>, yyid00: Option<&str>) -> Hospital 
         images: Default::default(),
         gateway: None,
         exams: Default::default(),
+        own_only: Default::default(),
+        clinic: Default::default(),
     }
 }
 
