@@ -38,6 +38,7 @@ pub fn start(
         max_body_bytes: config.http.max_body_bytes,
         meters: Some(meters),
         soap: config.http.soap.shape()?,
+        proxies: config.http.proxies.clone(),
         ..ApiConfig::default()
     };
     let router = yingku_api::router(archive.clone(), api.clone());

@@ -24,7 +24,7 @@ use crate::error::Failure;
 use crate::limits::{ApiConfig, network};
 use crate::nodes::PackPart;
 use crate::operations::{Access, Operation, operation_of};
-use crate::{health, meters, nodes, openapi, pages, soap};
+use crate::{clinic, health, meters, nodes, openapi, pages, soap};
 
 /// The most that anybody without a token may send: a sign has 1,024 characters.
 const OPEN_BODY_BYTES: usize = 64 << 10;
@@ -75,6 +75,9 @@ async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
     }
     if path == soap::ROUTE {
         return soap::handle(api, request).await;
+    }
+    if path == clinic::ROUTE {
+        return clinic::handle(api, &request).await;
     }
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     match path.as_str() {

@@ -55,6 +55,8 @@ pub enum Purpose {
     Node,
     /// Keys of 基卫 (contract §1).
     Jiwei,
+    /// What the clinic page's own links carry on of a link that a HIS signed.
+    Clinic,
 }
 
 impl Purpose {
@@ -66,6 +68,7 @@ impl Purpose {
             Self::Page => b"page",
             Self::Node => b"node",
             Self::Jiwei => b"jiwei",
+            Self::Clinic => b"clinic",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod apply_fetch;
 mod apply_query;
+mod clinic;
 mod documents;
 mod faults;
 mod forms;

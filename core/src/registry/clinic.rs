@@ -46,7 +46,10 @@ impl Clinic {
     }
 
     pub fn check(&self) -> Result<(), ClinicFault> {
-        for (key, count) in [("addresses", self.addresses.len()), ("embed", self.embed.len())] {
+        for (key, count) in [
+            ("addresses", self.addresses.len()),
+            ("embed", self.embed.len()),
+        ] {
             if count > NETWORKS_LIMIT {
                 return Err(ClinicFault::TooMany(key));
             }
@@ -64,7 +67,9 @@ pub struct Network(IpNet);
 pub enum NetworkError {
     #[error("{0:?} 应为地址或网段，如 10.35.0.8 或 10.35.0.0/16 (must be an address or a network)")]
     Form(String),
-    #[error("{given} 的主机位不为零：网段应写作 {meant} (has bits behind its prefix; the network is {meant})")]
+    #[error(
+        "{given} 的主机位不为零：网段应写作 {meant} (has bits behind its prefix; the network is {meant})"
+    )]
     HostBits { given: String, meant: String },
     #[error(
         "{0} 过宽：IPv4 网段至少 /{SHORTEST_V4}，IPv6 至少 /{SHORTEST_V6} (is too wide for one hospital)"
@@ -164,7 +169,9 @@ impl FromStr for Origin {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let is_v6 = host.starts_with('[') && host.ends_with(']') && bare.parse::<IpAddr>().is_ok();
         let is_name = !host.is_empty()
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
         match is_port && (is_v6 || is_name) {
             true => Ok(Self(text.to_owned())),
             false => Err(wrong()),
@@ -226,7 +233,14 @@ mod tests {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), shown);
         }
         for text in [
-            "", "10.35", "10.35.0.0/33", "10.35.0.1/16", "0.0.0.0/0", "::/0", "*", "his.example",
+            "",
+            "10.35",
+            "10.35.0.0/33",
+            "10.35.0.1/16",
+            "0.0.0.0/0",
+            "::/0",
+            "*",
+            "his.example",
             "::ffff:10.35.0.0/112",
         ] {
             assert!(text.parse::<Network>().is_err(), "{text}");
@@ -235,12 +249,26 @@ mod tests {
 
     #[test]
     fn an_origin_holds_nothing_that_a_header_would_read_otherwise() {
-        for text in ["http://his.example", "https://10.1.2.3:8443", "http://[::1]:80"] {
+        for text in [
+            "http://his.example",
+            "https://10.1.2.3:8443",
+            "http://[::1]:80",
+        ] {
             assert_eq!(text.parse::<Origin>().unwrap().as_str(), text);
         }
         for text in [
-            "", "his.example", "ftp://his", "http://", "http://his/", "http://his;script-src *",
-            "http://his *", "http://*", "http://a@b", "http://his:99999", "http://:80", "http://his:+1",
+            "",
+            "his.example",
+            "ftp://his",
+            "http://",
+            "http://his/",
+            "http://his;script-src *",
+            "http://his *",
+            "http://*",
+            "http://a@b",
+            "http://his:99999",
+            "http://:80",
+            "http://his:+1",
         ] {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }

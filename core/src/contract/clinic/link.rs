@@ -74,7 +74,11 @@ fn mac_of(secret: &[u8], said: &str) -> Option<Hmac<Sha256>> {
 fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = text
         .chars()
-        .map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok()))
+        .map(|digit| {
+            digit
+                .to_digit(16)
+                .and_then(|value| u8::try_from(value).ok())
+        })
         .collect();
     let pairs = digits.filter(|digits| digits.len() == 64)?;
     let byte = |pair: &[u8]| match pair {
@@ -124,7 +128,10 @@ mod tests {
         }
         // hex in capitals is the same number
         let (said, signature) = link.split_once("&signature=").unwrap();
-        assert!(fits(&format!("{said}&signature={}", signature.to_uppercase())));
+        assert!(fits(&format!(
+            "{said}&signature={}",
+            signature.to_uppercase()
+        )));
         assert!(Signed::of("sick_id=1").is_none());
     }
 }

@@ -43,13 +43,17 @@ pub enum NumberFault {
         "没有给出号码：须有 exam_no、sick_id、pat_local_id、inpatient_no、outpatient_no 之一 (no number is given)"
     )]
     None,
-    #[error("{0} 过长：最多 {NUMBER_LIMIT} 个字符 ({0} is too long: {NUMBER_LIMIT} characters at most)")]
+    #[error(
+        "{0} 过长：最多 {NUMBER_LIMIT} 个字符 ({0} is too long: {NUMBER_LIMIT} characters at most)"
+    )]
     Length(&'static str),
     #[error("{0} 含有不允许的字符 ({0} holds a control character)")]
     Character(&'static str),
     #[error("{0} 的医院前缀之后没有号码 (nothing follows the prefix of {0})")]
     Empty(&'static str),
-    #[error("各号码的医院前缀不一致，须属同一医院 (the numbers' prefixes name different hospitals)")]
+    #[error(
+        "各号码的医院前缀不一致，须属同一医院 (the numbers' prefixes name different hospitals)"
+    )]
     TwoHospitals,
 }
 
@@ -66,7 +70,9 @@ impl Numbers {
             };
             let (hospital, bare) = split(registry, name, spelling)?;
             if let Some(hospital) = hospital
-                && named.replace(hospital.clone()).is_some_and(|it: HospitalCode| it != hospital)
+                && named
+                    .replace(hospital.clone())
+                    .is_some_and(|it: HospitalCode| it != hospital)
             {
                 return Err(NumberFault::TwoHospitals);
             }
@@ -195,7 +201,10 @@ mod tests {
         let (numbers, named) = read("sick_id=7173_brid00&exam_no=1").unwrap();
         assert_eq!(named.unwrap().as_str(), "350006");
         assert_eq!(numbers.pairs().count(), 2);
-        assert_eq!(read("sick_id=7173_1&exam_no=7174_1").err(), Some(NumberFault::TwoHospitals));
+        assert_eq!(
+            read("sick_id=7173_1&exam_no=7174_1").err(),
+            Some(NumberFault::TwoHospitals)
+        );
     }
 
     #[test]
@@ -206,9 +215,15 @@ mod tests {
             ("exam_no=&t=1", NumberFault::None),
             ("exam_no=7173_", NumberFault::Empty("exam_no")),
             (&format!("sick_id={long}"), NumberFault::Length("sick_id")),
-            (&format!("sick_id=7173_{long}"), NumberFault::Length("sick_id")),
+            (
+                &format!("sick_id=7173_{long}"),
+                NumberFault::Length("sick_id"),
+            ),
             ("sick_id=1%00", NumberFault::Character("sick_id")),
-            ("sick_id=1&sick_id=2", NumberFault::Query(QueryFault::Twice("sick_id"))),
+            (
+                "sick_id=1&sick_id=2",
+                NumberFault::Query(QueryFault::Twice("sick_id")),
+            ),
         ] {
             assert_eq!(read(raw).err(), Some(fault), "{raw}");
         }

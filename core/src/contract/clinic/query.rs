@@ -12,15 +12,21 @@ const PARAMETERS_LIMIT: usize = 32;
 /// Why a query cannot be read. Says nothing of what stands in it but names of parameters that we know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryFault {
-    #[error("地址过长：参数最多 {QUERY_LIMIT_BYTES} 字节 (the query is too long: {QUERY_LIMIT_BYTES} bytes at most)")]
+    #[error(
+        "地址过长：参数最多 {QUERY_LIMIT_BYTES} 字节 (the query is too long: {QUERY_LIMIT_BYTES} bytes at most)"
+    )]
     TooLong,
-    #[error("参数过多：最多 {PARAMETERS_LIMIT} 个 (too many parameters: {PARAMETERS_LIMIT} at most)")]
+    #[error(
+        "参数过多：最多 {PARAMETERS_LIMIT} 个 (too many parameters: {PARAMETERS_LIMIT} at most)"
+    )]
     TooMany,
     #[error(
         "参数的编码无法识别，应为 UTF-8 或 GBK 的百分号编码 (the parameters are neither UTF-8 nor GBK, percent-encoded)"
     )]
     Charset,
-    #[error("参数 {0} 出现多次且内容不同，请只保留一个 (parameter {0} stands twice with different values)")]
+    #[error(
+        "参数 {0} 出现多次且内容不同，请只保留一个 (parameter {0} stands twice with different values)"
+    )]
     Twice(&'static str),
 }
 
@@ -100,7 +106,9 @@ fn unescape(text: &str) -> Vec<u8> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
