@@ -77,7 +77,8 @@ async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
         return soap::handle(api, request).await;
     }
     if path == clinic::ROUTE {
-        return clinic::handle(api, &request).await;
+        let visit = clinic::Visit::of(api, &request);
+        return clinic::handle(api, visit).await;
     }
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     match path.as_str() {

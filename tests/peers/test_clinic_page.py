@@ -135,4 +135,4 @@ def test_a_report_of_many_words_is_printed_whole(
     exam["reportList"][0]["description"] = lines
     archive.client().pushed(exam)
     printed = browser.pdf(f"{archive.http}{PAGE}?exam_no=7173_{exam['examNo']}", tmp_path / "long.pdf")
-    assert printed.pages == 3 and printed.is_a4
+    assert 2 <= printed.pages <= 4 and printed.is_a4

@@ -17,8 +17,8 @@ use crate::rest::exam_row::Rows;
 const TEXT_LIMIT: usize = 20_000;
 /// Characters of any other field.
 const FIELD_LIMIT: usize = 512;
-/// Reports of one exam, its diagnoses, series of a study, studies, versions: more than any exam has, so that no push makes a
-/// page without end. What is left out is said.
+/// Reports of one exam, its diagnoses, series of a study, studies, lines of its history: more than any exam has, so that no
+/// push makes a page without end. Reports that are left out are said; of the history the newest lines are shown.
 const ROWS_LIMIT: usize = 100;
 
 #[derive(Template)]
@@ -275,7 +275,7 @@ fn studies(
             .filter(|one| one.instances > 0)
             .take(ROWS_LIMIT)
             .map(|one| SeriesView {
-                is_form: one.facts.number.trim().parse() == Ok(0),
+                is_form: one.facts.number.trim().parse::<i64>() == Ok(0),
                 number: one.facts.number.trim().to_owned(),
                 modality: one.facts.modality.clone(),
                 description: words::within(&one.facts.description, FIELD_LIMIT),

@@ -44,16 +44,33 @@ pub use yingku_core::contract::clinic::ROUTE;
 /// By which the record of readings names an opening.
 const OPERATION: &str = "clinic";
 
+/// What of a request a page is made of; a request itself cannot be kept while one waits.
+pub struct Visit {
+    is_read: bool,
+    /// The query as it was sent, which is what a signature is over.
+    raw: String,
+    /// `None`: a proxy does not say from where.
+    caller: Option<IpAddr>,
+}
+
+impl Visit {
+    pub fn of(api: &Api, request: &Request<Body>) -> Self {
+        Self {
+            is_read: matches!(*request.method(), Method::GET | Method::HEAD),
+            raw: request.uri().query().unwrap_or_default().to_owned(),
+            caller: caller_of(&api.config.proxies, request),
+        }
+    }
+}
+
 /// Answers whatever comes to [`ROUTE`].
-pub async fn handle(api: &Arc<Api>, request: &Request<Body>) -> Response<Body> {
+pub async fn handle(api: &Arc<Api>, visit: Visit) -> Response<Body> {
     let since = Instant::now();
     let registry = api.archive.registry();
-    let caller = caller_of(&api.config.proxies, request);
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let answered = match is_read {
+    let caller = visit.caller;
+    let answered = match visit.is_read {
         true => {
-            let raw = request.uri().query().unwrap_or_default();
-            let answering = answer(api, &registry, raw, caller);
+            let answering = answer(api, &registry, &visit.raw, caller);
             // A page that panics answers 500 like any other failure of ours, and the node goes on serving.
             AssertUnwindSafe(answering)
                 .catch_unwind()

@@ -52,7 +52,7 @@ pub enum Trouble {
     TooManyExams,
     NoVersion,
     Busy,
-    Failed(Failure),
+    Failed(Box<Failure>),
 }
 
 /// What a page of trouble says.
@@ -251,6 +251,6 @@ impl Trouble {
 
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+        Self::Failed(Box::new(failure))
     }
 }

@@ -5,7 +5,7 @@ pub mod apply_list;
 pub mod apply_query;
 pub mod apply_turnaround;
 pub mod detail;
-mod exam_row;
+pub mod exam_row;
 pub mod get_token;
 pub mod history;
 mod paging;

@@ -213,16 +213,6 @@ impl Reading {
             reason: self.reason.map_or("", Reason::code).to_owned(),
         }
     }
-
-    /// Who reads, as the record names it.
-    pub fn reader(&self) -> &str {
-        &self.reader
-    }
-
-    /// Code of the person who reads; empty: not said.
-    pub fn user(&self) -> &str {
-        &self.user
-    }
 }
 
 /// Whether a text can be the code of a person: no name, and nothing that a log would read otherwise.
