@@ -2,7 +2,7 @@
 # Installs what a fresh machine lacks, and says in words what it cannot install.
 #
 #   install-deps.sh build          compilers and libraries that the build needs; checks the Rust toolchain
-#   install-deps.sh peers          the DICOM peers that the tests talk to
+#   install-deps.sh peers          the DICOM peers that the tests talk to, and a browser
 #   install-deps.sh kafka          Java: what runs the Kafka broker of development and tests, and the tests' Java peers
 #   install-deps.sh go             what builds the S3 server of development and tests
 #   install-deps.sh python VENV    a virtual environment with the pinned test packages
@@ -15,7 +15,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build_packages=(ca-certificates g++ make clang libclang-dev cmake pkg-config libssl-dev openssl curl git)
 # The peers of the tests and benches, and Python to drive them.
 # Mono: a .NET client of the SOAP service.
-peer_packages=(dcmtk orthanc dicom3tools mono-devel mono-mcs python3 python3-venv)
+# Chromium, with letters for Chinese: a clinician's browser.
+peer_packages=(dcmtk orthanc dicom3tools mono-devel mono-mcs python3 python3-venv chromium fonts-wqy-microhei)
 # The broker itself comes from Maven Central (deploy/dev/kafka.sh).
 kafka_packages=(default-jre-headless maven)
 

@@ -45,6 +45,7 @@ pub fn start(
         renderer: Some(Renderer::new(RendererOptions::of_this_program([
             commands::RENDER_WORKER,
         ]))),
+        proxies: config.http.proxies.clone(),
         ..ApiConfig::default()
     };
     let router = yingku_api::router(archive.clone(), api.clone());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yingku_core::ids::AppId;
+use yingku_core::registry::Network;
 use yingku_indexer::Index;
 use yingku_rendering::Renderer;
 
@@ -42,6 +43,12 @@ pub struct ApiConfig {
     /// SOAP requests of one caller at work at once. A gateway may bring the forms of a whole city, and each takes some
     /// milliseconds.
     pub max_soap_requests_per_address: usize,
+    /// Clinic pages at work at once: each is some milliseconds of look-ups, and anybody may ask for one.
+    pub max_clinic_pages: usize,
+    /// Clinic pages of one caller at work at once. A whole hospital may come from one address.
+    pub max_clinic_pages_per_address: usize,
+    /// Reverse proxies whose word on a caller's address is believed; others' is not, for anybody may write one.
+    pub proxies: Vec<Network>,
     /// How SOAP answers are made (R12).
     pub soap: SoapShape,
     /// Signs that may fail within [`ApiConfig::sign_failure_window`] before their sender waits (R3;
@@ -74,6 +81,9 @@ impl Default for ApiConfig {
             max_requests_per_app: 128,
             max_soap_requests: 128,
             max_soap_requests_per_address: 64,
+            max_clinic_pages: 64,
+            max_clinic_pages_per_address: 32,
+            proxies: Vec::new(),
             soap: SoapShape::default(),
             max_sign_failures: 30,
             sign_failure_window: Duration::from_secs(60),
@@ -104,6 +114,8 @@ pub struct Places {
     apps: Shares<AppId>,
     soap: Arc<Semaphore>,
     soap_callers: Shares<IpAddr>,
+    clinic: Arc<Semaphore>,
+    clinic_callers: Shares<IpAddr>,
     soap_reading: Arc<Semaphore>,
     soap_senders: Shares<IpAddr>,
 }
@@ -118,6 +130,8 @@ impl Places {
             apps: Shares::of(config.max_requests_per_app),
             soap: Arc::new(Semaphore::new(config.max_soap_requests)),
             soap_callers: Shares::of(config.max_soap_requests_per_address),
+            clinic: Arc::new(Semaphore::new(config.max_clinic_pages)),
+            clinic_callers: Shares::of(config.max_clinic_pages_per_address),
             soap_reading: Arc::new(Semaphore::new(config.max_soap_requests * SENDERS)),
             soap_senders: Shares::of(config.max_soap_requests_per_address * SENDERS),
         }
@@ -163,6 +177,13 @@ impl Places {
     pub fn soap(&self, caller: IpAddr) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let own = self.soap_callers.one_of(&caller)?;
         let any = Arc::clone(&self.soap).try_acquire_owned().ok()?;
+        Some((own, any))
+    }
+
+    /// A place among the clinic pages at work, and among those of the caller (see [`network`]).
+    pub fn clinic(&self, caller: IpAddr) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = self.clinic_callers.one_of(&caller)?;
+        let any = Arc::clone(&self.clinic).try_acquire_owned().ok()?;
         Some((own, any))
     }
 }

@@ -27,7 +27,7 @@ use crate::limits::{ApiConfig, network};
 use crate::nodes::PackPart;
 use crate::operations::{Access, Operation, operation_of};
 use crate::origin::origin;
-use crate::{health, images, meters, nodes, openapi, pages, soap};
+use crate::{clinic, health, images, meters, nodes, openapi, pages, soap};
 
 /// The most that anybody without a token may send: a sign has 1,024 characters.
 const OPEN_BODY_BYTES: usize = 64 << 10;
@@ -78,6 +78,10 @@ async fn dispatch(api: &Arc<Api>, request: Request<Body>) -> Response<Body> {
     }
     if path == soap::ROUTE {
         return soap::handle(api, request).await;
+    }
+    if path == clinic::ROUTE {
+        let visit = clinic::Visit::of(api, &request);
+        return clinic::handle(api, visit).await;
     }
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     match path.as_str() {

@@ -73,6 +73,9 @@ pub const SUPERVISION_SINCE_RULES: u32 = 7;
 /// Rules version since which exams have national imaging indexes.
 pub const INDEX_SINCE_RULES: u32 = 7;
 
+/// Rules version since which hospitals name the addresses that open the clinic page.
+pub const CLINIC_SINCE_RULES: u32 = 7;
+
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {

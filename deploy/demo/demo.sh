@@ -42,3 +42,8 @@ echo " images complete, partly here, missing, none declared, linked; refused, he
 step "6. 以 DICOM 查询该检查 · Find the study as a DICOM peer would"
 "$yingku" client find --dicom "$dicom" --level STUDY AccessionNumber=A0001 StudyInstanceUID PatientName \
   ModalitiesInStudy NumberOfStudyRelatedInstances
+
+step "7. 医生调阅页 · The page that a clinician's workstation opens"
+echo "$url/clinic/html/query.htm?sick_id=7173_C0001"
+echo "HIS 签发的链接，十分钟内有效 · the same by a link that a HIS signs, good for ten minutes:"
+"$yingku" client --url "$url" --app demo-clinic --license demo-clinic-license link sick_id=7173_C0001

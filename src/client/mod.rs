@@ -6,6 +6,7 @@ mod exams;
 mod files;
 mod find;
 mod get;
+mod link;
 mod node;
 mod retrieve;
 mod send;
@@ -40,6 +41,8 @@ enum ClientCommand {
     Detail(exams::Files),
     /// SynApplyInfo：以 HIS 的身份发送申请单 (send apply forms as a HIS does)
     Apply(apply::Apply),
+    /// 签发临床调阅链接并打印，以 HIS 的身份 (sign a link to the clinic page as a HIS does)
+    Link(link::Link),
     /// SynStatusInfo：接收状态通知并显示 (take status notices and show them)
     StatusReceiver(status_receiver::StatusReceiver),
     /// C-ECHO：测试连通 (is the node there)
@@ -73,6 +76,7 @@ impl Client {
             ClientCommand::Apply(apply) => {
                 tokio::task::spawn_blocking(move || apply.run(&of_his)).await??
             }
+            ClientCommand::Link(link) => link.run(&of_his)?,
             ClientCommand::StatusReceiver(receiver) => receiver.run().await?,
             ClientCommand::Echo(address) => node::echo(&address).await?,
             ClientCommand::Send(send) => send.run().await?,

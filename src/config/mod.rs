@@ -16,6 +16,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use yingku_api::SoapShape;
 use yingku_core::ids::AeTitle;
+use yingku_core::registry::Network;
 use yingku_dicom_node::tls::TlsFiles;
 use yingku_storage::archive::ArchiveOptions;
 use yingku_storage::keys::ClusterKey;
@@ -57,6 +58,8 @@ pub struct Http {
     pub max_body_bytes: usize,
     /// Who may read `/metrics`.
     pub metrics_readers: Vec<IpAddr>,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<Network>,
     /// How answers to `SynApplyInfo` are made.
     pub soap: Soap,
 }
@@ -143,6 +146,7 @@ impl Default for Http {
             context: "openapi".to_owned(),
             max_body_bytes: 4 << 20,
             metrics_readers: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            proxies: Vec::new(),
             soap: Soap::default(),
         }
     }

@@ -55,6 +55,9 @@ pub async fn show(archive: &Archive, output: &Output) -> anyhow::Result<bool> {
     if registry.hospitals.values().any(|it| it.gateway.is_some()) {
         output.line(gateways(&registry).render()).await?;
     }
+    if registry.hospitals.values().any(|it| !it.clinic.is_empty()) {
+        output.line(clinics(&registry).render()).await?;
+    }
     if !registry.his.is_empty() {
         output.line(his_table(&registry).render()).await?;
     }
@@ -156,6 +159,31 @@ fn gateways(registry: &Registry) -> Table {
             yes(gateway.sweep),
             yes(gateway.enabled),
         ]);
+    }
+    table
+}
+
+/// From where the clinic page opens without a link, and whose pages may embed it.
+fn clinics(registry: &Registry) -> Table {
+    let mut table = Table::new(["医院", "可调阅地址", "可嵌入页面"]);
+    for it in registry
+        .hospitals
+        .values()
+        .filter(|it| !it.clinic.is_empty())
+    {
+        let addresses: Vec<String> = it
+            .clinic
+            .addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let embed: Vec<&str> = it
+            .clinic
+            .embed
+            .iter()
+            .map(|origin| origin.as_str())
+            .collect();
+        table.row([it.code.to_string(), addresses.join(" "), embed.join(" ")]);
     }
     table
 }

@@ -117,6 +117,8 @@ impl RegistryFile {
                     .with_context(|| format!("hospital {}: credit_code", hospital.code))?;
             }
             check_gateway(hospital).with_context(|| format!("hospital {}", hospital.code))?;
+            let clinic = hospital.clinic.check();
+            clinic.with_context(|| format!("hospital {}: clinic", hospital.code))?;
         }
         for app in &mut self.apps {
             let named = format!("app {:?}", app.id.as_str());
@@ -431,7 +433,7 @@ mod tests {
         let demo = RegistryFile::parse(include_str!("../../deploy/demo/registry.toml")).unwrap();
         assert_eq!(
             (demo.hospitals.len(), demo.apps.len(), demo.peers.len()),
-            (2, 2, 2)
+            (2, 3, 2)
         );
     }
 
@@ -557,6 +559,31 @@ mod tests {
             refused_by_name(&[(&gateway(more), named)]);
         }
         refused_by_name(&[(&hospital("images = \"pull\""), "gateway")]);
+    }
+
+    #[test]
+    fn who_opens_the_clinic_page_is_written_so_that_it_means_one_thing() {
+        let clinic = |more: &str| {
+            format!("[[hospital]]\ncode = \"1\"\nname = \"a\"\n[hospital.clinic]\n{more}")
+        };
+        RegistryFile::parse(&clinic("addresses = [\"10.35.0.0/16\", \"::1\"]")).unwrap();
+        let many: Vec<String> = (0..257)
+            .map(|n| format!("\"10.0.{}.{}\"", n / 256, n % 256))
+            .collect();
+        let many = format!("addresses = [{}]", many.join(","));
+        for (more, named) in [
+            ("addresses = [\"10.35.0.1/16\"]", "10.35.0.0/16"),
+            ("addresses = [\"0.0.0.0/0\"]", "0.0.0.0/0"),
+            ("addresses = [\"his.example\"]", "his.example"),
+            (
+                "embed = [\"http://his.example/page\"]",
+                "http://his.example/page",
+            ),
+            ("networks = []", "networks"),
+            (&many, "addresses"),
+        ] {
+            refused_by_name(&[(&clinic(more), named)]);
+        }
     }
 
     fn refused_by_name(cases: &[(&str, &str)]) {

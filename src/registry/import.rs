@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use rand::RngCore;
 use rand::rngs::OsRng;
 use yingku_core::event::{
-    CARE_SINCE_RULES, Event, FORMS_SINCE_RULES, INDEX_SINCE_RULES, PULLS_SINCE_RULES,
-    REGISTRATION_SINCE_RULES, RegistryChanged,
+    CARE_SINCE_RULES, CLINIC_SINCE_RULES, Event, FORMS_SINCE_RULES, INDEX_SINCE_RULES,
+    PULLS_SINCE_RULES, REGISTRATION_SINCE_RULES, RegistryChanged,
 };
 use yingku_core::ids::{AeTitle, AppId, HisId, HospitalCode};
 use yingku_core::notice::NoticeState;
@@ -223,6 +223,9 @@ pub(super) fn plan(
         }
         if hospital.credit_code.is_some() {
             rules_are_active(registry, INDEX_SINCE_RULES, &name)?;
+        }
+        if !hospital.clinic.is_empty() {
+            rules_are_active(registry, CLINIC_SINCE_RULES, &name)?;
         }
         put(standing, name, RegistryChange::PutHospital(hospital));
     }

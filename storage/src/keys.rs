@@ -57,6 +57,8 @@ pub enum Purpose {
     Jiwei,
     /// Addresses of images: which, for whom and until when.
     Image,
+    /// What the clinic page's own links carry on of a link that a HIS signed.
+    Clinic,
 }
 
 impl Purpose {
@@ -69,6 +71,7 @@ impl Purpose {
             Self::Node => b"node",
             Self::Jiwei => b"jiwei",
             Self::Image => b"image",
+            Self::Clinic => b"clinic",
         }
     }
 }

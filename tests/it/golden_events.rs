@@ -334,8 +334,15 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
             "credit_code": "123502004266007916"
         } }
     ] });
+    let opened_by_clinicians = json!({ "changes": [{ "change": "putHospital", "value": {
+        "code": "350006", "name": "示例县医院", "mode": "live", "matching": "exact", "generation": 0,
+        "validation": { "length_default": "warn", "length": {}, "pathology": "warn" },
+        "own_only": { "patients": ["体检"], "classes": ["PATH"] },
+        "clinic": { "addresses": ["10.35.0.0/16", "192.0.2.7"], "embed": ["http://his.example:8080"] }
+    } }] });
     vec![
         ("-national-index", event(1, indexed)),
+        ("-clinic", event(1, opened_by_clinicians)),
         ("-exams-of-forms", event(1, registered_by_forms)),
         ("-gateway", event(1, pulled)),
         ("-hold", event(7, hold)),

@@ -45,41 +45,8 @@ impl Rows<'_> {
     /// What may be shown of a withdrawn exam as well: no patient.
     pub fn brief(&self, row: &ExamRow) -> Result<Map<String, Value>, Failure> {
         let class = canonical_class(&self.registry.settings.class_aliases, &row.class);
-        let mut declared = Vec::with_capacity(row.studies.len());
-        for study in &row.studies {
-            declared.push((study, self.counts(row, &study.uid)?));
-        }
-        let mut given = Vec::new();
-        for uid in row.given() {
-            given.push((uid, self.counts(row, uid)?));
-        }
-        let all_given = given.iter().map(|(_, counts)| *counts).sum();
-        let (states, images) = images_of(row, &declared, all_given);
-        let mut studies = Vec::with_capacity(declared.len() + given.len());
-        for ((declared, counts), state) in declared.into_iter().zip(states) {
-            studies.push(json!({
-                "studyUID": declared.uid,
-                "accessionNo": declared.accession_no,
-                "declared": declared.image_count,
-                "received": counts,
-                "state": study_state(state),
-                "surplus": matches!(state, StudyState::Reached { surplus: true }),
-                "foreign": declared.foreign,
-                "moved": row.moved.contains(&declared.uid),
-            }));
-        }
-        for (uid, counts) in given {
-            studies.push(json!({
-                "studyUID": uid,
-                "accessionNo": null,
-                "declared": null,
-                "received": counts,
-                "state": study_state(StudyState::Uncounted),
-                "surplus": false,
-                "foreign": false,
-                "moved": true,
-            }));
-        }
+        let images = self.images(row)?;
+        let studies: Vec<Value> = images.studies.iter().map(study_json).collect();
         let mut out = names(&row.key);
         out.extend(fields(json!({
             "version": row.version,
@@ -89,7 +56,7 @@ impl Rows<'_> {
             "examStatus": row.status.to_string(),
             "reportState": row.report,
             "reportStateName": report_name(row.report),
-            "imageState": exam_state(images),
+            "imageState": exam_state(images.state),
             "studies": studies,
             "flags": row.flags,
             "firstReceived": local_time(row.first_time_ms, &self.zone),
@@ -104,6 +71,42 @@ impl Rows<'_> {
         Ok(out)
     }
 
+    /// How an exam's images stand.
+    pub fn images<'e>(&self, row: &'e ExamRow) -> Result<Images<'e>, Failure> {
+        let mut declared = Vec::with_capacity(row.studies.len());
+        for study in &row.studies {
+            declared.push((study, self.counts(row, &study.uid)?));
+        }
+        let mut given = Vec::new();
+        for uid in row.given() {
+            given.push((uid, self.counts(row, uid)?));
+        }
+        let all_given = given.iter().map(|(_, counts)| *counts).sum();
+        let (states, state) = images_of(row, &declared, all_given);
+        let of_declared = declared.into_iter().zip(states);
+        let mut studies: Vec<ExamStudy<'e>> = of_declared
+            .map(|((study, received), state)| ExamStudy {
+                uid: &study.uid,
+                accession_no: study.accession_no.as_deref(),
+                declared: study.image_count,
+                received,
+                state,
+                foreign: study.foreign,
+                moved: row.moved.contains(&study.uid),
+            })
+            .collect();
+        studies.extend(given.into_iter().map(|(uid, received)| ExamStudy {
+            uid,
+            accession_no: None,
+            declared: None,
+            received,
+            state: StudyState::Uncounted,
+            foreign: false,
+            moved: true,
+        }));
+        Ok(Images { studies, state })
+    }
+
     /// Images of a study that count for an exam.
     fn counts(&self, row: &ExamRow, uid: &StudyUid) -> Result<ImageCounts, Failure> {
         if row.withdrawn.is_some() || !row.own_studies().any(|own| own == uid) {
@@ -112,6 +115,38 @@ impl Rows<'_> {
         let key = StudyKey::new(row.key.hospital.clone(), uid.clone());
         Ok(self.views.image_counts(&key, self.as_of)?)
     }
+}
+
+/// Images of an exam: those of each study, and all together.
+pub struct Images<'e> {
+    pub studies: Vec<ExamStudy<'e>>,
+    pub state: ImageState,
+}
+
+/// A study that an exam declares, or that an operator gave to it.
+pub struct ExamStudy<'e> {
+    pub uid: &'e StudyUid,
+    pub accession_no: Option<&'e str>,
+    /// Images that the push tells of.
+    pub declared: Option<u32>,
+    pub received: ImageCounts,
+    pub state: StudyState,
+    /// Images under its UID are another exam's.
+    pub foreign: bool,
+    pub moved: bool,
+}
+
+fn study_json(study: &ExamStudy<'_>) -> Value {
+    json!({
+        "studyUID": study.uid,
+        "accessionNo": study.accession_no,
+        "declared": study.declared,
+        "received": study.received,
+        "state": study_state(study.state),
+        "surplus": matches!(study.state, StudyState::Reached { surplus: true }),
+        "foreign": study.foreign,
+        "moved": study.moved,
+    })
 }
 
 /// Hospital and number, and the generation of numbers where it is not the first.

@@ -6,7 +6,7 @@ pub mod apply_query;
 pub mod apply_turnaround;
 pub mod citation;
 pub mod detail;
-mod exam_row;
+pub mod exam_row;
 pub mod get_token;
 pub mod history;
 pub mod index_list;

@@ -111,10 +111,7 @@ impl Reading {
         let read_for = params.parsed("readFor", |text| HospitalCode::new(text));
         let reason = params.parsed("reason", Reason::of);
         let user = params.text("user", USER_LIMIT).unwrap_or_default();
-        if !user
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        {
+        if !user.is_empty() && !is_user_code(&user) {
             params.fault(
                 "user",
                 Rule::Format,
@@ -134,6 +131,24 @@ impl Reading {
         })
     }
 
+    /// A reading that no app's token stands for. `scope`: hospitals whose exams it may see at all; `user`: as [`is_user_code`]
+    /// has it, or empty.
+    pub fn new(
+        reader: String,
+        scope: Scope,
+        read_for: HospitalCode,
+        reason: Option<Reason>,
+        user: String,
+    ) -> Self {
+        Self {
+            reader,
+            scope,
+            read_for,
+            reason,
+            user,
+        }
+    }
+
     /// Hospitals of which anything may be shown.
     pub fn hospitals<'r>(&self, registry: &'r Registry) -> impl Iterator<Item = &'r HospitalCode> {
         let codes = registry.hospitals.keys();
@@ -146,13 +161,21 @@ impl Reading {
 
     /// Whether the exam, as it stands, is for this reader.
     pub fn shows(&self, exam: &ExamRow, registry: &Registry) -> Shown {
-        let hospital = &exam.key.hospital;
         let is_there = exam.withdrawn.is_none() && !exam.has(ExamFlag::Superseded);
+        match is_there {
+            true => self.is_for(exam, registry),
+            false => Shown::No,
+        }
+    }
+
+    /// As [`Self::shows`], whether or not the exam is withdrawn.
+    pub fn is_for(&self, exam: &ExamRow, registry: &Registry) -> Shown {
+        let hospital = &exam.key.hospital;
         let is_tried = exam.has(ExamFlag::Test);
         let is_own = *hospital == self.read_for;
         let entry = registry.hospitals.get(hospital);
         let is_kept = entry.is_some_and(|entry| entry.own_only.has(exam, &registry.settings));
-        if !self.has(hospital) || !is_there || !is_own && (is_kept || is_tried) {
+        if !self.has(hospital) || !is_own && (is_kept || is_tried) {
             return Shown::No;
         }
         match is_own || self.reason.is_some() {
@@ -180,7 +203,18 @@ impl Reading {
         hospital: Option<&HospitalCode>,
         target: &str,
     ) -> Result<(), Failure> {
-        let entry = AuditEntry {
+        let entry = self.entry(operation, hospital, target);
+        Ok(call.archive().audit(entry).await?)
+    }
+
+    /// What goes on record of it.
+    pub fn entry(
+        &self,
+        operation: &str,
+        hospital: Option<&HospitalCode>,
+        target: &str,
+    ) -> AuditEntry {
+        AuditEntry {
             reader: self.reader.clone(),
             operation: operation.to_owned(),
             hospital: hospital.map(ToString::to_string).unwrap_or_default(),
@@ -188,9 +222,14 @@ impl Reading {
             read_for: self.read_for.to_string(),
             user: self.user.clone(),
             reason: self.reason.map_or("", Reason::code).to_owned(),
-        };
-        Ok(call.archive().audit(entry).await?)
+        }
     }
+}
+
+/// Whether a text can be the code of a person: no name, and nothing that a log would read otherwise.
+pub fn is_user_code(text: &str) -> bool {
+    let is_code = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    (1..=USER_LIMIT).contains(&text.len()) && text.chars().all(is_code)
 }
 
 /// Of an exam that is another hospital's, where no reason is given.

@@ -214,6 +214,7 @@ pub fn hospital(text: &str, mode: HospitalMode) -> Hospital {
         exams: Default::default(),
         own_only: Default::default(),
         credit_code: None,
+        clinic: Default::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod apply_fetch;
 mod apply_query;
 mod citation;
+mod clinic;
 mod documents;
 mod faults;
 mod forms;

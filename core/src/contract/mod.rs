@@ -5,12 +5,13 @@
 //! it into one canonical form, and [`push`], [`statistics`] and [`detail`] add the rules that no table can say.
 //! A form's way: [`xml`] makes a tree of the text, and [`apply_form`] holds its elements against their own table.
 //!
-//! [`jiwei`] is §1, which has a wire of its own.
+//! [`jiwei`] is §1, which has a wire of its own; [`clinic`] is §4, which has an address only.
 
 pub mod apply_form;
 pub mod changes;
 mod charset;
 mod check;
+pub mod clinic;
 mod decimal;
 pub mod detail;
 pub mod fault;

@@ -1,6 +1,7 @@
 //! The registry: hospitals, apps, peers and the settings that rules read. Changed by events, so every node and every
 //! replay has the same one.
 
+mod clinic;
 mod gateway;
 mod his;
 mod image_url;
@@ -21,6 +22,7 @@ use crate::dictionaries::{ClassAliases, Placeholders};
 use crate::ids::{AeTitle, AppId, HisId, HospitalCode};
 use crate::national_index::CreditCode;
 
+pub use clinic::{Clinic, ClinicFault, NETWORKS_LIMIT, Network, NetworkError, Origin, OriginError};
 pub use gateway::{GATEWAY_ASSOCIATIONS_LIMIT, Gateway, Hours, HoursError, ImageWay, PullMethod};
 pub use his::{
     Escaping, His, IMAGE_URL_PLACES, NoticeCharset, Receiver, SoapVersion, unknown_place_of,
@@ -135,6 +137,9 @@ pub struct Hospital {
     /// 统一社会信用代码 of the unit, for the national imaging index. Since rules version 7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credit_code: Option<CreditCode>,
+    /// Whose browsers may open the clinic page without a signed link. Since rules version 7.
+    #[serde(default, skip_serializing_if = "Clinic::is_empty")]
+    pub clinic: Clinic,
 }
 
 impl Hospital {

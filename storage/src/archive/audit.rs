@@ -22,13 +22,13 @@ const REMEMBERED: usize = 100_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct AuditEntry {
-    /// `app:ID`, `ae:TITLE` or `operator:NAME`.
+    /// `app:ID`, `ae:TITLE` or `operator:NAME`; of the clinic page `clinic:ADDRESS` or `link:APP`.
     pub reader: String,
     /// `find`, `move`, `get`, `query`, `detail`, `history` …
     pub operation: String,
     /// Hospital whose patient it is; empty if a question went over several.
     pub hospital: String,
-    /// Exam (`hospital/examNo`) or study UID; empty for a question that lists.
+    /// Exam (`hospital/examNo`) or study UID; of a question that lists, empty or how many exams (`7 exams`).
     pub target: String,
     /// Hospital for which it is read; empty: not said.
     #[serde(skip_serializing_if = "String::is_empty")]

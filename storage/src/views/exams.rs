@@ -18,6 +18,12 @@ pub enum ExamSelector {
     },
     /// Any of these numbers of an exam or its patient.
     Number(String, Vec<NumberKind>),
+    /// The same, of one hospital.
+    OfHospital {
+        hospital: HospitalCode,
+        number: String,
+        kinds: Vec<NumberKind>,
+    },
     /// Exams that the study UID leads to ([`StudyClaims::leads_to`](yingku_core::instance::StudyClaims::leads_to)).
     Study(StudyUid),
     /// Days of these hospitals, `YYYY-MM-DD`, both included.
@@ -111,6 +117,18 @@ impl Views {
             ExamSelector::Number(number, kinds) => {
                 for kind in kinds {
                     let prefix = keys::exams_with_number(number, *kind);
+                    self.scan(View::ExamsByNumber, &prefix, &[], |key, _| {
+                        add(keys::exam_of_number(key))
+                    })?;
+                }
+            }
+            ExamSelector::OfHospital {
+                hospital,
+                number,
+                kinds,
+            } => {
+                for kind in kinds {
+                    let prefix = keys::exams_of_hospital(hospital, number, *kind);
                     self.scan(View::ExamsByNumber, &prefix, &[], |key, _| {
                         add(keys::exam_of_number(key))
                     })?;

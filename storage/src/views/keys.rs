@@ -547,6 +547,12 @@ pub fn exams_with_number(number: &str, kind: NumberKind) -> Vec<u8> {
     Key::default().text(number).byte(kind as u8).done()
 }
 
+/// As [`exams_with_number`], of one hospital.
+pub fn exams_of_hospital(hospital: &HospitalCode, number: &str, kind: NumberKind) -> Vec<u8> {
+    let key = Key::default().text(number).byte(kind as u8);
+    key.text(hospital.as_str()).done()
+}
+
 /// The exam that a line of [`View::ExamsByNumber`] names.
 pub fn exam_of_number(key: &[u8]) -> Option<ExamKey> {
     let mut parts = Parts(key);

@@ -21,7 +21,7 @@ pub use body::{ApplyForm, ApplyFormBody};
 pub use exam::FormExam;
 pub use header::{Action, license_of};
 pub use items::{FormItem, ITEMS_LIMIT, ORGANS_LIMIT, SAMPLES_LIMIT, Sample};
-pub(super) use numbers::of_hospital as number_of;
+pub(super) use numbers::{hospital_by_number_prefix, is_project, of_hospital as number_of};
 pub use patient::{FormPatient, Identity};
 pub use record::Coded;
 pub use refused::FormRefused;

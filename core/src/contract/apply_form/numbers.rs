@@ -168,12 +168,15 @@ fn untold<'r>(
     None
 }
 
-fn is_project(registry: &Registry, prefix: &str) -> bool {
+pub(in crate::contract) fn is_project(registry: &Registry, prefix: &str) -> bool {
     registry.settings.project_prefix.as_deref() == Some(prefix)
 }
 
 /// 医院ID first: it is what prefixes are made for.
-fn hospital_by_number_prefix<'r>(registry: &'r Registry, prefix: &str) -> Option<&'r Hospital> {
+pub(in crate::contract) fn hospital_by_number_prefix<'r>(
+    registry: &'r Registry,
+    prefix: &str,
+) -> Option<&'r Hospital> {
     by_prefix(registry, prefix)
         .or_else(|| by_hospital_code(registry, prefix))
         .or_else(|| by_yyid00(registry, prefix))

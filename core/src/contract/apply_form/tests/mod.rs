@@ -29,6 +29,7 @@ fn hospital(code: &str, prefix: Option<&str>, yyid00: Option<&str>) -> Hospital 
         exams: Default::default(),
         own_only: Default::default(),
         credit_code: None,
+        clinic: Default::default(),
     }
 }
 
