@@ -33,8 +33,8 @@ pub use lease::DUTIES;
 pub use node::SINCE_RULES as NODES_SINCE_RULES;
 
 use crate::event::{
-    CHANGES_SINCE_RULES, Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, REGISTRATION_SINCE_RULES,
-    RULES_VERSION, SignUsed, TestDataPurged,
+    CHANGES_SINCE_RULES, Event, FORMS_SINCE_RULES, PULLS_SINCE_RULES, PURGED_NOTICES_SINCE_RULES,
+    REGISTRATION_SINCE_RULES, RULES_VERSION, SignUsed, TestDataPurged,
 };
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
@@ -279,6 +279,7 @@ fn purged<S: State>(
             None,
         );
         work.changes.purged.insert(key.clone());
+        notice::forget(work, key)?;
         work.put_exam(Some(row.clone()), None);
         let declared = row.studies.iter().map(|declared| &declared.uid);
         for uid in declared.chain(row.given()) {
@@ -295,6 +296,9 @@ fn purged<S: State>(
     }
     for key in &body.forms {
         apply_form::purged(work, key)?;
+    }
+    if work.registry().rules >= PURGED_NOTICES_SINCE_RULES {
+        notice::purged(work, context, &body.notices)?;
     }
     Ok(Outcome::Done)
 }
