@@ -6,6 +6,7 @@
 //! The other way round a form that came from 基卫 takes what its HIS sends later.
 
 mod meeting;
+mod steps;
 
 use super::exam::{closed, form_key};
 use super::{Context, DecideError, settle_finding};

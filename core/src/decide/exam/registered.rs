@@ -127,7 +127,10 @@ fn is_withdrawn<S: State>(work: &Work<'_, S>, content: &Content) -> Result<bool,
 }
 
 /// Whether an exam of the study was withdrawn: what comes of it again is for a person to say.
-fn is_barred<S: State>(work: &Work<'_, S>, study: &StudyUid) -> Result<bool, StateError> {
+pub(in crate::decide) fn is_barred<S: State>(
+    work: &Work<'_, S>,
+    study: &StudyUid,
+) -> Result<bool, StateError> {
     for claim in work.claims(study)?.claims {
         if work
             .exam(&claim.exam)?

@@ -9,6 +9,8 @@ use crate::performed::StepStatus;
 use crate::registry::ExamWay;
 use crate::time::LocalDateTime;
 
+mod apart;
+
 const FORM: &str = "F-王一";
 
 impl House {
