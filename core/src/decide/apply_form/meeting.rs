@@ -12,8 +12,8 @@ use super::steps;
 use crate::apply_form::{ApplyFormRow, study_uid};
 use crate::event::{MEETINGS_SINCE_RULES, REGISTRATION_SINCE_RULES};
 use crate::exam::{ExamFlag, ExamRow};
-use crate::ids::FormKey;
-use crate::instance::StudyRow;
+use crate::ids::{FormKey, StudyKey, StudyUid};
+use crate::instance::{StudyClaims, StudyRow};
 use crate::state::{State, StateError, Work};
 
 pub(in crate::decide) fn meet<S: State>(
@@ -167,5 +167,34 @@ fn is_spent<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, S
     if parts && stands && !has_it && registered::is_barred(work, &form.study_uid)? {
         return Ok(true);
     }
-    Ok(!stands && !claims.claims.is_empty())
+    if stands {
+        return Ok(false);
+    }
+    match parts {
+        true => is_used(work, &form.study_uid, &claims, &form.key),
+        false => Ok(!claims.claims.is_empty()),
+    }
+}
+
+/// Whether the study is an exam's, or was one's that is withdrawn, or has images. One that an exam left with the form, when it
+/// named another, is as it was.
+fn is_used<S: State>(
+    work: &Work<'_, S>,
+    study: &StudyUid,
+    claims: &StudyClaims,
+    form: &FormKey,
+) -> Result<bool, StateError> {
+    let home = StudyKey::new(form.hospital.clone(), study.clone());
+    let has_images = work.study(&home)?.is_some_and(|row| row.bytes > 0);
+    let is_claimed = claims.active().next().is_some();
+    if has_images || is_claimed {
+        return Ok(true);
+    }
+    for claim in &claims.claims {
+        let exam = work.exam(&claim.exam)?;
+        if exam.is_some_and(|row| row.has_study(study)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

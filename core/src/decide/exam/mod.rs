@@ -3,13 +3,14 @@
 pub(super) mod beside;
 mod content;
 mod form;
+mod kept;
 pub(super) mod registered;
 mod reuse;
 mod row;
 
 use super::{Context, DecideError, claims, correction};
 use crate::contract::push::ExamPushedBody;
-use crate::event::REGISTRATION_SINCE_RULES;
+use crate::event::{MEETINGS_SINCE_RULES, REGISTRATION_SINCE_RULES};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::ids::ExamKey;
 use crate::notice::Told;
@@ -240,7 +241,13 @@ fn change<S: State>(
     mut content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = existing.key.clone();
-    beside::add_studies(work, hospital, &mut content)?;
+    if work.registry().rules >= MEETINGS_SINCE_RULES {
+        kept::keep_studies(work, &existing, &mut content)?;
+        beside::add_studies(work, hospital, &mut content)?;
+    } else {
+        beside::add_studies(work, hospital, &mut content)?;
+        kept::keep_studies(work, &existing, &mut content)?;
+    }
     let row = row_of(
         &work.registry().settings,
         context,

@@ -10,6 +10,7 @@ use crate::registry::ExamWay;
 use crate::time::LocalDateTime;
 
 mod apart;
+mod left;
 
 const FORM: &str = "F-王一";
 
