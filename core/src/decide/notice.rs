@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use crate::event::{
-    NoticesAgain, NoticesTried, PURGED_NOTICES_SINCE_RULES, REGISTRATION_SINCE_RULES,
-    WaitingNotices,
+    MEETINGS_SINCE_RULES, NoticesAgain, NoticesTried, PURGED_NOTICES_SINCE_RULES,
+    REGISTRATION_SINCE_RULES, WaitingNotices,
 };
 use crate::exam::{ExamFlag, ExamRow};
 use crate::ids::{ExamKey, FormKey, HospitalCode, StudyKey};
@@ -252,6 +252,16 @@ fn form_of<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<FormKey, State
     let hospital: &HospitalCode = &row.key.hospital;
     let newest = work.registry().hospitals.get(hospital);
     let newest = newest.map_or(row.key.generation, |hospital| hospital.generation);
+    if work.registry().rules >= MEETINGS_SINCE_RULES {
+        for generation in (0..=newest).rev() {
+            let key = form_key(hospital, &row.apply_no, generation);
+            let has_it = work.form(&key)?.exams.contains(&row.key);
+            if has_it && work.apply_form(&key)?.is_some() {
+                return Ok(key);
+            }
+        }
+        return Ok(form_key(hospital, &row.apply_no, row.key.generation));
+    }
     for generation in (row.key.generation..=newest).rev() {
         let key = form_key(hospital, &row.apply_no, generation);
         if work.apply_form(&key)?.is_some() {

@@ -443,6 +443,7 @@ mod corrections;
 mod declarations;
 mod deleted;
 mod forms;
+mod generations;
 mod images;
 mod nodes;
 mod notices;

@@ -108,12 +108,17 @@ fn claimed_otherwise<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<FormKey>, 
     Ok(touched)
 }
 
-/// The forms that an exam's number may mean: of its generation of numbers and of later ones.
+/// The forms that an exam's number may mean: of its generation of numbers and of later ones, and of earlier ones since it meets
+/// those.
 fn forms_of<S: State>(work: &Work<'_, S>, exam: &ExamRow) -> impl Iterator<Item = FormKey> {
     let key = &exam.key;
     let hospital = work.registry().hospitals.get(&key.hospital);
     let newest = hospital.map_or(key.generation, |hospital| hospital.generation);
-    (key.generation..=newest).map(|generation| form_key(&key.hospital, &exam.apply_no, generation))
+    let oldest = match work.registry().rules >= MEETINGS_SINCE_RULES {
+        true => 0,
+        false => key.generation,
+    };
+    (oldest..=newest).map(|generation| form_key(&key.hospital, &exam.apply_no, generation))
 }
 
 /// Whether the exam names the form and is not withdrawn; one that was tried out is of no live form.

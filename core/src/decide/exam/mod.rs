@@ -19,7 +19,7 @@ use crate::registry::{Closed, Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
 
 pub(super) use content::Content;
-pub(super) use form::key as form_key;
+pub(super) use form::{key as form_key, meet_earlier};
 use reuse::{Reused, reuses_number, suspect};
 pub(super) use reuse::{is_free, restore, ruled};
 use row::{row_of, status_number};
