@@ -7,6 +7,7 @@ mod kept;
 pub(super) mod registered;
 mod reuse;
 mod row;
+mod scan;
 
 use super::{Context, DecideError, claims, correction};
 use crate::contract::push::ExamPushedBody;
@@ -28,7 +29,7 @@ pub(super) fn pushed<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     body: &ExamPushedBody<'_>,
-    content: Content,
+    mut content: Content,
 ) -> Result<Outcome, DecideError> {
     let Some(hospital) = work.registry().hospitals.get(&content.hospital) else {
         return Ok(Outcome::Refused(unknown_hospital()));
@@ -37,6 +38,7 @@ pub(super) fn pushed<S: State>(
         return Ok(Outcome::Refused(closed("hospitalCode", Closed::Suspended)));
     }
     let (key, existing) = find(work, hospital, &content)?;
+    scan::meet(work, hospital, existing.as_ref(), &mut content)?;
     let Some(existing) = existing else {
         if let Some(other) = form::reused(work, hospital, &content)? {
             return suspect(work, context, Reused::Form(&other), &content, body);

@@ -11,6 +11,7 @@ use crate::time::LocalDateTime;
 
 mod apart;
 mod left;
+mod scan;
 
 const FORM: &str = "F-王一";
 
