@@ -23,8 +23,8 @@ pub enum Sent {
     Unreached(String),
     /// The archive's own trouble.
     NotComposed(String),
-    /// This one is due no more, or has another number by now: nothing was sent.
-    Past(NoticeId),
+    /// The log dropped this one while it waited here: nothing was sent.
+    Dropped(NoticeId),
 }
 
 pub fn client() -> reqwest::Result<reqwest::Client> {
@@ -47,16 +47,16 @@ pub async fn send(
     let url = receiver.url.clone();
     let id = notice.id;
     let composed = tokio::task::spawn_blocking(move || {
-        // The log may have ended it while it waited here.
+        // One that is not found is sent: views that are made anew may be behind, and no notice is lost.
         let views = archive.views();
-        match views.notice(&notice.his, NoticeState::Open, id)? {
-            Some(_) => message::compose(&archive, &notice, &receiver).map(Some),
-            None => Ok(None),
+        match views.notice(&notice.his, NoticeState::Dropped, id)? {
+            Some(_) => Ok(None),
+            None => message::compose(&archive, &notice, &receiver).map(Some),
         }
     });
     let message = match composed.await {
         Ok(Ok(Some(message))) => message,
-        Ok(Ok(None)) => return Sent::Past(id),
+        Ok(Ok(None)) => return Sent::Dropped(id),
         Ok(Err(error)) => return Sent::NotComposed(error.to_string()),
         Err(error) => return Sent::NotComposed(error.to_string()),
     };

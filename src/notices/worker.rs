@@ -222,8 +222,8 @@ impl Worker {
                 line.not_sent();
                 return;
             }
-            Sent::Past(past) => {
-                if past == id {
+            Sent::Dropped(dropped) => {
+                if dropped == id {
                     line.pop();
                     self.in_memory = self.in_memory.saturating_sub(1);
                     self.lines.recorded(of);
