@@ -76,6 +76,13 @@ pub const INDEX_SINCE_RULES: u32 = 7;
 /// Rules version since which hospitals name the addresses that open the clinic page.
 pub const CLINIC_SINCE_RULES: u32 = 7;
 
+/// Rules version since which a purge of test data ends the notices about it that wait.
+pub const PURGED_NOTICES_SINCE_RULES: u32 = 7;
+
+/// Rules version since which forms, exams, steps and studies meet across generations of numbers and by the study that the
+/// worklist gave out, and part again without taking along what is another's.
+pub const MEETINGS_SINCE_RULES: u32 = 7;
+
 /// What happened, decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -247,11 +254,22 @@ pub struct TestDataPurged {
     /// Forms that came while the hospital was tried out. Since rules version 5.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forms: Vec<FormKey>,
+    /// Notices that waited, about exams and forms that are gone. Since rules version 7.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<WaitingNotices>,
     /// Why, and who ruled it; empty in records of releases that did not ask.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub author: String,
+}
+
+/// Notices of one HIS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingNotices {
+    pub his: HisId,
+    pub notices: Vec<NoticeId>,
 }
 
 /// Packs that nobody can read any more: a disk is gone and they were nowhere else. Their instances are missing from then

@@ -14,7 +14,7 @@ const LISTED: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub enum NoticesCommand {
-    /// 待送与停发的通知，或已送的 (what waits, or what was sent)
+    /// 待送与停发的通知，或已送、作废的 (what waits, or what was sent or dropped)
     List {
         /// 只看一个 HIS (of one HIS)
         #[arg(long, value_parser = his, value_name = "HIS")]
@@ -54,6 +54,7 @@ pub enum State {
     Open,
     Stopped,
     Sent,
+    Dropped,
 }
 
 impl State {
@@ -62,6 +63,7 @@ impl State {
             Self::Open => NoticeState::Open,
             Self::Stopped => NoticeState::Stopped,
             Self::Sent => NoticeState::Sent,
+            Self::Dropped => NoticeState::Dropped,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use yingku_core::notice::NoticeRow;
+use yingku_core::notice::{NoticeId, NoticeRow, NoticeState};
 use yingku_core::registry::Receiver;
 use yingku_storage::archive::Archive;
 
@@ -23,6 +23,8 @@ pub enum Sent {
     Unreached(String),
     /// The archive's own trouble.
     NotComposed(String),
+    /// The log dropped this one while it waited here: nothing was sent.
+    Dropped(NoticeId),
 }
 
 pub fn client() -> reqwest::Result<reqwest::Client> {
@@ -43,10 +45,18 @@ pub async fn send(
     receiver: Receiver,
 ) -> Sent {
     let url = receiver.url.clone();
-    let composed =
-        tokio::task::spawn_blocking(move || message::compose(&archive, &notice, &receiver));
+    let id = notice.id;
+    let composed = tokio::task::spawn_blocking(move || {
+        // One that is not found is sent: views that are made anew may be behind, and no notice is lost.
+        let views = archive.views();
+        match views.notice(&notice.his, NoticeState::Dropped, id)? {
+            Some(_) => Ok(None),
+            None => message::compose(&archive, &notice, &receiver).map(Some),
+        }
+    });
     let message = match composed.await {
-        Ok(Ok(message)) => message,
+        Ok(Ok(Some(message))) => message,
+        Ok(Ok(None)) => return Sent::Dropped(id),
         Ok(Err(error)) => return Sent::NotComposed(error.to_string()),
         Err(error) => return Sent::NotComposed(error.to_string()),
     };

@@ -222,6 +222,14 @@ impl Worker {
                 line.not_sent();
                 return;
             }
+            Sent::Dropped(dropped) => {
+                if dropped == id {
+                    line.pop();
+                    self.in_memory = self.in_memory.saturating_sub(1);
+                    self.lines.recorded(of);
+                }
+                return;
+            }
         };
         self.note(of, id, state, &code, &answer);
     }

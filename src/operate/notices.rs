@@ -89,14 +89,14 @@ fn table(
     Ok(table)
 }
 
-/// What waits, the eldest first; what was taken, the latest first.
+/// What waits, the eldest first; what is past, the latest first.
 fn rows(
     views: &Views,
     his: &HisId,
     state: NoticeState,
     limit: usize,
 ) -> Result<Vec<NoticeRow>, ViewsError> {
-    if state == NoticeState::Sent {
+    if state.is_past() {
         return views.latest_notices(his, state, limit);
     }
     let mut rows = Vec::new();
@@ -117,6 +117,7 @@ fn cells(row: &NoticeRow, zone: &Zone) -> [String; 10] {
     let answer = row.last.as_ref().map(|last| {
         let at = local(last.time_ms, zone);
         match last.code.as_str() {
+            "" if row.state == NoticeState::Dropped => format!("{at} {}", last.answer),
             "" => format!("{at} 无答复 (no answer): {}", last.answer),
             code => format!("{at} {code} {}", last.answer),
         }
@@ -146,6 +147,7 @@ fn state_words(state: NoticeState) -> &'static str {
         NoticeState::Open => "待送 (open)",
         NoticeState::Stopped => "停发 (stopped)",
         NoticeState::Sent => "已送 (sent)",
+        NoticeState::Dropped => "作废 (dropped)",
     }
 }
 
@@ -219,7 +221,7 @@ fn meant(views: &Views, his: &HisId, which: Again) -> anyhow::Result<Vec<NoticeI
     Ok(notices)
 }
 
-/// The notices that are named, in their order, each once; nothing is sent again if one of them is mistyped.
+/// The notices that are named, in their order, each once; nothing is sent again if one of them is mistyped, or was dropped.
 fn all_there(
     views: &Views,
     his: &HisId,
@@ -230,8 +232,13 @@ fn all_there(
     let mut missing = Vec::new();
     for id in &named {
         let mut found = false;
-        for state in [NoticeState::Open, NoticeState::Stopped, NoticeState::Sent] {
-            found = found || views.notice(his, state, *id)?.is_some();
+        for state in NoticeState::ALL {
+            let is_there = views.notice(his, state, *id)?.is_some();
+            anyhow::ensure!(
+                !is_there || state != NoticeState::Dropped,
+                "通知 {id} 已作废，不能重发，未作改动；见 yingku notices list --his {his} --state dropped (notice {id} was dropped and is not sent again: nothing was changed)"
+            );
+            found |= is_there;
         }
         if !found {
             missing.push(id.to_string());

@@ -1,17 +1,18 @@
 //! What came of a hospital's trial run goes before it goes live.
 
-use yingku_core::event::{Event, TestDataPurged};
+use yingku_core::event::{Event, PURGED_NOTICES_SINCE_RULES, TestDataPurged, WaitingNotices};
 use yingku_core::exam::ExamFlag;
 use yingku_core::finding::FindingKind;
-use yingku_core::ids::HospitalCode;
+use yingku_core::ids::{HisId, HospitalCode};
+use yingku_core::notice::{NoticeId, NoticeState};
 use yingku_core::outcome::Outcome;
 use yingku_storage::archive::{Archive, Submission};
-use yingku_storage::views::Walk;
+use yingku_storage::views::{Views, ViewsError, Walk};
 
 use super::{Ruling, ensure_registered};
 use crate::control::Output;
 
-/// Exams, declared days, listed lines or forms of one record: their keys take at most some 300 KB of the log's 1 MiB.
+/// Exams, declared days, listed lines, forms or notices of one record: their keys take at most some 300 KB of the log's 1 MiB.
 const LINES_OF_RECORD: usize = 1_000;
 
 /// Dates of the contract have four digits for the year.
@@ -94,17 +95,89 @@ pub async fn purge(
             actor: ruling.actor(),
             event,
         };
-        if let Outcome::Refused(refusal) = archive.submit(submission).await?.outcome {
-            anyhow::bail!(refusal.message);
-        }
+        submit(archive, submission).await?;
     }
+    let notices = purge_notices(archive, &hospital, &ruling).await?;
     output
         .line(format!(
-            "{hospital}: 已清除测试检查 (test exams purged): {}; 测试申报 (declared days and classes): {}; 测试申请单 (apply forms): {}",
+            "{hospital}: 已清除测试检查 (test exams purged): {}; 测试申报 (declared days and classes): {}; 测试申请单 (apply forms): {}; 作废的状态通知 (notices dropped): {notices}",
             exams.len(),
             declarations.len(),
             forms.len()
         ))
         .await?;
     Ok(true)
+}
+
+async fn submit(archive: &Archive, submission: Submission) -> anyhow::Result<()> {
+    if let Outcome::Refused(refusal) = archive.submit(submission).await?.outcome {
+        anyhow::bail!(refusal.message);
+    }
+    Ok(())
+}
+
+/// Ends the hospital's notices that wait about what is gone by now: they must not reach a HIS when the hospital is live. How many.
+async fn purge_notices(
+    archive: &Archive,
+    hospital: &HospitalCode,
+    ruling: &Ruling,
+) -> anyhow::Result<usize> {
+    let registry = archive.registry();
+    if registry.rules < PURGED_NOTICES_SINCE_RULES {
+        return Ok(0);
+    }
+    archive.settle().await?;
+    let mut dropped = 0;
+    for his in registry.his.keys() {
+        let (views, of, hospital_code) = (archive.views(), his.clone(), hospital.clone());
+        let read = move || waiting_of_purged(&views, &of, &hospital_code);
+        let notices = tokio::task::spawn_blocking(read).await??;
+        for part in notices.chunks(LINES_OF_RECORD) {
+            let event = Event::TestDataPurged(TestDataPurged {
+                notices: vec![WaitingNotices {
+                    his: his.clone(),
+                    notices: part.to_vec(),
+                }],
+                reason: ruling.reason.clone(),
+                author: ruling.author.clone(),
+                ..TestDataPurged::default()
+            });
+            let submission = Submission {
+                hospital: Some(hospital.clone()),
+                actor: ruling.actor(),
+                event,
+            };
+            submit(archive, submission).await?;
+        }
+        dropped += notices.len();
+    }
+    Ok(dropped)
+}
+
+fn waiting_of_purged(
+    views: &Views,
+    his: &HisId,
+    hospital: &HospitalCode,
+) -> Result<Vec<NoticeId>, ViewsError> {
+    let mut waiting = Vec::new();
+    for state in [NoticeState::Open, NoticeState::Stopped] {
+        views.visit_notices(his, state, None, &mut |row| {
+            if row.form.hospital == *hospital {
+                waiting.push(row);
+            }
+            Walk::On
+        })?;
+    }
+    let mut notices = Vec::new();
+    for row in waiting {
+        let exam = match &row.exam {
+            Some(exam) => views.exam(exam)?,
+            None => None,
+        };
+        let form = views.apply_form(&row.form)?;
+        if row.is_of_purged(exam.as_ref(), form.as_ref()) {
+            notices.push(row.id);
+        }
+    }
+    Ok(notices)
 }

@@ -15,7 +15,7 @@ from support.exams import new_exam
 from support.instances import ct_slices, raw_of
 from support.listening import reach
 from support.receiver import Notice, Receiver, take
-from support.registry import COUNTY, TOWN, Registry
+from support.registry import COUNTY, TEST_MODE, TOWN, Registry
 
 Archives = Callable[..., Archive]
 # A receiver that hangs is let go after this, if its test has failed.
@@ -363,3 +363,29 @@ def test_two_his_of_one_licence_send_for_their_own_hospitals(fresh_archive: Arch
         code = COUNTY if number.startswith("7173") else TOWN
         sent = forms.send(archive.http, "INSERT", number, license_="same", SickNo=sick)
         assert sent[0] == 0, (code, sent)
+
+
+def test_notices_about_test_data_that_is_purged_are_dropped_and_never_sent(fresh_archive: Archives) -> None:
+    # Given a receiver that is away, and notices of a trial's exam and a live one that wait for it
+    receiver = Receiver()
+    archive = fresh_archive(registry=Registry(his=[his(receiver, hospitals=(COUNTY, TEST_MODE))]))
+    trial, live = new_exam(hospital=TEST_MODE), new_exam()
+    for exam in (trial, live):
+        archive.client().pushed(exam)
+    reach(lambda: len(listed(archive)) == 4, lambda: listed(archive))
+    # When the trial's data is purged
+    said = archive.command("purge-test-data", TEST_MODE, "--reason", "上线", "--author", "王医生", "--data", archive.data).stdout
+    assert "(notices dropped): 2" in said, said
+    # Then its notices are listed as dropped, with the reason, and cannot be sent again
+    dropped = listed(archive, "--state", "dropped")
+    assert len(dropped) == 2 and all("测试数据已清除" in line and TEST_MODE in line for line in dropped), dropped
+    number = next(word for word in dropped[0].split() if word.count(".") == 1 and word.replace(".", "").isdigit())
+    refused = archive.command("notices", "again", "--his", "county-his", number, "--data", archive.data, check=False)
+    assert refused.returncode != 0 and "作废" in refused.stderr
+    # and the receiver, when it is back, is told of the live exam only, though its number comes again
+    with receiver:
+        archive.command("notices", "again", "--his", "county-his", "--all-open", "--data", archive.data)
+        reach_told(receiver, live, ["20", "70"])
+        archive.client().pushed(trial)
+        reach_told(receiver, trial, ["20", "70"])
+    assert not receiver.wrong

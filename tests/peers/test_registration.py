@@ -126,6 +126,27 @@ def test_images_with_the_study_uid_of_the_worklist_register_the_exam(house: Hous
     assert (content["examInfo"]["applyNo"], content["examInfo"]["examStatus"]) == (number_of(exam), "20")
 
 
+def test_a_report_without_a_form_s_number_meets_the_form_whose_study_it_has(house: House) -> None:
+    exam = house.with_worklist()
+    # The report comes before the images, with the department's PatientID, and knows no form
+    report = copy.deepcopy(exam)
+    report["examNo"] = f"N{number_of(exam)}"
+    report["examInfo"].update({"applyNo": "无", "patientID": f"D{number_of(exam)}"})
+    report["imageList"][0]["patientID"] = f"D{number_of(exam)}"
+    house.archive.client().pushed(report)
+    assert len(findscu(house.archive, f"AccessionNumber={number_of(exam)}")) == 1
+    # The machine's images are of both
+    assert house.send(exam) == [0, 0]
+    assert house.found(exam) == ["2"]
+    assert findscu(house.archive, f"AccessionNumber={number_of(exam)}") == []
+    assert house.row(report)["applyNo"] == number_of(exam)
+    assert house.asked("exam/query", exam).rows == []
+    house.reach_told(report, ["20", "70"])
+    # and later ones are taken as they are
+    assert house.send(exam, 1) == [0]
+    assert house.send(report, 1) == [0]
+
+
 def test_a_machine_without_a_worklist_registers_it_by_accession_number(house: House) -> None:
     exam = house.form()
     assert house.send(exam) == [0, 0]

@@ -24,6 +24,8 @@ pub const VERSIONS_LIMIT: usize = 64;
 
 /// Procedure steps that a form's row has, at most: a form is done once, and again where it was broken off.
 pub const STEPS_KEPT: usize = 16;
+/// Arc of UIDs that are made of a UUID (PS3.5 §B.2).
+const UUID_ARC: &str = "2.25.";
 /// VR SH (PS3.5 §6.2).
 const ACCESSION_CHARACTERS: usize = 16;
 
@@ -245,7 +247,12 @@ pub fn study_uid(key: &FormKey, inserted: Position) -> Result<StudyUid, crate::i
     bytes.copy_from_slice(hasher.finalize().as_bytes().split_at(16).0);
     // Version 8: made in a way of one's own (RFC 9562 §5.8).
     let uuid = uuid::Builder::from_custom_bytes(bytes).into_uuid();
-    StudyUid::new(format!("2.25.{}", Uuid::as_u128(&uuid)))
+    StudyUid::new(format!("{UUID_ARC}{}", Uuid::as_u128(&uuid)))
+}
+
+/// Whether a study UID looks as [`study_uid`] makes them: nobody need look for the form of any other.
+pub fn may_be_given_out(study: &StudyUid) -> bool {
+    study.as_str().starts_with(UUID_ARC)
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ pub use supervision::row_of as supervised_row;
 
 use crate::event::{
     CHANGES_SINCE_RULES, Event, FORMS_SINCE_RULES, INDEX_SINCE_RULES, PULLS_SINCE_RULES,
-    REGISTRATION_SINCE_RULES, RULES_VERSION, SUPERVISION_SINCE_RULES, SignUsed, TestDataPurged,
+    PURGED_NOTICES_SINCE_RULES, REGISTRATION_SINCE_RULES, RULES_VERSION, SUPERVISION_SINCE_RULES,
+    SignUsed, TestDataPurged,
 };
 use crate::exam::ExamFlag;
 use crate::finding::{FindingKey, FindingKind, SettledFinding};
@@ -292,6 +293,7 @@ fn purged<S: State>(
             None,
         );
         work.changes.purged.insert(key.clone());
+        notice::forget(work, key)?;
         work.put_exam(Some(row.clone()), None);
         let declared = row.studies.iter().map(|declared| &declared.uid);
         for uid in declared.chain(row.given()) {
@@ -308,6 +310,9 @@ fn purged<S: State>(
     }
     for key in &body.forms {
         apply_form::purged(work, key)?;
+    }
+    if work.registry().rules >= PURGED_NOTICES_SINCE_RULES {
+        notice::purged(work, context, &body.notices)?;
     }
     Ok(Outcome::Done)
 }

@@ -13,7 +13,10 @@
 use std::collections::BTreeSet;
 
 use super::Context;
-use crate::event::{NoticesAgain, NoticesTried, REGISTRATION_SINCE_RULES};
+use crate::event::{
+    MEETINGS_SINCE_RULES, NoticesAgain, NoticesTried, PURGED_NOTICES_SINCE_RULES,
+    REGISTRATION_SINCE_RULES, WaitingNotices,
+};
 use crate::exam::{ExamFlag, ExamRow};
 use crate::ids::{ExamKey, FormKey, HospitalCode, StudyKey};
 use crate::notice::{ANSWER_LIMIT, Answered, NoticeId, NoticeRow, NoticeState, NoticeStatus, Told};
@@ -249,6 +252,16 @@ pub(super) fn form_of<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Result<For
     let hospital: &HospitalCode = &row.key.hospital;
     let newest = work.registry().hospitals.get(hospital);
     let newest = newest.map_or(row.key.generation, |hospital| hospital.generation);
+    if work.registry().rules >= MEETINGS_SINCE_RULES {
+        for generation in (0..=newest).rev() {
+            let key = form_key(hospital, &row.apply_no, generation);
+            let has_it = work.form(&key)?.exams.contains(&row.key);
+            if has_it && work.apply_form(&key)?.is_some() {
+                return Ok(key);
+            }
+        }
+        return Ok(form_key(hospital, &row.apply_no, row.key.generation));
+    }
     for generation in (row.key.generation..=newest).rev() {
         let key = form_key(hospital, &row.apply_no, generation);
         if work.apply_form(&key)?.is_some() {
@@ -268,7 +281,9 @@ pub(super) fn tried<S: State>(
         let Some(before) = work.notice(&body.his, tried.id)? else {
             continue;
         };
-        if before.state == NoticeState::Sent {
+        // What was on its way when it was dropped may have been taken; it is not sent once more.
+        let is_late = before.state == NoticeState::Dropped && tried.state != NoticeState::Sent;
+        if before.state == NoticeState::Sent || is_late {
             continue;
         }
         let row = NoticeRow {
@@ -286,15 +301,62 @@ pub(super) fn tried<S: State>(
     Ok(Outcome::Done)
 }
 
+/// Why a notice was dropped, as operators read it.
+const PURGED: &str = "测试数据已清除，不再发送 (its test data was purged: it is not sent)";
+
+/// An exam that comes under a purged one's number is told of from the beginning.
+pub(super) fn forget<S: State>(work: &mut Work<'_, S>, gone: &ExamKey) -> Result<(), StateError> {
+    let knows = work.registry().rules >= PURGED_NOTICES_SINCE_RULES;
+    if knows && work.told(gone)? != Told::default() {
+        work.put_told(gone.clone(), Told::default());
+    }
+    Ok(())
+}
+
+/// Ends notices that wait about what a purge of test data took away.
+pub(super) fn purged<S: State>(
+    work: &mut Work<'_, S>,
+    context: Context<'_>,
+    named: &[WaitingNotices],
+) -> Result<(), StateError> {
+    for of_his in named {
+        for id in &of_his.notices {
+            let Some(before) = work.notice(&of_his.his, *id)? else {
+                continue;
+            };
+            let exam = match &before.exam {
+                Some(exam) => work.exam(exam)?,
+                None => None,
+            };
+            let form = work.apply_form(&before.form)?;
+            if before.state.is_past() || !before.is_of_purged(exam.as_ref(), form.as_ref()) {
+                continue;
+            }
+            let row = NoticeRow {
+                state: NoticeState::Dropped,
+                last: Some(Answered {
+                    time_ms: context.time_ms,
+                    code: String::new(),
+                    answer: PURGED.to_owned(),
+                }),
+                ..before.clone()
+            };
+            work.put_notice(Some(before), row);
+        }
+    }
+    Ok(())
+}
+
 /// Opens notices again, behind all that is due: what its sender has passed stays passed. One that was taken stays on
-/// record as it is.
+/// record as it is, and one that was dropped stays so.
 pub(super) fn again<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     body: &NoticesAgain,
 ) -> Result<Outcome, StateError> {
     for (id, index) in body.notices.iter().zip(0u32..) {
-        let Some(before) = work.notice(&body.his, *id)? else {
+        let before = work.notice(&body.his, *id)?;
+        let Some(before) = before.filter(|row| row.state != NoticeState::Dropped) else {
             continue;
         };
         let row = NoticeRow {

@@ -466,6 +466,7 @@ mod corrections;
 mod declarations;
 mod deleted;
 mod forms;
+mod generations;
 mod images;
 mod national_index;
 mod nodes;

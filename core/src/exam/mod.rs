@@ -265,7 +265,7 @@ pub struct RegisteredRow {
     /// most.
     pub studies: Vec<RegisteredStudy>,
     /// Steps that machines reported of the form, while the exam is withdrawn; [`STEPS_KEPT`](crate::apply_form::STEPS_KEPT)
-    /// at most.
+    /// at most. Since rules version 7 they stay when it comes back, and say that they are this exam's.
     pub steps: Vec<FormStepRow>,
 }
 

@@ -105,6 +105,16 @@ pub fn is_guest(
             || !row.numbers().any(|has| carries(matching, has, carried)))
 }
 
+/// Whether an image of the study has the claim's numbers, and of none of the others'.
+pub fn is_bound(registry: &Registry, row: &StudyRow, claim: &Claim, others: &[&Claim]) -> bool {
+    let matching = told_apart_by(registry, &row.key.hospital);
+    let mut numbers = row.numbers();
+    numbers.any(|(patient_id, accession_no)| {
+        let is_of = |claim: &Claim| differs(matching, claim, patient_id, accession_no).is_none();
+        is_of(claim) && !others.iter().any(|other| is_of(other))
+    })
+}
+
 /// The guests of a study whose numbers an instance has.
 pub fn guests_like(
     registry: &Registry,

@@ -18,7 +18,8 @@ pub use facts::{
 pub use given::Given;
 pub use held::{FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, HoldReason};
 pub use matching::{
-    Match, covers, guests_like, has_numbers_of, is_guest, is_same_patient_id, match_instance,
+    Match, covers, guests_like, has_numbers_of, is_bound, is_guest, is_same_patient_id,
+    match_instance,
 };
 pub use pack::{CompactedAt, PackRow};
 pub use place::{InstanceKey, Place};

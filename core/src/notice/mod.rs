@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::apply_form::ApplyFormRow;
+use crate::exam::ExamRow;
 use crate::ids::{ExamKey, FormKey, HisId, Position};
 
 /// What a notice tells.
@@ -86,6 +88,17 @@ pub enum NoticeState {
     Stopped = 1,
     /// Taken.
     Sent = 2,
+    /// Never to be sent: it was of a trial whose data was purged. Since rules version 7.
+    Dropped = 3,
+}
+
+impl NoticeState {
+    pub const ALL: [Self; 4] = [Self::Open, Self::Stopped, Self::Sent, Self::Dropped];
+
+    /// Whether nothing comes of it any more.
+    pub fn is_past(self) -> bool {
+        matches!(self, Self::Sent | Self::Dropped)
+    }
 }
 
 /// One notice.
@@ -106,6 +119,18 @@ pub struct NoticeRow {
     pub tries: u32,
     /// What came of the last of them.
     pub last: Option<Answered>,
+}
+
+impl NoticeRow {
+    /// Whether what it tells of is gone: only a purge of test data takes an exam or a form away. An exam of its number that came
+    /// since is another.
+    pub fn is_of_purged(&self, exam: Option<&ExamRow>, form: Option<&ApplyFormRow>) -> bool {
+        match (&self.exam, self.content) {
+            (Some(_), Some(content)) => exam.is_none_or(|row| row.first_position > content),
+            (Some(_), None) => exam.is_none(),
+            (None, _) => form.is_none(),
+        }
+    }
 }
 
 impl std::fmt::Debug for NoticeRow {

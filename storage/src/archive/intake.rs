@@ -123,10 +123,18 @@ impl Archive {
         if let Some(reason) = self.inner.log.health().latched {
             return Err(LogError::Latched { reason }.into());
         }
-        if let Match::Hospital(hospital) = self.matched(scope, facts)? {
+        let form = self.unmet_form(scope, facts)?;
+        if let Match::Hospital(hospital) = self.matched(scope, facts)?
+            && form.is_none()
+        {
             return Ok(Ok(Admission::Shown(hospital)));
         }
         self.catch_up().await?;
+        // A push that names no form has its study: the image tells that it is of the form (R16).
+        if let Some(form) = self.unmet_form(scope, facts)? {
+            let by = RegisteredBy::StudyUid;
+            self.register_by_image(form, by, sender, facts).await?;
+        }
         let mut found = self.matched(scope, facts)?;
         if found == Match::Unregistered {
             match self.meant_by(scope, facts)? {

@@ -1,11 +1,13 @@
 //! Exams that are registered from their apply forms, where a hospital pushes none (R16): by the first image that is for a
 //! form, by a procedure step, or by an operator. The record is decided before the image is admitted.
 
-use yingku_core::apply_form::{ApplyFormRow, accession_of};
+use yingku_core::apply_form::{ApplyFormRow, accession_of, may_be_given_out};
 use yingku_core::contract::push::of_form::{Registration, of_form};
 use yingku_core::decide::{FORM_CHANGED, registered_exam_no};
-use yingku_core::event::{Event, ExamRegistered, REGISTRATION_SINCE_RULES, RegisteredBy};
-use yingku_core::exam::ExamFlag;
+use yingku_core::event::{
+    Event, ExamRegistered, MEETINGS_SINCE_RULES, REGISTRATION_SINCE_RULES, RegisteredBy,
+};
+use yingku_core::exam::{ExamFlag, ExamRow};
 use yingku_core::ids::{ExamKey, ExamNo, FormKey, HospitalCode, IdError, StudyUid};
 use yingku_core::instance::InstanceFacts;
 use yingku_core::outcome::{Decided, Outcome};
@@ -155,16 +157,11 @@ impl Archive {
         if self.is_withdrawn(&facts.study_uid)? {
             return Ok(Meant::None);
         }
-        let is_asked = |hospital: &&Hospital| {
-            let takes = hospital.mode != HospitalMode::Suspended;
-            takes && hospital.exams == ExamWay::Forms && scope.has(&hospital.code)
-        };
+        let is_asked = |hospital: &&Hospital| registers_from_forms(hospital, scope);
         for hospital in registry.hospitals.values().filter(is_asked) {
             if let Some(row) = self.form_of_study(hospital, &facts.study_uid)? {
                 let by = RegisteredBy::StudyUid;
-                // Who compares nothing but study UIDs takes this one for what it is.
-                let is_his = hospital.matching == Matching::Study
-                    || row.is_for(&facts.patient, hospital.matching);
+                let is_his = is_his(&row, hospital, facts);
                 return Ok(meant(row, by, is_his));
             }
         }
@@ -180,6 +177,46 @@ impl Archive {
             }
             None => Meant::None,
         })
+    }
+
+    /// The form for which the worklist gave out the image's study UID, where only pushes of its patient claim that, and none of
+    /// them names a form: it and they have not met.
+    pub(super) fn unmet_form(
+        &self,
+        scope: &Scope,
+        facts: &InstanceFacts,
+    ) -> Result<Option<FormKey>, ViewsError> {
+        let registry = self.registry();
+        let study = &facts.study_uid;
+        if registry.rules < MEETINGS_SINCE_RULES || !may_be_given_out(study) {
+            return Ok(None);
+        }
+        let claims = self.views().claims(study)?.unwrap_or_default();
+        let owner = claims.owner().map(|claim| &claim.exam.hospital);
+        let hospital = owner.and_then(|code| registry.hospitals.get(code));
+        let Some(hospital) = hospital.filter(|it| registers_from_forms(it, scope)) else {
+            return Ok(None);
+        };
+        for claim in &claims.claims {
+            let row = self.views().exam(&claim.exam)?;
+            let names_none = |row: &ExamRow| {
+                row.has(ExamFlag::PlaceholderApplyNo)
+                    && !row.has(ExamFlag::WithoutPush)
+                    && row.key.hospital == hospital.code
+                    && row.withdrawn.is_none()
+            };
+            if claim.released || !row.as_ref().is_some_and(names_none) {
+                return Ok(None);
+            }
+        }
+        let form = self.form_of_study(hospital, study)?;
+        Ok(form
+            .filter(|row| {
+                let mut claims = claims.claims.iter();
+                claims.all(|claim| claim.sick_id == row.content.sick_id)
+                    && is_his(row, hospital, facts)
+            })
+            .map(|row| row.key))
     }
 
     /// Whether an exam of the study was withdrawn: the rules register none by itself then, so nobody need ask them.
@@ -258,6 +295,16 @@ impl Archive {
         let has_it = exams.iter().any(|exam| exam.has_study(&facts.study_uid));
         Ok(Some(row).filter(|_| !has_it))
     }
+}
+
+/// Who compares nothing but study UIDs takes one that was given out for what it is.
+fn is_his(row: &ApplyFormRow, hospital: &Hospital, facts: &InstanceFacts) -> bool {
+    hospital.matching == Matching::Study || row.is_for(&facts.patient, hospital.matching)
+}
+
+fn registers_from_forms(hospital: &Hospital, scope: &Scope) -> bool {
+    let takes = hospital.mode != HospitalMode::Suspended;
+    takes && hospital.exams == ExamWay::Forms && scope.has(&hospital.code)
 }
 
 fn meant(row: ApplyFormRow, by: RegisteredBy, is_his: bool) -> Meant {

@@ -513,7 +513,7 @@ impl State for BatchState<'_> {
     }
 
     fn notice(&self, his: &HisId, id: NoticeId) -> Result<Option<NoticeRow>, StateError> {
-        for state in [NoticeState::Open, NoticeState::Stopped, NoticeState::Sent] {
+        for state in NoticeState::ALL {
             let row = self.read(View::Notices, keys::notice(his, state, id))?;
             if row.is_some() {
                 return Ok(row);

@@ -161,7 +161,7 @@ fn answers(views: &Views, registry: &Registry) -> Value {
     }
     let mut notices = Vec::new();
     for his in registry.his.keys() {
-        for state in [NoticeState::Open, NoticeState::Stopped, NoticeState::Sent] {
+        for state in NoticeState::ALL {
             let mut take = |row: NoticeRow| {
                 let exam = row.exam.map(|exam| exam.to_string());
                 notices.push(json!({

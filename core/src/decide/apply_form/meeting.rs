@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 
 use super::super::Context;
-use super::super::exam::{beside, form_key};
-use super::super::performed::{ended_ms, make_room};
+use super::super::exam::{beside, form_key, registered};
+use super::steps;
 use crate::apply_form::{ApplyFormRow, study_uid};
-use crate::event::REGISTRATION_SINCE_RULES;
+use crate::event::{MEETINGS_SINCE_RULES, REGISTRATION_SINCE_RULES};
 use crate::exam::{ExamFlag, ExamRow};
-use crate::ids::{ExamKey, FormKey};
-use crate::instance::StudyRow;
+use crate::ids::{FormKey, StudyKey, StudyUid};
+use crate::instance::{StudyClaims, StudyRow};
 use crate::state::{State, StateError, Work};
 
 pub(in crate::decide) fn meet<S: State>(
@@ -31,17 +31,18 @@ pub(in crate::decide) fn meet<S: State>(
             continue;
         };
         let mut row = before.clone();
-        if knows {
-            bring_steps_back(work, &mut row)?;
+        if knows && !row.is_deleted() {
+            steps::bring_back(work, &mut row)?;
+            steps::put_away(work, &mut row)?;
         }
         row.taken = is_taken(work, &row)?;
-        if knows && !row.taken && !row.is_deleted() {
-            put_steps_away(work, &mut row)?;
-            if is_spent(work, &row)?
-                && let Ok(uid) = study_uid(&key, context.position)
-            {
-                row.study_uid = uid;
-            }
+        if knows
+            && !row.taken
+            && !row.is_deleted()
+            && is_spent(work, &row)?
+            && let Ok(uid) = study_uid(&key, context.position)
+        {
+            row.study_uid = uid;
         }
         if row != before {
             work.put_apply_form(Some(before), Some(row));
@@ -107,16 +108,21 @@ fn claimed_otherwise<S: State>(work: &Work<'_, S>) -> Result<BTreeSet<FormKey>, 
     Ok(touched)
 }
 
-/// The forms that an exam's number may mean: of its generation of numbers and of later ones.
+/// The forms that an exam's number may mean: of its generation of numbers and of later ones, and of earlier ones since it meets
+/// those.
 fn forms_of<S: State>(work: &Work<'_, S>, exam: &ExamRow) -> impl Iterator<Item = FormKey> {
     let key = &exam.key;
     let hospital = work.registry().hospitals.get(&key.hospital);
     let newest = hospital.map_or(key.generation, |hospital| hospital.generation);
-    (key.generation..=newest).map(|generation| form_key(&key.hospital, &exam.apply_no, generation))
+    let oldest = match work.registry().rules >= MEETINGS_SINCE_RULES {
+        true => 0,
+        false => key.generation,
+    };
+    (oldest..=newest).map(|generation| form_key(&key.hospital, &exam.apply_no, generation))
 }
 
 /// Whether the exam names the form and is not withdrawn; one that was tried out is of no live form.
-fn stands_for(exam: &ExamRow, form: &ApplyFormRow) -> bool {
+pub(super) fn stands_for(exam: &ExamRow, form: &ApplyFormRow) -> bool {
     exam.apply_no == form.key.apply_no
         && exam.withdrawn.is_none()
         && exam.has(ExamFlag::Test) == form.test
@@ -144,121 +150,56 @@ pub(super) fn is_taken<S: State>(
     Ok(false)
 }
 
-/// The form's exams that this record changed and that stand for it after the record, or before it.
-fn changed_exams<S: State>(
-    work: &Work<'_, S>,
-    form: &ApplyFormRow,
-    stands_now: bool,
-) -> Result<Vec<ExamKey>, StateError> {
-    let mut exams = work.form(&form.key)?.exams;
-    exams.retain(|key| {
-        let changed = work.changes.exams.get(key);
-        changed.is_some_and(|exam| {
-            let stands = |row: &Option<ExamRow>| {
-                let row = row.as_ref();
-                row.is_some_and(|row| stands_for(row, form))
-            };
-            // One that the record made has nothing to bring back.
-            exam.before.is_some()
-                && stands(&exam.after) == stands_now
-                && stands(&exam.before) != stands_now
-        })
-    });
-    Ok(exams)
-}
-
-/// Gives the form the steps of exams that stand for it again, as they are by now.
-fn bring_steps_back<S: State>(
-    work: &mut Work<'_, S>,
-    form: &mut ApplyFormRow,
-) -> Result<(), StateError> {
-    if form.is_deleted() {
-        return Ok(());
-    }
-    for exam in changed_exams(work, form, true)? {
-        let Some(mut kept) = work.registered(&exam)? else {
-            continue;
-        };
-        for mut step in std::mem::take(&mut kept.steps) {
-            if form.steps.iter().any(|known| known.step == step.step) {
-                continue;
-            }
-            // It may be of another form that the exam named.
-            let row = work.step(&step.step)?;
-            let Some(row) = row.filter(|row| row.forms.contains(&form.key)) else {
-                continue;
-            };
-            step.status = row.status;
-            step.ended_ms = ended_ms(&row);
-            make_room(&mut form.steps);
-            form.steps.push(step);
-        }
-        form.steps.sort_by_key(|step| step.started_ms);
-        work.put_registered(exam, kept.or_none());
-    }
-    Ok(())
-}
-
-/// Lays the form's steps beside the exam that was withdrawn, if none stands in its place. What names another form now was not
-/// what the machine did.
-fn put_steps_away<S: State>(
-    work: &mut Work<'_, S>,
-    form: &mut ApplyFormRow,
-) -> Result<(), StateError> {
-    if form.steps.is_empty() || has_exam(work, form)? {
-        // It waits for its step to be done again.
-        return Ok(());
-    }
-    let mut withdrawn = None;
-    for exam in changed_exams(work, form, false)? {
-        let row = work.exam(&exam)?;
-        let Some(row) = row.filter(|row| row.apply_no == form.key.apply_no) else {
-            continue;
-        };
-        // What was registered when the machine began comes before a push of it.
-        if withdrawn.is_none() || row.has(ExamFlag::WithoutPush) {
-            withdrawn = Some(exam);
-        }
-    }
-    let Some(exam) = withdrawn else {
-        return Ok(());
-    };
-    let mut kept = work.registered(&exam)?.unwrap_or_default();
-    for step in std::mem::take(&mut form.steps) {
-        make_room(&mut kept.steps);
-        kept.steps.push(step);
-    }
-    work.put_registered(exam, Some(kept));
-    Ok(())
-}
-
-fn has_exam<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, StateError> {
-    for exam in work.form(&form.key)?.exams {
-        let exam = work.exam(&exam)?;
-        if exam.is_some_and(|exam| stands_for(&exam, form)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Whether the study UID of an open form is to be given out no more: its exam gave it up, or it has none that stands while the
-/// UID is or was an exam's, whose images would come together with others.
+/// UID is or was an exam's, whose images would come together with others; or none that stands has it, and what comes of it
+/// registers nothing.
 fn is_spent<S: State>(work: &Work<'_, S>, form: &ApplyFormRow) -> Result<bool, StateError> {
-    let claims = work.claims(&form.study_uid)?.claims;
-    let mut stands = false;
+    let claims = work.claims(&form.study_uid)?;
+    let (mut stands, mut has_it) = (false, false);
     for exam in work.form(&form.key)?.exams {
         let exam = work.exam(&exam)?;
         let Some(exam) = exam.filter(|exam| stands_for(exam, form)) else {
             continue;
         };
         stands = true;
-        let gave_up = claims
-            .iter()
-            .any(|claim| claim.released && claim.exam == exam.key);
-        if gave_up {
+        let mut own = claims.claims.iter().filter(|it| it.exam == exam.key);
+        if own.clone().any(|claim| claim.released) {
+            return Ok(true);
+        }
+        has_it |= own.next().is_some();
+    }
+    let parts = work.registry().rules >= MEETINGS_SINCE_RULES;
+    if parts && stands && !has_it && registered::is_barred(work, &form.study_uid)? {
+        return Ok(true);
+    }
+    if stands {
+        return Ok(false);
+    }
+    match parts {
+        true => is_used(work, &form.study_uid, &claims, &form.key),
+        false => Ok(!claims.claims.is_empty()),
+    }
+}
+
+/// Whether the study is an exam's, or was one's that is withdrawn, or has images. One that an exam left with the form, when it
+/// named another, is as it was.
+fn is_used<S: State>(
+    work: &Work<'_, S>,
+    study: &StudyUid,
+    claims: &StudyClaims,
+    form: &FormKey,
+) -> Result<bool, StateError> {
+    let home = StudyKey::new(form.hospital.clone(), study.clone());
+    let has_images = work.study(&home)?.is_some_and(|row| row.bytes > 0);
+    let is_claimed = claims.active().next().is_some();
+    if has_images || is_claimed {
+        return Ok(true);
+    }
+    for claim in &claims.claims {
+        let exam = work.exam(&claim.exam)?;
+        if exam.is_some_and(|row| row.has_study(study)) {
             return Ok(true);
         }
     }
-    Ok(!stands && !claims.is_empty())
+    Ok(false)
 }

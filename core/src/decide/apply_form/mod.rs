@@ -6,12 +6,13 @@
 //! The other way round a form that came from 基卫 takes what its HIS sends later.
 
 mod meeting;
+mod steps;
 
-use super::exam::{closed, form_key};
+use super::exam::{closed, form_key, meet_earlier};
 use super::{Context, DecideError, settle_finding};
 use crate::apply_form::{ApplyFormRow, FormContent, FormSource, VERSIONS_LIMIT, study_uid};
-use crate::contract::apply_form::{Action, ApplyForm};
-use crate::event::{ApplyFormReceived, REGISTRATION_SINCE_RULES};
+use crate::contract::apply_form::{Action, ApplyForm, ApplyFormBody};
+use crate::event::{ApplyFormReceived, MEETINGS_SINCE_RULES, REGISTRATION_SINCE_RULES};
 use crate::finding::{FindingKey, FindingKind, FindingRow};
 use crate::ids::FormKey;
 use crate::outcome::{ErrorKind, FormOutcome, FormStep, Outcome, Refusal};
@@ -43,7 +44,7 @@ pub(super) fn received<S: State>(
         return Ok(Outcome::Refused(closed(path, Closed::Suspended)));
     }
     let is_trial = hospital.mode == HospitalMode::Test;
-    let known = find(work, body, hospital.generation)?;
+    let known = find(work, body, hospital.generation, is_trial)?;
     let live = known.as_ref().filter(|row| !row.is_deleted());
     if is_trial && live.is_some_and(|row| !row.test) {
         return Ok(Outcome::Refused(is_live()));
@@ -79,25 +80,40 @@ struct FormReceived<'a> {
     is_trial: bool,
 }
 
-/// The form that a message is about: of the hospital's generation of numbers, or for a change of an earlier one.
+/// The form that a message is about: of the hospital's generation of numbers, or for a change of an earlier one. One that is
+/// sent again is no second form because numbers began anew meanwhile (R14).
 fn find<S: State>(
     work: &Work<'_, S>,
     body: &ApplyFormReceived,
     generation: u16,
+    is_trial: bool,
 ) -> Result<Option<ApplyFormRow>, StateError> {
     let row =
         |generation| work.apply_form(&form_key(&body.hospital, &body.body.apply_no, generation));
     let current = row(generation)?;
-    if current.is_some() || body.body.action == Action::Insert {
+    let is_insert = body.body.action == Action::Insert;
+    if current.is_some() || is_insert && work.registry().rules < MEETINGS_SINCE_RULES {
         return Ok(current);
     }
     for generation in (0..generation).rev() {
-        let earlier = row(generation)?.filter(|row| !row.is_deleted());
+        let is_again = |row: &ApplyFormRow| row.test == is_trial && is_sent_again(row, &body.body);
+        let is_meant = |row: &ApplyFormRow| !is_insert || is_again(row);
+        let earlier = row(generation)?.filter(|row| !row.is_deleted() && is_meant(row));
         if earlier.is_some() {
             return Ok(earlier);
         }
     }
     Ok(None)
+}
+
+/// Whether an INSERT is of this form of an earlier generation of numbers: it says the same, or the form is open and of the
+/// same person.
+fn is_sent_again(earlier: &ApplyFormRow, body: &ApplyFormBody) -> bool {
+    let is_same_person = body.form.as_ref().is_some_and(|form| {
+        let (content, patient) = (&earlier.content, &form.patient);
+        content.sick_id == patient.sick_no && content.name == patient.name
+    });
+    earlier.digest == body.digest || earlier.is_open() && is_same_person
 }
 
 fn insert<S: State>(
@@ -127,6 +143,9 @@ fn insert<S: State>(
         came_on: local_day(work, context.time_ms),
         content: FormContent::of(content),
     };
+    if work.registry().rules >= MEETINGS_SINCE_RULES {
+        meet_earlier(work, &row)?;
+    }
     let row = ApplyFormRow {
         taken: meeting::is_taken(work, &row)?,
         ..row

@@ -54,7 +54,7 @@ pub(in crate::decide) fn add_studies<S: State>(
 }
 
 /// The forms that an exam's number may mean, of the latest generation first.
-fn forms_of<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Vec<FormKey> {
+pub(super) fn forms_of<S: State>(work: &Work<'_, S>, row: &ExamRow) -> Vec<FormKey> {
     let hospital = work.registry().hospitals.get(&row.key.hospital);
     let newest = hospital.map_or(0, |hospital| hospital.generation);
     let generations = (0..=newest.max(row.key.generation)).rev();
@@ -205,7 +205,7 @@ fn share<S: State>(
 }
 
 /// Studies whose images are the registered exam's, and that nobody took from it.
-fn shared_studies<S: State>(
+pub(super) fn shared_studies<S: State>(
     work: &Work<'_, S>,
     registered: &ExamRow,
 ) -> Result<Vec<StudyUid>, StateError> {

@@ -2,8 +2,9 @@
 
 use super::Content;
 use super::reuse::reuses_number;
+use crate::apply_form::ApplyFormRow;
 use crate::dictionaries::is_placeholder;
-use crate::event::REGISTRATION_SINCE_RULES;
+use crate::event::{MEETINGS_SINCE_RULES, REGISTRATION_SINCE_RULES};
 use crate::exam::{ExamFlag, ExamRow, FORM_EXAMS_LIMIT};
 use crate::ids::{ExamKey, FormKey, HospitalCode};
 use crate::registry::{Hospital, HospitalMode};
@@ -53,7 +54,7 @@ pub(super) fn enter<S: State>(
     let generation = hospital.map_or(row.key.generation, |hospital| hospital.generation);
     // A push that opens a generation is of that one already.
     let generation = generation.max(row.key.generation);
-    let key = key(&row.key.hospital, &row.apply_no, generation);
+    let key = named(work, row, generation)?;
     let mut form = work.form(&key)?;
     if form.exams.contains(&row.key) {
         return Ok(());
@@ -63,6 +64,73 @@ pub(super) fn enter<S: State>(
     }
     form.exams.push(row.key.clone());
     work.put_form(key, form);
+    Ok(())
+}
+
+/// The form that the exam's number means: of the current generation of numbers; where that has none, one of an earlier one that
+/// is not another person's, as forms are that were open when the hospital's numbers began anew.
+fn named<S: State>(
+    work: &Work<'_, S>,
+    row: &ExamRow,
+    generation: u16,
+) -> Result<FormKey, StateError> {
+    let current = key(&row.key.hospital, &row.apply_no, generation);
+    if work.registry().rules < MEETINGS_SINCE_RULES {
+        return Ok(current);
+    }
+    let is_trial = row.has(ExamFlag::Test);
+    for generation in (0..=generation).rev() {
+        let key = key(&row.key.hospital, &row.apply_no, generation);
+        let form = work.apply_form(&key)?;
+        let is_meant = |form: &ApplyFormRow| {
+            let is_his = key == current || !is_other_person(form, row);
+            !form.is_deleted() && form.test == is_trial && is_his
+        };
+        if form.as_ref().is_some_and(is_meant) {
+            return Ok(key);
+        }
+    }
+    Ok(current)
+}
+
+/// R6: number and name differ, and no scan says otherwise. A number that is absent, as forms of 基卫 may have it, tells nothing.
+fn is_other_person(form: &ApplyFormRow, exam: &ExamRow) -> bool {
+    let content = &form.content;
+    let same_number = !content.sick_id.is_empty() && content.sick_id == exam.sick_id;
+    !same_number && content.name != exam.name && !exam.has_study(&form.study_uid)
+}
+
+/// Has a form that comes when its hospital's numbers have begun anew meet the exams of earlier ones that name it and have none.
+pub(in crate::decide) fn meet_earlier<S: State>(
+    work: &mut Work<'_, S>,
+    form: &ApplyFormRow,
+) -> Result<(), StateError> {
+    let mut row = work.form(&form.key)?;
+    let known = row.exams.len();
+    for generation in 0..form.key.generation {
+        let earlier = key(&form.key.hospital, &form.key.apply_no, generation);
+        if work
+            .apply_form(&earlier)?
+            .is_some_and(|it| !it.is_deleted())
+        {
+            continue;
+        }
+        for exam in work.form(&earlier)?.exams {
+            let is_meant = |exam: &ExamRow| {
+                exam.apply_no == form.key.apply_no
+                    && exam.has(ExamFlag::Test) == form.test
+                    && !exam.has(ExamFlag::WithoutPush)
+                    && !is_other_person(form, exam)
+            };
+            let is_known = row.exams.contains(&exam) || row.exams.len() >= FORM_EXAMS_LIMIT;
+            if !is_known && work.exam(&exam)?.as_ref().is_some_and(is_meant) {
+                row.exams.push(exam);
+            }
+        }
+    }
+    if row.exams.len() > known {
+        work.put_form(form.key.clone(), row);
+    }
     Ok(())
 }
 

@@ -3,13 +3,15 @@
 pub(super) mod beside;
 mod content;
 mod form;
+mod kept;
 pub(super) mod registered;
 mod reuse;
 mod row;
+mod scan;
 
 use super::{Context, DecideError, claims, correction, supervision};
 use crate::contract::push::ExamPushedBody;
-use crate::event::REGISTRATION_SINCE_RULES;
+use crate::event::{MEETINGS_SINCE_RULES, REGISTRATION_SINCE_RULES};
 use crate::exam::{ExamFlag, ExamHistory, ExamRow, ExamStep};
 use crate::ids::ExamKey;
 use crate::notice::Told;
@@ -18,7 +20,7 @@ use crate::registry::{Closed, Hospital, HospitalMode};
 use crate::state::{State, StateError, Work};
 
 pub(super) use content::Content;
-pub(super) use form::key as form_key;
+pub(super) use form::{key as form_key, meet_earlier};
 use reuse::{Reused, reuses_number, suspect};
 pub(super) use reuse::{is_free, restore, ruled};
 use row::{row_of, status_number};
@@ -27,7 +29,7 @@ pub(super) fn pushed<S: State>(
     work: &mut Work<'_, S>,
     context: Context<'_>,
     body: &ExamPushedBody<'_>,
-    content: Content,
+    mut content: Content,
 ) -> Result<Outcome, DecideError> {
     let Some(hospital) = work.registry().hospitals.get(&content.hospital) else {
         return Ok(Outcome::Refused(unknown_hospital()));
@@ -36,6 +38,7 @@ pub(super) fn pushed<S: State>(
         return Ok(Outcome::Refused(closed("hospitalCode", Closed::Suspended)));
     }
     let (key, existing) = find(work, hospital, &content)?;
+    scan::meet(work, hospital, existing.as_ref(), &mut content)?;
     let Some(existing) = existing else {
         if let Some(other) = form::reused(work, hospital, &content)? {
             return suspect(work, context, Reused::Form(&other), &content, body);
@@ -244,7 +247,13 @@ fn change<S: State>(
     mut content: Content,
 ) -> Result<Outcome, DecideError> {
     let key = existing.key.clone();
-    beside::add_studies(work, hospital, &mut content)?;
+    if work.registry().rules >= MEETINGS_SINCE_RULES {
+        kept::keep_studies(work, &existing, &mut content)?;
+        beside::add_studies(work, hospital, &mut content)?;
+    } else {
+        beside::add_studies(work, hospital, &mut content)?;
+        kept::keep_studies(work, &existing, &mut content)?;
+    }
     supervision::brought(work, context, &key, &mut content.supervised);
     note_identities(work, &key, &mut content);
     let row = row_of(

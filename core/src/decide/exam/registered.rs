@@ -5,7 +5,7 @@
 //! name its form.
 
 use super::super::{Context, DecideError, apply_form};
-use super::{Content, change, closed, register};
+use super::{Content, change, closed, register, scan};
 use crate::apply_form::ApplyFormRow;
 use crate::event::{ExamRegistered, REGISTRATION_SINCE_RULES, RegisteredBy};
 use crate::exam::{
@@ -80,7 +80,9 @@ pub(in crate::decide) fn registered<S: State>(
         return Ok(Outcome::Refused(withdrawn()));
     }
     if let Some(row) = current {
-        return further(work, context, hospital, row, (content, by_person));
+        let outcome = further(work, context, hospital, row, (content, by_person))?;
+        scan::join(work, context, &form)?;
+        return Ok(outcome);
     }
     if work.form(&body.form)?.exams.len() >= FORM_EXAMS_LIMIT {
         return Ok(Outcome::Refused(too_many_exams()));
@@ -94,7 +96,9 @@ pub(in crate::decide) fn registered<S: State>(
     note(&mut row, &content, false);
     work.put_registered(key.clone(), Some(row));
     enter(work, &body.form, key.clone())?;
-    register(work, context, hospital, key, content)
+    let outcome = register(work, context, hospital, key, content)?;
+    scan::join(work, context, &form)?;
+    Ok(outcome)
 }
 
 /// The exam that was registered from the form as it stands.
@@ -127,7 +131,10 @@ fn is_withdrawn<S: State>(work: &Work<'_, S>, content: &Content) -> Result<bool,
 }
 
 /// Whether an exam of the study was withdrawn: what comes of it again is for a person to say.
-fn is_barred<S: State>(work: &Work<'_, S>, study: &StudyUid) -> Result<bool, StateError> {
+pub(in crate::decide) fn is_barred<S: State>(
+    work: &Work<'_, S>,
+    study: &StudyUid,
+) -> Result<bool, StateError> {
     for claim in work.claims(study)?.claims {
         if work
             .exam(&claim.exam)?

@@ -4,7 +4,7 @@ use super::super::Context;
 use super::Content;
 use crate::contract::push::ExamStatus;
 use crate::dictionaries::{canonical_class, is_placeholder};
-use crate::exam::{DeclaredStudy, ExamFlag, ExamRow, FinalReport, ReportState, Withdrawals};
+use crate::exam::{ExamFlag, ExamRow, FinalReport, ReportState, Withdrawals};
 use crate::ids::ExamKey;
 use crate::registry::{Hospital, HospitalMode, Settings};
 
@@ -21,23 +21,6 @@ fn report_state(last_final: Option<FinalReport>, status: u8, digest: [u8; 16]) -
         (70, Some(last)) if last.digest == digest => last.state,
         (70, Some(_)) => ReportState::Revised,
         _ => ReportState::None,
-    }
-}
-
-/// A push that tells nothing of images takes none away: its studies are what they were, without a count. One that names
-/// others leaves those out that it does not name.
-fn studies_of(before: Option<&ExamRow>, pushed: Vec<DeclaredStudy>) -> Vec<DeclaredStudy> {
-    match before {
-        Some(before) if pushed.is_empty() => before
-            .studies
-            .iter()
-            .map(|study| DeclaredStudy {
-                image_count: None,
-                linked: false,
-                ..study.clone()
-            })
-            .collect(),
-        _ => pushed,
     }
 }
 
@@ -92,7 +75,7 @@ pub(super) fn row_of(
         inpatient_no: summary.inpatient_no.into_owned(),
         outpatient_no: summary.out_patient_no.into_owned(),
         patient_source: summary.patient_source.into_owned(),
-        studies: studies_of(before, content.studies),
+        studies: content.studies,
         moved: before.map(|row| row.moved.clone()).unwrap_or_default(),
         // A doubt stays on its list until the comparison settles it, and no push brings back what was deleted.
         flags: [ExamFlag::IdentityDoubt, ExamFlag::ImagesDeleted]

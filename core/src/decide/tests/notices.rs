@@ -2,7 +2,7 @@
 
 use super::forms::document;
 use super::*;
-use crate::event::{NoticesAgain, NoticesTried};
+use crate::event::{NoticesAgain, NoticesTried, WaitingNotices};
 use crate::notice::{NoticeState, TriedNotice};
 use crate::registry::RegistryChange;
 
@@ -225,4 +225,137 @@ fn what_came_of_a_notice_is_kept_and_an_operator_sends_it_again() {
     // What was taken stays on record
     assert_eq!(row(&house, ids[0]).state, NoticeState::Sent);
     assert!(!house.notices.contains_key(&(his.clone(), ids[1])));
+}
+
+/// A trial's exam of which 20 and 70 wait, and its deleted form of which 00 waits.
+fn tried_out() -> House {
+    let mut house = House::with_receiver();
+    house.put_mode(HospitalMode::Test);
+    house
+        .send_document(&document("INSERT", "1", "王一"))
+        .unwrap();
+    house
+        .send_document(&document("DELETE", "1", "王一"))
+        .unwrap();
+    house.push(&exam(70));
+    assert_eq!(house.told_codes(), ["00", "20", "70"]);
+    house
+}
+
+impl House {
+    fn put_mode(&mut self, mode: HospitalMode) {
+        let hospital = self.registry.hospitals.get_mut(&code("350006"));
+        hospital.unwrap().mode = mode;
+    }
+
+    /// States of a HIS's notices in the order in which they are sent.
+    fn notice_states(&self) -> Vec<NoticeState> {
+        let mut rows: Vec<_> = self.notices.values().collect();
+        rows.sort_by_key(|row| row.id);
+        rows.iter().map(|row| row.state).collect()
+    }
+
+    /// As an operator does: first what was tested, then the notices about it that wait.
+    fn purge_all_and_name_notices(&mut self) {
+        let form = self.apply_forms.keys().find(|key| key.apply_no == "1");
+        let forms = form.cloned().into_iter().collect();
+        let exams = vec![key("350006", "E1", 0)];
+        let all = TestDataPurged {
+            exams,
+            forms,
+            ..TestDataPurged::default()
+        };
+        self.take("operator:o", Event::TestDataPurged(all));
+        self.name_notices();
+    }
+
+    fn name_notices(&mut self) {
+        let named = WaitingNotices {
+            his: HisId::new("his-a").unwrap(),
+            notices: self.notices.keys().map(|(_, id)| *id).collect(),
+        };
+        let event = TestDataPurged {
+            notices: vec![named],
+            ..TestDataPurged::default()
+        };
+        self.take("operator:o", Event::TestDataPurged(event));
+    }
+
+    fn notice_tried(&mut self, id: NoticeId, state: NoticeState) {
+        let (code, answer) = (String::new(), String::new());
+        let tried = vec![TriedNotice {
+            id,
+            state,
+            tries: 1,
+            code,
+            answer,
+        }];
+        let his = HisId::new("his-a").unwrap();
+        let event = NoticesTried {
+            his,
+            tried,
+            epoch: None,
+        };
+        self.take("node:0", Event::NoticesTried(event));
+    }
+}
+
+#[test]
+fn notices_that_wait_when_their_test_data_is_purged_are_dropped_and_say_why() {
+    let mut house = tried_out();
+    house.purge_all_and_name_notices();
+    assert_eq!(house.notice_states(), [NoticeState::Dropped; 3]);
+    let answers = house.notices.values().map(|row| row.last.clone().unwrap());
+    assert!(answers.into_iter().all(|it| it.answer.contains("测试数据")));
+    // The hospital is live: what was dropped is neither tried nor sent again
+    house.put_mode(HospitalMode::Live);
+    let ids: Vec<NoticeId> = house.notices.keys().map(|(_, id)| *id).collect();
+    house.notice_tried(ids[0], NoticeState::Open);
+    let his = HisId::new("his-a").unwrap();
+    let again = NoticesAgain { his, notices: ids };
+    house.take("operator:o", Event::NoticesAgain(again));
+    assert_eq!(house.notice_states(), [NoticeState::Dropped; 3]);
+    // and the same number's live exam is told of from the beginning
+    house.push(&exam(70));
+    assert_eq!(house.told_codes()[3..], ["20", "70"]);
+}
+
+#[test]
+fn a_notice_that_was_taken_while_it_was_dropped_counts_as_taken() {
+    let mut house = tried_out();
+    let first = *house.notices.keys().map(|(_, id)| id).min().unwrap();
+    house.purge_all_and_name_notices();
+    house.notice_tried(first, NoticeState::Sent);
+    let (sent, dropped) = (NoticeState::Sent, NoticeState::Dropped);
+    assert_eq!(house.notice_states(), [sent, dropped, dropped]);
+}
+
+#[test]
+fn a_purge_drops_no_notice_of_what_is_still_there_or_came_since() {
+    // Given a live exam, and one of a trial that is not purged
+    let mut house = House::with_receiver();
+    house.push(&exam(70));
+    house.put_mode(HospitalMode::Test);
+    house.push(&Push::new("350006", "T1", "王二", 70, "1.2.2"));
+    house.name_notices();
+    assert_eq!(house.notice_states(), [NoticeState::Open; 4]);
+    // When the trial's number is a live exam's by the time that its notices are named
+    house.take("operator:o", purge(vec![key("350006", "T1", 0)]));
+    house.put_mode(HospitalMode::Live);
+    house.push(&Push::new("350006", "T1", "王三", 70, "1.2.3"));
+    house.name_notices();
+    // Then only the trial's are dropped
+    let (open, dropped) = (NoticeState::Open, NoticeState::Dropped);
+    assert_eq!(
+        house.notice_states(),
+        [open, open, dropped, dropped, open, open]
+    );
+}
+
+#[test]
+fn before_rules_7_a_purge_leaves_notices_as_they_are() {
+    let mut house = tried_out();
+    house.registry.rules = crate::event::PURGED_NOTICES_SINCE_RULES - 1;
+    house.purge_all_and_name_notices();
+    assert_eq!(house.notice_states(), [NoticeState::Open; 3]);
 }

@@ -9,6 +9,10 @@ use crate::performed::StepStatus;
 use crate::registry::ExamWay;
 use crate::time::LocalDateTime;
 
+mod apart;
+mod left;
+mod scan;
+
 const FORM: &str = "F-王一";
 
 impl House {
