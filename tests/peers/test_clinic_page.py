@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from pydicom.uid import generate_uid
 
 from support import netdicom
 from support.archive import Archive
@@ -136,3 +137,56 @@ def test_a_report_of_many_words_is_printed_whole(
     archive.client().pushed(exam)
     printed = browser.pdf(f"{archive.http}{PAGE}?exam_no=7173_{exam['examNo']}", tmp_path / "long.pdf")
     assert 2 <= printed.pages <= 4 and printed.is_a4
+
+
+def test_images_are_paged_through_with_the_scanned_form_beside(
+    fresh_archive: Callable[..., Archive], browser: Browser, tmp_path: Path
+) -> None:
+    # Given an exam with three slices and a scanned apply form as series 0
+    archive = fresh_archive(registry=registry(["127.0.0.1"]))
+    exam = new_exam(images=4)
+    archive.client().pushed(exam)
+    slices = ct_slices(exam, 4)
+    form = slices.pop()
+    form.SeriesInstanceUID, form.SeriesNumber, form.Modality = generate_uid(), 0, "OT"
+    for one in slices:
+        one.SeriesNumber = 2
+    netdicom.store(archive.dicom, [raw_of(one) for one in [*slices, form]], "CT1")
+
+    def opened(link: str) -> str:
+        return requests.get(f"{archive.http}{PAGE}{link}", timeout=30).text
+
+    def link_of(page: str, words: str) -> str:
+        return html.unescape(re.search(rf'href="([^"]+)">{words}<', page)[1])
+
+    def pictures(page: str) -> list[requests.Response]:
+        sources = [html.unescape(source) for source in re.findall(r'<img src="([^"]+)"', page)]
+        return [requests.get(f"{archive.http}{source}", timeout=30) for source in sources]
+
+    # When its images are opened from the report, then the first slice is shown, and the form beside
+    report = opened(f"?exam_no=7173_{exam['examInfo']['examNo']}")
+    first = opened(link_of(report, "查看影像"))
+    assert "1 / 3" in first and "申请单扫描件" in first
+    shown = pictures(first)
+    assert len(shown) == 2
+    for one in shown:
+        assert one.status_code == 200 and one.content.startswith(b"\xff\xd8"), one.text
+    browser.screenshot(f"{archive.http}{PAGE}{link_of(report, '查看影像')}", tmp_path / "images.png", height=1100)
+
+    # and one pages on to the last, in a window that stays
+    lung = opened(link_of(first, "肺窗"))
+    assert pictures(lung)[0].content != shown[0].content
+    second = opened(link_of(lung, "下一幅"))
+    assert "2 / 3" in second and "<b>肺窗</b>" in second
+    last = opened(link_of(second, "最后一幅"))
+    assert "3 / 3" in last and "下一幅</a>" not in last
+
+    # and the form is looked at by itself
+    alone = opened(link_of(first, "查看"))
+    assert "1 / 1" in alone and len(pictures(alone)) == 1
+
+    # and what no exam has is the last there is, or told in words
+    query = f"?exam_no=7173_{exam['examInfo']['examNo']}&exam={exam['examInfo']['examNo']}"
+    assert "3 / 3" in opened(f"{query}&series=1&image=99999999999999")
+    assert "没有可显示的图像" in opened(f"{query}&series=18446744073709551615")
+    assert "应为数字" in opened(f"{query}&series=x")

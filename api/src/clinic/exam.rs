@@ -49,6 +49,8 @@ struct Head {
     reports: Vec<ReportView>,
     reports_left_out: usize,
     studies: Vec<StudyView>,
+    /// Where its images are paged through; empty: none has come.
+    images: String,
     versions: Vec<VersionView>,
 }
 
@@ -157,6 +159,11 @@ fn head(house: &House, row: &ExamRow, version: Option<Position>) -> Result<Head,
     let reports = push.iter().filter(|_| shows_report);
     let reports: Vec<&Report> = reports.flat_map(|push| &push.report_list).collect();
     let is_revised = state == ReportState::Revised;
+    let studies = match earlier {
+        None => studies(house, row, push.as_ref())?,
+        Some(_) => Vec::new(),
+    };
+    let has_images = studies.iter().any(|study| !study.series.is_empty());
     Ok(Head {
         person: Person::of(shown),
         facts: push
@@ -178,9 +185,10 @@ fn head(house: &House, row: &ExamRow, version: Option<Position>) -> Result<Head,
             .map(|report| report_view(report))
             .collect(),
         reports_left_out: reports.len().saturating_sub(ROWS_LIMIT),
-        studies: match earlier {
-            None => studies(house, row, push.as_ref())?,
-            Some(_) => Vec::new(),
+        studies,
+        images: match has_images {
+            true => format!("?{}&series=0", house.exam_address(row)),
+            false => String::new(),
         },
         versions: versions(house, row, &lines),
     })

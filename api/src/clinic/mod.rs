@@ -2,11 +2,12 @@
 //! here, without scripts, in HTML and CSS that a browser of ten years ago knows.
 //!
 //! One request's way: [`admission`] says who opens it and for which hospital (R19), [`question`] which exams its numbers
-//! lead to (R18), the opening goes on record, and [`list`] or [`exam`] makes the page. [`trouble`] has the words where there
+//! lead to (R18), the opening goes on record, and [`list`], [`exam`] or [`images`] makes the page. [`trouble`] has the words where there
 //! is none.
 
 mod admission;
 mod exam;
+mod images;
 mod list;
 mod page;
 mod question;
@@ -99,6 +100,7 @@ pub async fn handle(api: &Arc<Api>, visit: Visit) -> Response<Body> {
 
 /// What pages are made of.
 struct House {
+    api: Arc<Api>,
     archive: Archive,
     views: Arc<Views>,
     registry: Arc<Registry>,
@@ -122,6 +124,7 @@ async fn answer(
     let frames = Frames::of(registry, &opening.hospital);
     api.archive.settle().await.map_err(Failure::from)?;
     let house = Arc::new(House {
+        api: Arc::clone(api),
         archive: api.archive.clone(),
         views: api.archive.views(),
         registry: Arc::clone(registry),
@@ -142,7 +145,10 @@ async fn answer(
     let entry = reading.entry(OPERATION, Some(&house.opening.hospital), &target);
     api.archive.audit(entry).await.map_err(Failure::from)?;
     let html = apart(move || match chosen {
-        Some(row) => exam::render(&house, &row, &found, asked.version),
+        Some(row) => match &asked.images {
+            Some(place) => images::render(&house, &row, place),
+            None => exam::render(&house, &row, &found, asked.version),
+        },
         None => list::render(&house, &found, asked.page),
     })
     .await?;

@@ -8,6 +8,7 @@ use yingku_storage::views::keys::NumberKind;
 
 use super::House;
 use super::admission::Opening;
+use super::images::Place;
 use super::trouble::Trouble;
 use crate::error::Failure;
 use crate::rest::reading::Shown;
@@ -21,6 +22,8 @@ pub struct Asked {
     exam: Option<(String, u16)>,
     /// Record of the version that is looked at; `None`: the current one.
     pub version: Option<Position>,
+    /// The exam's images, and which of them; `None`: its report.
+    pub images: Option<Place>,
     /// From 1.
     pub page: usize,
 }
@@ -39,10 +42,21 @@ impl Asked {
         let generation = number("generation")?.unwrap_or_default();
         let generation = u16::try_from(generation).map_err(|_| Trouble::NoExam)?;
         let exam = query.get("exam").map_err(Trouble::query)?;
+        let place = |name| -> Result<Option<usize>, Trouble> {
+            let number = number(name)?;
+            Ok(number.map(|number| usize::try_from(number).unwrap_or(usize::MAX)))
+        };
+        let (series, at) = (place("series")?, place("image")?);
+        let window = query.get("window").map_err(Trouble::query)?;
         let page = number("page")?.unwrap_or(1).max(1);
         Ok(Self {
             exam: exam.map(|exam| (exam.to_owned(), generation)),
             version: number("version")?.map(Position),
+            images: series.map(|series| Place {
+                series,
+                at: at.unwrap_or(1),
+                window: window.unwrap_or_default().to_owned(),
+            }),
             page: usize::try_from(page).unwrap_or(usize::MAX),
         })
     }

@@ -2,6 +2,8 @@
 //! cluster key, so that every node opens it. In the address and not in a cookie, because a browser withholds cookies from a
 //! page that stands in another's frame, which is where HIS put it.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use yingku_storage::keys::{ClusterKey, KeyError, Purpose};
 
 /// For how long the links of an opened page lead on: a visit, or a case conference.
 pub const LIFE_S: i64 = 3_600;
+/// The same for the addresses of its images.
+pub const LIFE: Duration = Duration::from_secs(LIFE_S.unsigned_abs());
 
 #[derive(Serialize, Deserialize)]
 pub struct Ticket {

@@ -50,6 +50,7 @@ pub enum Trouble {
     NoExam,
     SeveralPatients,
     TooManyExams,
+    NoImages,
     NoVersion,
     Busy,
     Failed(Box<Failure>),
@@ -183,6 +184,12 @@ impl Trouble {
                 "与号码相符的检查过多，无法列出 (too many exams have these numbers)。",
                 "请以检查号（exam_no）打开单个检查。",
             ),
+            Self::NoImages => said(
+                StatusCode::NOT_FOUND,
+                "检查已撤回",
+                "检查已撤回，影像不可调阅 (the exam is withdrawn)。",
+                "有疑问请向检查科室询问。",
+            ),
             Self::NoVersion => said(
                 StatusCode::NOT_FOUND,
                 "不能查看此版本",
@@ -235,6 +242,7 @@ impl Trouble {
             | Self::NoExam
             | Self::SeveralPatients
             | Self::TooManyExams
+            | Self::NoImages
             | Self::NoVersion => {
                 return Vec::new();
             }

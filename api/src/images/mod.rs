@@ -25,8 +25,6 @@ use crate::call::{Api, now_ms};
 use crate::error::Failure;
 use address::SignedImage;
 
-/// A page that was opened in the morning shows its images until the evening.
-pub const VALID: Duration = Duration::from_secs(8 * 3_600);
 /// Longer than that no address opens, whoever asks for it.
 pub const VALID_LIMIT: Duration = Duration::from_secs(7 * 86_400);
 

@@ -199,11 +199,11 @@ fn window(text: &str) -> Option<Window> {
 
 /// Whether the app that was given the address still may read there; others have no registration to lose.
 fn may_still_read(registry: &Registry, image: &SignedImage) -> bool {
-    match image.reader.reader.strip_prefix("app:") {
-        None => true,
-        Some(id) => registry.apps.values().any(|app| {
+    match image.reader.reader.split_once(':') {
+        Some(("app" | "link", id)) => registry.apps.values().any(|app| {
             app.id.as_str() == id && app.enabled && app.hospitals.has(&image.exam.hospital)
         }),
+        _ => true,
     }
 }
 
