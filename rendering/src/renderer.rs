@@ -81,9 +81,15 @@ struct Shared {
     places: Semaphore,
 }
 
+fn died(error: io::Error) -> RenderError {
+    tracing::warn!(%error, "a process that makes pictures died");
+    RenderError::Died
+}
+
 /// One process. It is killed when this is dropped, so that one whose conversation broke off is never used again.
 struct Worker {
-    child: Child,
+    /// Killed when this is dropped.
+    _child: Child,
     input: ChildStdin,
     output: ChildStdout,
 }
@@ -126,10 +132,6 @@ impl Renderer {
         let _place = shared.places.try_acquire().map_err(|_| RenderError::Busy)?;
         let turn = shared.at_work.acquire().await;
         let _turn = turn.map_err(|_| RenderError::Busy)?;
-        let mut worker = match shared.take_idle() {
-            Some(worker) => worker,
-            None => Worker::start(&shared.options).map_err(RenderError::Start)?,
-        };
         let question = Question {
             asked: Asked {
                 side: asked.side.clamp(SIDE_LEAST, SIDE_LIMIT),
@@ -137,23 +139,33 @@ impl Renderer {
             },
             length,
         };
-        let answered = worker.answer(&question, &mut pieces);
+        let answered = async {
+            let mut worker = shared.worker_for(&question).await?;
+            let answer = worker.answer(&question, &mut pieces).await?;
+            Ok::<_, RenderError>((worker, answer))
+        };
         let limited = tokio::time::timeout(shared.options.time_limit, answered);
-        let answer = limited.await.map_err(|_| RenderError::TimedOut)??;
+        let (worker, answer) = limited.await.map_err(|_| RenderError::TimedOut)??;
         shared.idle.lock().push(worker);
         Ok(answer?)
     }
 }
 
 impl Shared {
-    /// A worker that is alive.
-    fn take_idle(&self) -> Option<Worker> {
+    /// A worker that has taken the question. Idle ones may have died meanwhile.
+    async fn worker_for(&self, question: &Question) -> Result<Worker, RenderError> {
         loop {
-            let mut worker = self.idle.lock().pop()?;
-            if matches!(worker.child.try_wait(), Ok(None)) {
-                return Some(worker);
+            let idle = self.idle.lock().pop();
+            let Some(mut worker) = idle else {
+                break;
+            };
+            if worker.ask(question).await.is_ok() {
+                return Ok(worker);
             }
         }
+        let mut worker = Worker::start(&self.options).map_err(RenderError::Start)?;
+        worker.ask(question).await.map_err(died)?;
+        Ok(worker)
     }
 }
 
@@ -172,24 +184,28 @@ impl Worker {
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.ok_or_else(|| io::Error::other("a worker has no pipes"))?;
         Ok(Self {
-            child,
+            _child: child,
             input,
             output,
         })
     }
 
-    /// Asks and hears the answer. After an error the worker is of no more use.
+    /// Puts the question, until the worker has taken it.
+    async fn ask(&mut self, question: &Question) -> io::Result<()> {
+        self.input.write_all(&wire::head(question)?).await?;
+        self.input.flush().await?;
+        match self.output.read_u8().await? {
+            wire::READY => Ok(()),
+            _ => Err(io::Error::other("a worker speaks otherwise")),
+        }
+    }
+
+    /// Sends the instance and hears the answer. After an error the worker is of no more use.
     async fn answer(
         &mut self,
         question: &Question,
         pieces: &mut Pieces,
     ) -> Result<Result<Rendered, Fault>, RenderError> {
-        let died = |error: io::Error| {
-            tracing::warn!(%error, "a process that makes pictures died");
-            RenderError::Died
-        };
-        let head = wire::head(question).map_err(died)?;
-        self.input.write_all(&head).await.map_err(died)?;
         let mut left = question.length;
         while left > 0 {
             let Some(piece) = pieces.recv().await else {

@@ -1,7 +1,8 @@
 //! How a node and a worker speak: over the worker's standard input and output, one question and one answer at a time.
 //!
-//! Question: length (u32, little endian) and JSON of [`Question`], then the instance's bytes. Answer: length and JSON of
-//! [`Answer`], then the JPEG's bytes. Both sides bound every length.
+//! Question: length (u32, little endian) and JSON of [`Question`]; the worker takes it with the byte [`READY`], so that one that
+//! died meanwhile costs no instance; then the instance's bytes. Answer: length and JSON of [`Answer`], then the JPEG's bytes.
+//! Both sides bound every length.
 
 use std::io::{self, Read, Write};
 
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Asked, Fault};
 
+/// A worker has read a question, and reads on.
+pub const READY: u8 = 6;
 /// Bytes of a JSON head: some hundred.
 pub const HEAD_LIMIT_BYTES: usize = 4_096;
 /// Bytes of a JPEG: the largest side at the best quality is some 16 MB.

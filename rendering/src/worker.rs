@@ -3,7 +3,7 @@
 //! It opens nothing and writes nothing else; its memory and its time for one question are limited by the kernel. What it
 //! says on standard error is thrown away, since a codec's words may hold what it read.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::panic::{self, AssertUnwindSafe};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -28,6 +28,8 @@ pub fn run() -> io::Result<()> {
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     while let Some(question) = wire::read_head::<Question>(&mut input)? {
         limit_time()?;
+        output.write_all(&[wire::READY])?;
+        output.flush()?;
         let instance = read_instance(&mut input, question.length)?;
         let rendered = panic::catch_unwind(AssertUnwindSafe(|| {
             frame::render(&instance, &question.asked)

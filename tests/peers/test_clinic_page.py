@@ -164,7 +164,7 @@ def test_images_are_paged_through_with_the_scanned_form_beside(
         return [requests.get(f"{archive.http}{source}", timeout=30) for source in sources]
 
     # When its images are opened from the report, then the first slice is shown, and the form beside
-    report = opened(f"?exam_no=7173_{exam['examInfo']['examNo']}")
+    report = opened(f"?exam_no=7173_{exam['examNo']}")
     first = opened(link_of(report, "查看影像"))
     assert "1 / 3" in first and "申请单扫描件" in first
     shown = pictures(first)
@@ -186,7 +186,7 @@ def test_images_are_paged_through_with_the_scanned_form_beside(
     assert "1 / 1" in alone and len(pictures(alone)) == 1
 
     # and what no exam has is the last there is, or told in words
-    query = f"?exam_no=7173_{exam['examInfo']['examNo']}&exam={exam['examInfo']['examNo']}"
+    query = f"?exam_no=7173_{exam['examNo']}&exam={exam['examNo']}"
     assert "3 / 3" in opened(f"{query}&series=1&image=99999999999999")
     assert "没有可显示的图像" in opened(f"{query}&series=18446744073709551615")
     assert "应为数字" in opened(f"{query}&series=x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,7 +65,10 @@ def encoded(dataset: Dataset) -> bytes:
     out.is_little_endian = syntax.is_little_endian
     out.is_implicit_VR = syntax.is_implicit_VR
     write_dataset(out, dataset)
-    return out.getvalue()
+    if not syntax.is_deflated:
+        return out.getvalue()
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflate.compress(out.getvalue()) + deflate.flush()
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ impl House {
     /// The address of an exam on this page, in its current version.
     fn exam_address(&self, row: &ExamRow) -> String {
         let base = &self.opening.base;
-        let mut query = form_urlencoded::Serializer::for_suffix(base.clone(), base.len());
+        let mut query = form_urlencoded::Serializer::for_suffix(base.clone(), 0);
         query.append_pair("exam", row.key.exam_no.as_str());
         if row.key.generation > 0 {
             query.append_pair("generation", &row.key.generation.to_string());

@@ -539,7 +539,13 @@ async fn whatever_a_push_holds_is_text_on_the_page() {
         ("/reportList/0/impression", json!(hostile)),
         ("/examInfo/examItemList/0/itemName", json!(hostile)),
         ("/examInfo/device", json!(hostile)),
-        ("/imageList/0/imageUrl", json!("javascript:alert(1)")),
+        (
+            "/imageList/0",
+            json!({
+                "patientID": "CT000001", "studyUID": "1.2.9",
+                "imageUrl": "javascript:alert(1)", "imageCount": "2"
+            }),
+        ),
     ])
     .await;
     for query in [EXAM, "sick_id=C0001"] {

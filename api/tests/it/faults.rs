@@ -47,7 +47,7 @@ struct Operation {
 async fn house() -> (House, String) {
     let house = House::open().await;
     let both = App {
-        rights: BTreeSet::from([Right::Push, Right::Read]),
+        rights: BTreeSet::from([Right::Push, Right::Read, Right::Cite, Right::Supervise]),
         ..house.app("both", Scope::all())
     };
     house.change(vec![RegistryChange::PutApp(both)]).await;
@@ -68,7 +68,8 @@ async fn operations(house: &House) -> Vec<Operation> {
             example: content["example"].clone(),
         }
     };
-    let operations = paths.iter().map(operation);
+    let posted = paths.iter().filter(|(_, item)| item["post"].is_object());
+    let operations = posted.map(operation);
     operations
         .filter(|it| !it.path.contains("/v1/apply/query"))
         .collect()
