@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tantivy::{IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
+use tantivy::{
+    IndexReader, IndexSortByField, IndexWriter, Order, ReloadPolicy, Searcher, TantivyDocument,
+    Term,
+};
 use yingku_core::ids::{ExamKey, Position};
 use yingku_core::registry::Settings;
 
 use crate::document::{Exam, document, term_of};
-use crate::schema::{Fields, VERSION, schema};
+use crate::schema::{FIRST, Fields, VERSION, schema};
 
 /// Memory in which documents are gathered before they are a segment.
 const WRITER_BYTES: usize = 64 << 20;
@@ -76,6 +79,11 @@ impl Index {
         let (schema, fields) = schema();
         let settings = tantivy::IndexSettings {
             docstore_blocksize: DOCSTORE_BLOCK_BYTES,
+            // The newest first, so that who looks for them is done early.
+            sort_by_field: Some(IndexSortByField {
+                field: FIRST.to_owned(),
+                order: Order::Desc,
+            }),
             ..tantivy::IndexSettings::default()
         };
         let builder = tantivy::Index::builder().schema(schema).settings(settings);
