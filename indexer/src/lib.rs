@@ -20,6 +20,8 @@ mod query;
 mod schema;
 mod search;
 mod sweep;
+#[cfg(test)]
+mod sweep_tests;
 mod tail;
 #[cfg(test)]
 mod tests;

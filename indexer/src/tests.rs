@@ -11,15 +11,15 @@ use yingku_core::registry::Settings;
 
 use crate::{Exam, FOUND_LIMIT, Facet, Filters, Found, Hidden, Index, IndexError, Question, Sort};
 
-const HERE: &str = "350006";
-const THERE: &str = "350007";
+pub(crate) const HERE: &str = "350006";
+pub(crate) const THERE: &str = "350007";
 
-fn code(text: &str) -> HospitalCode {
+pub(crate) fn code(text: &str) -> HospitalCode {
     HospitalCode::new(text).unwrap()
 }
 
 /// An exam in the shape of a push, and its row.
-fn exam(hospital: &str, exam_no: &str, name: &str, first: u64, report: Value) -> Exam {
+pub(crate) fn exam(hospital: &str, exam_no: &str, name: &str, first: u64, report: Value) -> Exam {
     let push = json!({
         "examNo": exam_no,
         "hospitalCode": hospital,
@@ -82,13 +82,13 @@ fn exam(hospital: &str, exam_no: &str, name: &str, first: u64, report: Value) ->
     Exam { row, content }
 }
 
-struct House {
-    index: Index,
+pub(crate) struct House {
+    pub(crate) index: Index,
     dir: TempDir,
 }
 
 impl House {
-    fn of(exams: Vec<Exam>) -> Self {
+    pub(crate) fn of(exams: Vec<Exam>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let index = Index::open(&dir.path().join("index"), Position(0)).unwrap();
         let house = Self { index, dir };
@@ -100,13 +100,13 @@ impl House {
         house
     }
 
-    fn put(&self, exam: &Exam) {
+    pub(crate) fn put(&self, exam: &Exam) {
         let document = self.index.document(exam, &Settings::default());
         let replaced = vec![(exam.row.key.clone(), Some(document))];
         self.index.replace(replaced).unwrap();
     }
 
-    fn ask(&self, question: Question) -> Found {
+    pub(crate) fn ask(&self, question: Question) -> Found {
         self.index.search(&question).unwrap()
     }
 
@@ -115,12 +115,12 @@ impl House {
     }
 }
 
-fn numbers(found: &Found) -> Vec<String> {
+pub(crate) fn numbers(found: &Found) -> Vec<String> {
     let hits = found.hits.iter();
     hits.map(|hit| hit.exam.exam_no.to_string()).collect()
 }
 
-fn typed(text: &str) -> Question {
+pub(crate) fn typed(text: &str) -> Question {
     Question {
         text: text.to_owned(),
         hospitals: vec![code(HERE), code(THERE)],
@@ -130,7 +130,7 @@ fn typed(text: &str) -> Question {
     }
 }
 
-fn report(impression: &str) -> Value {
+pub(crate) fn report(impression: &str) -> Value {
     json!({
         "impression": impression,
         "description": "双肺纹理增多，右肺下叶见一结节影。",

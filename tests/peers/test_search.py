@@ -184,7 +184,7 @@ def test_nobody_finds_what_he_may_not_see_whatever_he_asks(searched: Archive) ->
         app = random.choice(list(rights))
         read_for = random.choice([own[app], *rights[app]])
         reason = random.choice([None, "visit", "consent", "emergency"])
-        question = {"q": random.choice(words), "readFor": read_for, "facets": True, "pageSize": 200}
+        question = {"q": random.choice(words), "readFor": read_for, "facets": random.random() < 0.5, "pageSize": 200}
         if reason:
             question["reason"] = reason
         if random.random() < 0.3:
@@ -200,7 +200,7 @@ def test_nobody_finds_what_he_may_not_see_whatever_he_asks(searched: Archive) ->
         assert numbers <= may_see, (app, question)
         # And nothing is told of what is not shown
         assert answer.page["total"] == len(numbers), (app, question)
-        for facet in answer.result["facets"]["hospitalCode"]:
+        for facet in answer.result.get("facets", {}).get("hospitalCode", []):
             assert facet["exams"] == sum(
                 exam["examNo"] in numbers and exam["hospitalCode"] == facet["value"] for exam in exams
             ), (app, question)
