@@ -26,6 +26,15 @@ pub fn ready(api: &Api) -> Response<Body> {
             "problem": objects.problem,
         })
     });
+    let index = api.config.index.as_ref().map(|index| {
+        let next = index.next();
+        serde_json::json!({
+            "exams": index.exams(),
+            "indexedTo": next.0,
+            "behind": health.projected.0.saturating_sub(next.0),
+            "problem": index.problem(),
+        })
+    });
     let body = serde_json::json!({
         "ready": health.is_ready(),
         "end": health.end.0,
@@ -40,6 +49,8 @@ pub fn ready(api: &Api) -> Response<Body> {
         "short": health.short,
         // Away or behind is no reason to send work elsewhere: what comes is kept here meanwhile.
         "objects": objects,
+        // Nor is search that is behind; null: there is none.
+        "index": index,
     });
     json_response(http, body.to_string().into_bytes())
 }

@@ -10,6 +10,7 @@ use axum::http::{Response, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use yingku_core::ids::HisId;
 use yingku_core::pull::PullLine;
+use yingku_indexer::Index;
 use yingku_storage::archive::Archive;
 use yingku_storage::views::ViewsError;
 
@@ -55,10 +56,13 @@ pub async fn page(api: &Arc<Api>, reader: IpAddr) -> Response<Body> {
             "add the reader's address to http.metrics_readers",
         );
     }
-    let archive = api.archive.clone();
+    let (archive, index) = (api.archive.clone(), api.config.index.clone());
     // Packs are counted in their directory.
     let rendered = tokio::task::spawn_blocking(move || {
         measure(&archive);
+        if let Some(index) = index {
+            measure_index(&index, &archive);
+        }
         meters.gathered.render()
     });
     match rendered.await {
@@ -77,6 +81,14 @@ fn refusal(http: StatusCode, why: &str) -> Response<Body> {
         http,
         serde_json::json!({ "message": why }).to_string().into(),
     )
+}
+
+fn measure_index(index: &Index, archive: &Archive) {
+    let behind = archive.health().projected.0.saturating_sub(index.next().0);
+    metrics::gauge!("yingku_index_exams").set(index.exams() as f64);
+    metrics::gauge!("yingku_index_behind_records").set(behind as f64);
+    let failing = index.problem().is_some();
+    metrics::gauge!("yingku_index_failing").set(if failing { 1.0 } else { 0.0 });
 }
 
 /// What stands rather than happens is read when it is asked for.

@@ -52,7 +52,9 @@ pub fn document(exam: &Exam, settings: &Settings, fields: &Fields) -> TantivyDoc
     for number in numbers(row, push) {
         out.add_text(fields.number, number);
     }
-    out.add_pre_tokenized_text(fields.name, words::name(&words::folded(&row.name)));
+    for run in words::runs(&words::folded(&row.name)) {
+        out.add_text(fields.name, run);
+    }
     out.add_text(fields.whole_name, whole_name(&row.name));
     let pieces = names::pieces(&row.name);
     for pinyin in &pieces.pinyin {

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tantivy::{IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
+use tantivy::{
+    IndexReader, IndexSortByField, IndexWriter, Order, ReloadPolicy, Searcher, TantivyDocument,
+    Term,
+};
 use yingku_core::ids::{ExamKey, Position};
 use yingku_core::registry::Settings;
 
 use crate::document::{Exam, document, term_of};
-use crate::schema::{Fields, VERSION, schema};
+use crate::schema::{FIRST, Fields, VERSION, schema};
 
 /// Memory in which documents are gathered before they are a segment.
 const WRITER_BYTES: usize = 64 << 20;
@@ -26,6 +29,8 @@ pub enum IndexError {
     Io(#[from] std::io::Error),
     #[error("a document of the index cannot be read")]
     Document,
+    #[error("the index is not open for writing")]
+    Closed,
     #[error("a page beyond the first {limit} exams that are found")]
     TooFar { limit: usize },
 }
@@ -46,8 +51,12 @@ pub struct Index {
 
 struct Inner {
     fields: Fields,
+    index: tantivy::Index,
     reader: IndexReader,
-    writer: Mutex<IndexWriter>,
+    /// `None`: it failed, and could not be opened again so far.
+    writer: Mutex<Option<IndexWriter>>,
+    /// Why the index does not follow.
+    problem: Mutex<Option<String>>,
     /// Position that the last commit has come to.
     next: AtomicU64,
     dir: PathBuf,
@@ -76,6 +85,11 @@ impl Index {
         let (schema, fields) = schema();
         let settings = tantivy::IndexSettings {
             docstore_blocksize: DOCSTORE_BLOCK_BYTES,
+            // The newest first, so that who looks for them is done early.
+            sort_by_field: Some(IndexSortByField {
+                field: FIRST.to_owned(),
+                order: Order::Desc,
+            }),
             ..tantivy::IndexSettings::default()
         };
         let builder = tantivy::Index::builder().schema(schema).settings(settings);
@@ -124,8 +138,10 @@ impl Index {
         Ok(Self {
             inner: Arc::new(Inner {
                 fields,
+                index: index.clone(),
                 reader,
-                writer: Mutex::new(writer),
+                writer: Mutex::new(Some(writer)),
+                problem: Mutex::new(None),
                 next: AtomicU64::new(next.0),
                 dir: dir.to_owned(),
             }),
@@ -135,6 +151,33 @@ impl Index {
     /// Position of the log up to which exams are found as they stand.
     pub fn next(&self) -> Position {
         Position(self.inner.next.load(Ordering::Acquire))
+    }
+
+    /// Why it does not follow and is behind, if so. It goes on by itself when that has passed.
+    pub fn problem(&self) -> Option<String> {
+        self.inner.problem.lock().clone()
+    }
+
+    pub(crate) fn failed(&self, problem: String) {
+        *self.inner.problem.lock() = Some(problem);
+    }
+
+    /// After a failure: what was not committed is forgotten, and writing goes on at the last commit. A writer that failed once
+    /// takes nothing more.
+    pub(crate) fn renew(&self) -> Result<(), IndexError> {
+        let inner = &self.inner;
+        if inner.problem.lock().is_none() {
+            return Ok(());
+        }
+        let mut writer = inner.writer.lock();
+        // It holds the lock of the directory.
+        drop(writer.take());
+        let payload = inner.index.load_metas()?.payload.unwrap_or_default();
+        // A new index has none.
+        let next = serde_json::from_str::<Payload>(&payload).map_or(0, |it| it.next);
+        *writer = Some(inner.index.writer_with_num_threads(1, WRITER_BYTES)?);
+        inner.next.store(next, Ordering::Release);
+        Ok(())
     }
 
     /// Bytes on disk.
@@ -168,6 +211,7 @@ impl Index {
         exams: Vec<(ExamKey, Option<TantivyDocument>)>,
     ) -> Result<(), IndexError> {
         let writer = self.inner.writer.lock();
+        let writer = writer.as_ref().ok_or(IndexError::Closed)?;
         for (key, document) in exams {
             writer.delete_term(Term::from_field_text(
                 self.inner.fields.exam,
@@ -191,13 +235,15 @@ impl Index {
             version: VERSION,
             next: next.0,
         };
-        let mut writer = self.inner.writer.lock();
+        let mut guard = self.inner.writer.lock();
+        let writer = guard.as_mut().ok_or(IndexError::Closed)?;
         let mut commit = writer.prepare_commit()?;
         commit.set_payload(&serde_json::to_string(&payload).unwrap_or_default());
         commit.commit()?;
-        drop(writer);
+        drop(guard);
         self.inner.reader.reload()?;
         self.inner.next.store(next.0, Ordering::Release);
+        *self.inner.problem.lock() = None;
         Ok(())
     }
 }

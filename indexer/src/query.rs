@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 
 use tantivy::Term;
-use tantivy::query::{
-    BooleanQuery, BoostQuery, ConstScoreQuery, FuzzyTermQuery, Occur, PhraseQuery, Query, TermQuery,
-};
+use tantivy::query::{BooleanQuery, FuzzyTermQuery, PhraseQuery, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 
 use crate::document::whole_name;
@@ -19,16 +17,17 @@ pub const TEXT_LIMIT: usize = 256;
 /// Words that are looked at; what follows narrows nothing.
 pub const TERMS_LIMIT: usize = 16;
 
-/// How sure a match is, from the surest: where several are met, the surest counts most.
-const NUMBER: f32 = 100.0;
-const WHOLE_NAME: f32 = 60.0;
-const NAME_READ: f32 = 30.0;
-const PART_OF_NAME: f32 = 25.0;
-const CODE: f32 = 20.0;
-const INITIALS: f32 = 12.0;
-const PHRASE: f32 = 4.0;
-const WORD: f32 = 1.0;
-const GUESS: f32 = 0.5;
+/// How sure a match is, from the surest, in points: of several ways in which a word is met the surest counts.
+const NUMBER: u32 = 200;
+const WHOLE_NAME: u32 = 120;
+const NAME_READ: u32 = 60;
+const PART_OF_NAME: u32 = 50;
+const CODE: u32 = 40;
+const INITIALS: u32 = 24;
+/// What words of prose have more that stand in sequence.
+const PHRASE: u32 = 8;
+const PROSE: u32 = 2;
+const GUESS: u32 = 1;
 
 /// A beginning of a number that is looked for; shorter ones are met by too many.
 const NUMBER_BEGINNING: usize = 4;
@@ -45,6 +44,29 @@ pub enum Strictness {
     Forgiving,
 }
 
+/// One way in which a word may be met.
+pub struct Way {
+    pub points: u32,
+    pub query: Box<dyn Query>,
+    /// What has more points where it is met too.
+    pub phrase: Option<Phrase>,
+}
+
+pub struct Phrase {
+    pub more: u32,
+    pub query: Box<dyn Query>,
+}
+
+impl Way {
+    pub fn new(points: u32, query: Box<dyn Query>) -> Self {
+        Self {
+            points,
+            query,
+            phrase: None,
+        }
+    }
+}
+
 /// Words that were typed.
 pub fn words_of(text: &str) -> Vec<String> {
     let text: String = text.chars().take(TEXT_LIMIT).collect();
@@ -55,44 +77,38 @@ pub fn words_of(text: &str) -> Vec<String> {
     words.take(TERMS_LIMIT).map(str::to_owned).collect()
 }
 
-/// A word as a query; `None`: nothing can be looked for by it. `prefixes`: of the hospitals' own numbers (R15), prefix →
-/// hospital.
-pub fn of_word(
+/// The ways in which a word may be met; none: nothing can be looked for by it. `prefixes`: of the hospitals' own numbers (R15),
+/// prefix → hospital.
+pub fn ways(
     word: &str,
     strictness: Strictness,
     prefixes: &BTreeMap<String, String>,
     fields: &Fields,
-) -> Option<Box<dyn Query>> {
-    let mut ways: Vec<Box<dyn Query>> = Vec::new();
+) -> Vec<Way> {
+    let mut ways = Vec::new();
     match word.chars().any(words::is_chinese) {
         true => chinese(word, strictness, fields, &mut ways),
         false => latin(word, strictness, prefixes, fields, &mut ways),
     }
-    match ways.len() {
-        0 => None,
-        1 => ways.pop(),
-        _ => Some(Box::new(BooleanQuery::union(ways))),
-    }
+    ways
 }
 
-fn chinese(word: &str, strictness: Strictness, fields: &Fields, ways: &mut Vec<Box<dyn Query>>) {
+fn chinese(word: &str, strictness: Strictness, fields: &Fields, ways: &mut Vec<Way>) {
     let name = whole_name(word);
-    ways.push(sure(WHOLE_NAME, term(fields.whole_name, &name)));
-    if let Some(part) = in_sequence(fields.name, &words::characters(word)) {
-        ways.push(sure(PART_OF_NAME, part));
-    }
+    ways.push(Way::new(WHOLE_NAME, term(fields.whole_name, &name)));
+    ways.push(Way::new(PART_OF_NAME, term(fields.name, &name)));
     ways.extend(prose(word, fields));
     if strictness == Strictness::Forgiving {
         // 张晓东 for 张小东
         for reading in names::readings(word) {
-            ways.push(sure(GUESS, term(fields.pinyin, &reading)));
+            ways.push(Way::new(GUESS, term(fields.pinyin, &reading)));
         }
         let characters = words::distinct_characters(std::iter::once(word));
         let characters = characters
             .into_iter()
             .map(|c| term(fields.character, &c.to_string()));
         let all = BooleanQuery::intersection(characters.collect());
-        ways.push(sure(GUESS, Box::new(all)));
+        ways.push(Way::new(GUESS, Box::new(all)));
     }
 }
 
@@ -101,26 +117,26 @@ fn latin(
     strictness: Strictness,
     prefixes: &BTreeMap<String, String>,
     fields: &Fields,
-    ways: &mut Vec<Box<dyn Query>>,
+    ways: &mut Vec<Way>,
 ) {
     let number = words::number(word);
-    ways.push(sure(NUMBER, term(fields.number, &number)));
+    ways.push(Way::new(NUMBER, term(fields.number, &number)));
     if let Some((prefix, rest)) = number.split_once('_')
         && let Some(hospital) = prefixes.get(prefix)
     {
         let both = vec![term(fields.number, rest), term(fields.hospital, hospital)];
-        ways.push(sure(NUMBER, Box::new(BooleanQuery::intersection(both))));
+        ways.push(Way::new(NUMBER, Box::new(BooleanQuery::intersection(both))));
     }
-    ways.push(sure(CODE, term(fields.code, &number)));
+    ways.push(Way::new(CODE, term(fields.code, &number)));
     if words::characters(word).len() == word.chars().count() {
-        ways.push(sure(WHOLE_NAME, term(fields.whole_name, word)));
+        ways.push(Way::new(WHOLE_NAME, term(fields.whole_name, word)));
     }
     ways.extend(prose(word, fields));
     let is_reading = word.chars().all(|c| c.is_ascii_lowercase());
     if is_reading {
-        ways.push(sure(NAME_READ, term(fields.pinyin, word)));
+        ways.push(Way::new(NAME_READ, term(fields.pinyin, word)));
         if (2..=INITIALS_LETTERS).contains(&word.len()) {
-            ways.push(sure(INITIALS, term(fields.initials, word)));
+            ways.push(Way::new(INITIALS, term(fields.initials, word)));
         }
     }
     if strictness == Strictness::Exact {
@@ -128,18 +144,18 @@ fn latin(
     }
     if number.chars().any(|c| c.is_ascii_digit()) && number.chars().count() >= NUMBER_BEGINNING {
         let beginning = Term::from_field_text(fields.number, &number);
-        ways.push(sure(
+        ways.push(Way::new(
             GUESS,
             Box::new(FuzzyTermQuery::new_prefix(beginning, 0, false)),
         ));
     }
     if is_reading && word.len() >= READING_FORGIVEN {
         let reading = || Term::from_field_text(fields.pinyin, word);
-        ways.push(sure(
+        ways.push(Way::new(
             GUESS,
             Box::new(FuzzyTermQuery::new_prefix(reading(), 0, false)),
         ));
-        ways.push(sure(
+        ways.push(Way::new(
             GUESS,
             Box::new(FuzzyTermQuery::new(reading(), 1, true)),
         ));
@@ -147,22 +163,21 @@ fn latin(
 }
 
 /// Every word of it, and as a phrase above all.
-fn prose(text: &str, fields: &Fields) -> Option<Box<dyn Query>> {
+fn prose(text: &str, fields: &Fields) -> Option<Way> {
     let words = words::asked(text);
-    let clauses = words.iter().map(|word| {
-        let found: Box<dyn Query> = sure(WORD, term(fields.prose, &word.text));
-        (Occur::Must, found)
+    let terms = words.iter().map(|word| term(fields.prose, &word.text));
+    let mut terms: Vec<_> = terms.collect();
+    if terms.len() < 2 {
+        return terms.pop().map(|only| Way::new(PROSE, only));
+    }
+    let phrase = in_sequence(fields.prose, &words).map(|query| Phrase {
+        more: PHRASE,
+        query,
     });
-    let mut clauses: Vec<_> = clauses.collect();
-    if clauses.is_empty() {
-        return None;
-    }
-    if words.len() > 1
-        && let Some(phrase) = in_sequence(fields.prose, &words)
-    {
-        clauses.push((Occur::Should, sure(PHRASE, phrase)));
-    }
-    Some(Box::new(BooleanQuery::new(clauses)))
+    Some(Way {
+        phrase,
+        ..Way::new(PROSE, Box::new(BooleanQuery::intersection(terms)))
+    })
 }
 
 /// Words at their distances from each other.
@@ -183,9 +198,4 @@ fn in_sequence(field: Field, words: &[words::Word]) -> Option<Box<dyn Query>> {
 pub fn term(field: Field, text: &str) -> Box<dyn Query> {
     let term = Term::from_field_text(field, text);
     Box::new(TermQuery::new(term, IndexRecordOption::Basic))
-}
-
-fn sure(score: f32, query: Box<dyn Query>) -> Box<dyn Query> {
-    let found = ConstScoreQuery::new(query, 1.0);
-    Box::new(BoostQuery::new(Box::new(found), score))
 }

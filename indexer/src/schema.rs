@@ -5,13 +5,16 @@ use tantivy::schema::{
 };
 
 /// Version of the fields and of what is in them; an index of another one is made anew.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The field in whose order documents lie.
+pub const FIRST: &str = "first";
 
 /// Texts that are one term each.
 const RAW: &str = "raw";
 
 /// Where what stands. Texts that are one term each: `exam`, `hospital`, `class`, `status`, `source`, `body_part`, `positive`,
-/// `device`, `doctor`, `number`, `whole_name`, `pinyin`, `initials`, `code`, `character`.
+/// `device`, `doctor`, `number`, `name`, `whole_name`, `pinyin`, `initials`, `code`, `character`.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields {
     /// Key of the exam, by which its document is replaced.
@@ -32,11 +35,11 @@ pub struct Fields {
     pub doctor: Field,
     /// Day of the exam as a number, 20260704.
     pub day: Field,
-    /// First position: the immutable sort key of lists.
+    /// First position: the immutable sort key of lists. Documents of a segment lie in this order, the newest first.
     pub first: Field,
     /// Every number of the exam and its patient, large letters.
     pub number: Field,
-    /// The name in characters, with places; and as a whole.
+    /// Every run of the name's characters; and the name as a whole.
     pub name: Field,
     pub whole_name: Field,
     /// Readings of the name and of its parts in sequence: `zhangxiaodong`, `xiaodong`, `dong` …
@@ -79,9 +82,9 @@ pub fn schema() -> (Schema, Fields) {
         device: schema.add_text_field("device", counted()),
         doctor: schema.add_text_field("doctor", counted()),
         day: schema.add_u64_field("day", FAST | INDEXED),
-        first: schema.add_u64_field("first", FAST),
+        first: schema.add_u64_field(FIRST, FAST),
         number: schema.add_text_field("number", term()),
-        name: schema.add_text_field("name", placed()),
+        name: schema.add_text_field("name", term()),
         whole_name: schema.add_text_field("whole_name", term()),
         pinyin: schema.add_text_field("pinyin", term()),
         initials: schema.add_text_field("initials", term()),

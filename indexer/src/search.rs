@@ -1,29 +1,21 @@
 //! Questions and answers.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
-use tantivy::aggregation::AggContextParams;
-use tantivy::aggregation::AggregationCollector;
-use tantivy::aggregation::agg_req::Aggregations;
-use tantivy::aggregation::agg_result::{AggregationResult, AggregationResults, BucketResult};
-use tantivy::collector::{Count, TopDocs};
-use tantivy::query::{
-    AllQuery, BooleanQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermSetQuery,
-};
-use tantivy::schema::{Field, Value};
-use tantivy::{DocAddress, DocId, Order, Score, Searcher, SegmentReader, TantivyDocument, Term};
+use tantivy::query::{AllQuery, BooleanQuery, Occur, Query};
+use tantivy::schema::Value;
+use tantivy::{DocAddress, Searcher, TantivyDocument};
 use yingku_core::ids::{ExamKey, HospitalCode, Position};
-use yingku_core::registry::canonical_source;
 
-use crate::document::cut;
+use crate::best::Best;
+use crate::facets::{self, Facets};
 use crate::index::{Index, IndexError};
-use crate::query::{Strictness, of_word, term, words_of};
+use crate::narrow;
+use crate::query::{Strictness, Way, ways, words_of};
+use crate::schema::FIRST;
+use crate::sweep::Looked;
 
-/// Values of one facet that are counted; a region has fewer classes, and nobody looks at more devices.
-const FACET_VALUES: u32 = 50;
-
-/// How far into an answer a page may lie: a collector holds all that is before it.
+/// How far into an answer a page may lie: all that is before it is held. Exams beyond are not counted, unless facets are.
 pub const FOUND_LIMIT: usize = 10_000;
 
 /// In which order exams are found.
@@ -89,58 +81,17 @@ pub struct Hit {
     pub first: Position,
 }
 
-/// What can be counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Facet {
-    Hospital,
-    Class,
-    BodyPart,
-    Status,
-    Positive,
-    Device,
-    Doctor,
-}
-
-impl Facet {
-    pub const ALL: [Self; 7] = [
-        Self::Hospital,
-        Self::Class,
-        Self::BodyPart,
-        Self::Status,
-        Self::Positive,
-        Self::Device,
-        Self::Doctor,
-    ];
-
-    fn field(self) -> &'static str {
-        match self {
-            Self::Hospital => "hospital",
-            Self::Class => "class",
-            Self::BodyPart => "body_part",
-            Self::Status => "status",
-            Self::Positive => "positive",
-            Self::Device => "device",
-            Self::Doctor => "doctor",
-        }
-    }
-}
-
-/// How many exams have a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FacetCount {
-    pub value: String,
-    pub exams: u64,
-}
-
 /// An answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
     pub hits: Vec<Hit>,
-    /// All that was found, as of the last commit.
+    /// What was found, as of the last commit; without facets not more than [`FOUND_LIMIT`].
     pub total: u64,
+    /// There may be more than `total`.
+    pub has_more: bool,
     /// Nothing met the words as they were typed: these come near.
     pub forgiven: bool,
-    pub facets: BTreeMap<Facet, Vec<FacetCount>>,
+    pub facets: Facets,
 }
 
 impl Index {
@@ -150,123 +101,69 @@ impl Index {
             return Err(IndexError::TooFar { limit: FOUND_LIMIT });
         }
         let searcher = self.searcher();
-        let exact = self.query(question, Strictness::Exact);
-        let mut found = self.ask(&searcher, question, &*exact)?;
+        let mut found = self.ask(&searcher, question, Strictness::Exact)?;
         if found.total == 0 && !words_of(&question.text).is_empty() {
-            let forgiving = self.query(question, Strictness::Forgiving);
-            found = self.ask(&searcher, question, &*forgiving)?;
+            found = self.ask(&searcher, question, Strictness::Forgiving)?;
             found.forgiven = found.total > 0;
         }
         Ok(found)
-    }
-
-    fn query(&self, question: &Question, strictness: Strictness) -> Box<dyn Query> {
-        let fields = self.fields();
-        let words = words_of(&question.text);
-        let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-        for word in &words {
-            if let Some(query) = of_word(word, strictness, &question.prefixes, fields) {
-                clauses.push((Occur::Must, query));
-            }
-        }
-        if clauses.is_empty() {
-            clauses.push((Occur::Must, Box::new(AllQuery)));
-        }
-        let mut narrow = |query: Box<dyn Query>| {
-            // What narrows says nothing of how sure a match is.
-            clauses.push((Occur::Must, Box::new(ConstScoreQuery::new(query, 0.0))));
-        };
-        let hospitals = question.hospitals.iter().map(|code| code.to_string());
-        narrow(any_of(fields.hospital, hospitals));
-        let filters = &question.filters;
-        for (field, values) in [
-            (fields.class, &filters.classes),
-            (fields.body_part, &filters.body_parts),
-            (fields.status, &filters.statuses),
-            (fields.device, &filters.devices),
-            (fields.doctor, &filters.doctors),
-        ] {
-            if !values.is_empty() {
-                narrow(any_of(field, values.iter().map(|value| cut(value))));
-            }
-        }
-        if let Some(positive) = filters.positive {
-            narrow(term(fields.positive, if positive { "1" } else { "0" }));
-        }
-        let number = |field, number| Term::from_field_u64(field, number);
-        if filters.from.is_some() || filters.to.is_some() {
-            let from = filters.from.unwrap_or_default();
-            let to = filters.to.unwrap_or(u64::MAX);
-            narrow(Box::new(RangeQuery::new(
-                Bound::Included(number(fields.day, from)),
-                Bound::Included(number(fields.day, to)),
-            )));
-        }
-        let before = question
-            .after
-            .unwrap_or(question.before)
-            .min(question.before);
-        narrow(Box::new(RangeQuery::new(
-            Bound::Included(number(fields.first, 0)),
-            Bound::Excluded(number(fields.first, before.0)),
-        )));
-        for hidden in &question.hidden {
-            let sources = hidden
-                .sources
-                .iter()
-                .map(|source| canonical_source(source).to_owned());
-            let kept: Vec<Box<dyn Query>> = vec![
-                any_of(fields.source, sources),
-                any_of(fields.class, hidden.classes.iter().cloned()),
-            ];
-            let both: Vec<Box<dyn Query>> = vec![
-                term(fields.hospital, hidden.hospital.as_str()),
-                Box::new(BooleanQuery::union(kept)),
-            ];
-            clauses.push((Occur::MustNot, Box::new(BooleanQuery::intersection(both))));
-        }
-        Box::new(BooleanQuery::new(clauses))
     }
 
     fn ask(
         &self,
         searcher: &Searcher,
         question: &Question,
-        query: &dyn Query,
+        strictness: Strictness,
     ) -> Result<Found, IndexError> {
-        // A collector of nothing is none.
-        let top = TopDocs::with_limit(question.limit.max(1)).and_offset(question.offset);
-        let (hits, total) = match question.sort {
-            Sort::Newest => {
-                let newest = top.order_by_fast_field::<u64>("first", Order::Desc);
-                let (hits, total) = searcher.search(query, &(newest, Count))?;
-                let hits = hits.into_iter().map(|(_, address)| address);
-                (hits.collect::<Vec<_>>(), total)
-            }
-            Sort::Relevance => {
-                let surest = top.tweak_score(|segment: &SegmentReader| {
-                    let first = segment.fast_fields().u64("first").ok();
-                    move |doc: DocId, score: Score| {
-                        let first = first.as_ref().and_then(|column| column.first(doc));
-                        (score, first.unwrap_or_default())
-                    }
-                });
-                let (hits, total) = searcher.search(query, &(surest, Count))?;
-                let hits = hits.into_iter().map(|(_, address)| address);
-                (hits.collect::<Vec<_>>(), total)
-            }
+        let fields = self.fields();
+        let typed = words_of(&question.text).into_iter();
+        let words = typed.map(|word| ways(&word, strictness, &question.prefixes, fields));
+        // What nothing can be looked for by narrows nothing.
+        let words: Vec<Vec<Way>> = words.filter(|ways| !ways.is_empty()).collect();
+        let counted = match question.facets {
+            true => Some(facets::count(searcher, &*self.all(question, &words))?),
+            false => None,
         };
-        let hits = hits.into_iter().take(question.limit);
+        let count_limit = match counted {
+            Some(_) => 0,
+            None => FOUND_LIMIT as u64,
+        };
+        let mut best = Best::new(question.offset + question.limit, count_limit);
+        let filters = narrow::filters(question, fields);
+        let looked = Looked::new(searcher, question, &words, &filters, fields.hospital)?;
+        // The largest first: what it has bounds what the others need to be looked through for.
+        let mut segments: Vec<_> = (0..).zip(searcher.segment_readers()).collect();
+        segments.sort_by_key(|(_, reader)| std::cmp::Reverse(reader.max_doc()));
+        for (segment, reader) in segments {
+            looked.sweep(reader, segment, &mut best)?;
+        }
+        let (total, facets, has_more) = match counted {
+            Some((total, facets)) => (total, facets, false),
+            None => (best.counted(), Facets::default(), best.is_counted()),
+        };
+        let hits = best.found().skip(question.offset).take(question.limit);
         let hits = hits.map(|address| self.hit(searcher, address));
         Ok(Found {
             hits: hits.collect::<Result<_, IndexError>>()?,
-            total: total as u64,
+            total,
+            has_more,
             forgiven: false,
-            facets: match question.facets {
-                true => count(searcher, query)?,
-                false => BTreeMap::new(),
-            },
+            facets,
         })
+    }
+
+    /// A query of all that is found.
+    fn all(&self, question: &Question, words: &[Vec<Way>]) -> Box<dyn Query> {
+        let mut clauses = narrow::clauses(question, self.fields());
+        if words.is_empty() {
+            clauses.push((Occur::Must, Box::new(AllQuery)));
+        }
+        for ways in words {
+            let ways = ways.iter().map(|way| way.query.box_clone());
+            let any = BooleanQuery::union(ways.collect());
+            clauses.push((Occur::Must, Box::new(any)));
+        }
+        Box::new(BooleanQuery::new(clauses))
     }
 
     fn hit(&self, searcher: &Searcher, address: DocAddress) -> Result<Hit, IndexError> {
@@ -275,46 +172,10 @@ impl Index {
         let key = key.as_ref().and_then(|value| value.as_bytes());
         let exam = serde_json::from_slice(key.unwrap_or_default());
         let segment = searcher.segment_reader(address.segment_ord);
-        let first = segment.fast_fields().u64("first")?.first(address.doc_id);
+        let first = segment.fast_fields().u64(FIRST)?.first(address.doc_id);
         Ok(Hit {
             exam: exam.map_err(|_| IndexError::Document)?,
             first: Position(first.unwrap_or_default()),
         })
     }
-}
-
-fn any_of(field: Field, values: impl Iterator<Item = String>) -> Box<dyn Query> {
-    let terms = values.map(|value| Term::from_field_text(field, &value));
-    Box::new(TermSetQuery::new(terms))
-}
-
-/// How many of what was found have which values, the most frequent first.
-fn count(
-    searcher: &Searcher,
-    query: &dyn Query,
-) -> Result<BTreeMap<Facet, Vec<FacetCount>>, IndexError> {
-    let request = Facet::ALL.iter().map(|facet| {
-        let terms =
-            serde_json::json!({ "terms": { "field": facet.field(), "size": FACET_VALUES } });
-        (facet.field().to_owned(), terms)
-    });
-    let request = serde_json::Value::Object(request.collect());
-    let request: Aggregations =
-        serde_json::from_value(request).map_err(|_| IndexError::Document)?;
-    let collector = AggregationCollector::from_aggs(request, AggContextParams::default());
-    let results: AggregationResults = searcher.search(query, &collector)?;
-    let counted = Facet::ALL.iter().map(|facet| {
-        let values = match results.0.get(facet.field()) {
-            Some(AggregationResult::BucketResult(BucketResult::Terms { buckets, .. })) => buckets
-                .iter()
-                .map(|bucket| FacetCount {
-                    value: bucket.key.to_string(),
-                    exams: bucket.doc_count,
-                })
-                .collect(),
-            _ => Vec::new(),
-        };
-        (*facet, values)
-    });
-    Ok(counted.collect())
 }

@@ -46,8 +46,20 @@ pub trait Source: Send + Sync {
     fn is_stopped(&self) -> bool;
 }
 
-/// Follows until the source ends, or fails: then the index stays as it was, and is behind.
+/// Follows until the source ends, or something fails: then the index stays as it was committed, is behind, and says why. Called
+/// again it goes on from there.
 pub fn follow(index: &Index, source: &dyn Source) -> Result<(), SourceError> {
+    let followed = index
+        .renew()
+        .map_err(SourceError::from)
+        .and_then(|()| follow_on(index, source));
+    if let Err(error) = &followed {
+        index.failed(error.to_string());
+    }
+    followed
+}
+
+fn follow_on(index: &Index, source: &dyn Source) -> Result<(), SourceError> {
     let mut last_commit: Option<Instant> = None;
     while source.wait(index.next()) {
         if let Some(rest) = last_commit.and_then(|at| BETWEEN_COMMITS.checked_sub(at.elapsed())) {
@@ -64,7 +76,8 @@ pub fn follow(index: &Index, source: &dyn Source) -> Result<(), SourceError> {
                 break;
             }
         }
-        if exams == 0 {
+        // After a failure a commit shows that writing goes on.
+        if exams == 0 && index.problem().is_none() {
             index.passed(at);
             continue;
         }

@@ -9,17 +9,20 @@ use yingku_core::exam::{ExamRow, ReportState, Withdrawals};
 use yingku_core::ids::{ExamKey, ExamNo, HospitalCode, Position};
 use yingku_core::registry::Settings;
 
-use crate::{Exam, FOUND_LIMIT, Facet, Filters, Found, Hidden, Index, IndexError, Question, Sort};
+use crate::{
+    Changed, Exam, FOUND_LIMIT, Facet, Filters, Found, Hidden, Index, IndexError, Question, Sort,
+    Source, SourceError, follow,
+};
 
-const HERE: &str = "350006";
-const THERE: &str = "350007";
+pub(crate) const HERE: &str = "350006";
+pub(crate) const THERE: &str = "350007";
 
-fn code(text: &str) -> HospitalCode {
+pub(crate) fn code(text: &str) -> HospitalCode {
     HospitalCode::new(text).unwrap()
 }
 
 /// An exam in the shape of a push, and its row.
-fn exam(hospital: &str, exam_no: &str, name: &str, first: u64, report: Value) -> Exam {
+pub(crate) fn exam(hospital: &str, exam_no: &str, name: &str, first: u64, report: Value) -> Exam {
     let push = json!({
         "examNo": exam_no,
         "hospitalCode": hospital,
@@ -82,13 +85,13 @@ fn exam(hospital: &str, exam_no: &str, name: &str, first: u64, report: Value) ->
     Exam { row, content }
 }
 
-struct House {
-    index: Index,
+pub(crate) struct House {
+    pub(crate) index: Index,
     dir: TempDir,
 }
 
 impl House {
-    fn of(exams: Vec<Exam>) -> Self {
+    pub(crate) fn of(exams: Vec<Exam>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let index = Index::open(&dir.path().join("index"), Position(0)).unwrap();
         let house = Self { index, dir };
@@ -100,13 +103,13 @@ impl House {
         house
     }
 
-    fn put(&self, exam: &Exam) {
+    pub(crate) fn put(&self, exam: &Exam) {
         let document = self.index.document(exam, &Settings::default());
         let replaced = vec![(exam.row.key.clone(), Some(document))];
         self.index.replace(replaced).unwrap();
     }
 
-    fn ask(&self, question: Question) -> Found {
+    pub(crate) fn ask(&self, question: Question) -> Found {
         self.index.search(&question).unwrap()
     }
 
@@ -115,12 +118,12 @@ impl House {
     }
 }
 
-fn numbers(found: &Found) -> Vec<String> {
+pub(crate) fn numbers(found: &Found) -> Vec<String> {
     let hits = found.hits.iter();
     hits.map(|hit| hit.exam.exam_no.to_string()).collect()
 }
 
-fn typed(text: &str) -> Question {
+pub(crate) fn typed(text: &str) -> Question {
     Question {
         text: text.to_owned(),
         hospitals: vec![code(HERE), code(THERE)],
@@ -130,7 +133,7 @@ fn typed(text: &str) -> Question {
     }
 }
 
-fn report(impression: &str) -> Value {
+pub(crate) fn report(impression: &str) -> Value {
     json!({
         "impression": impression,
         "description": "双肺纹理增多，右肺下叶见一结节影。",
@@ -389,4 +392,74 @@ fn nothing_that_is_typed_breaks_it() {
     };
     let refused = house.index.search(&far).err().unwrap();
     assert!(matches!(refused, IndexError::TooFar { limit: FOUND_LIMIT }));
+}
+
+/// Exams in order of their first positions; the log may be cut off.
+struct Pushed<'a> {
+    exams: &'a [Exam],
+    end: u64,
+}
+
+impl Source for Pushed<'_> {
+    fn wait(&self, next: Position) -> bool {
+        next.0 < self.end
+    }
+
+    fn changed(&self, from: Position, _limit: usize) -> Result<Changed, SourceError> {
+        let new = self.exams.get(from.0 as usize..self.end as usize);
+        Ok(Changed {
+            exams: new.unwrap().iter().map(|it| it.row.key.clone()).collect(),
+            next: Position(self.end),
+            is_all: true,
+        })
+    }
+
+    fn exam(&self, key: &ExamKey) -> Result<Option<Exam>, SourceError> {
+        let exam = self.exams.iter().find(|it| it.row.key == *key);
+        Ok(exam.map(|it| Exam {
+            row: it.row.clone(),
+            content: it.content.clone(),
+        }))
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::default()
+    }
+
+    fn is_stopped(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn after_a_failed_write_the_index_says_so_and_goes_on_where_it_was() {
+    let house = House::of(Vec::new());
+    let exams = ["甲某", "乙某", "丙某"]
+        .iter()
+        .zip(0..)
+        .map(|(name, at)| exam(HERE, &format!("E{at}"), name, at, report("肺癌。")));
+    let exams: Vec<Exam> = exams.collect();
+    let until = |end| Pushed { exams: &exams, end };
+    follow(&house.index, &until(1)).unwrap();
+    let (here, away) = (
+        house.dir.path().join("index"),
+        house.dir.path().join("away"),
+    );
+    // As a disk that fails
+    std::fs::rename(&here, &away).unwrap();
+    for _ in 0..2 {
+        follow(&house.index, &until(2)).unwrap_err();
+        assert!(house.index.problem().is_some());
+    }
+    assert_eq!(
+        (house.index.next(), house.found("甲某")),
+        (Position(1), vec!["E0".to_owned()])
+    );
+    std::fs::rename(&away, &here).unwrap();
+    follow(&house.index, &until(3)).unwrap();
+    assert_eq!(
+        (house.index.next(), house.index.problem()),
+        (Position(3), None)
+    );
+    assert_eq!(house.found("肺癌"), ["E2", "E1", "E0"]);
 }

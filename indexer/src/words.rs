@@ -29,6 +29,9 @@ const GAP: usize = 16;
 /// Bytes of the longest term that an index takes are far more; a longer run of letters is no word.
 const WORD_CHARACTERS: usize = 64;
 
+/// Characters of a name by whose runs it is found; longer names are found by their first ones.
+const NAME_CHARACTERS: usize = 20;
+
 /// Full-width letters, digits and signs as half-width ones, in small letters.
 pub fn folded(text: &str) -> String {
     text.chars()
@@ -116,18 +119,19 @@ pub fn characters(text: &str) -> Vec<Word> {
         .collect()
 }
 
-/// A name in characters, as a field takes it.
-pub fn name(text: &str) -> PreTokenizedString {
-    let tokens = characters(text).into_iter().map(|word| Token {
-        position: word.place,
-        text: word.text,
-        position_length: 1,
-        ..Token::default()
-    });
-    PreTokenizedString {
-        text: String::new(),
-        tokens: tokens.collect(),
+/// Every run of a name's characters: `张小东`, `小东`, `东` …
+pub fn runs(name: &str) -> BTreeSet<String> {
+    let mut characters = characters(name);
+    characters.truncate(NAME_CHARACTERS);
+    let mut runs = BTreeSet::new();
+    for from in 0..characters.len() {
+        let mut run = String::new();
+        for character in characters.iter().skip(from) {
+            run.push_str(&character.text);
+            runs.insert(run.clone());
+        }
     }
+    runs
 }
 
 /// Chinese characters of several texts, each once.

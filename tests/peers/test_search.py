@@ -7,6 +7,7 @@ import random
 import signal
 
 import pytest
+import requests
 
 from support.archive import Archive
 from support.contract import Answer, Client
@@ -184,7 +185,7 @@ def test_nobody_finds_what_he_may_not_see_whatever_he_asks(searched: Archive) ->
         app = random.choice(list(rights))
         read_for = random.choice([own[app], *rights[app]])
         reason = random.choice([None, "visit", "consent", "emergency"])
-        question = {"q": random.choice(words), "readFor": read_for, "facets": True, "pageSize": 200}
+        question = {"q": random.choice(words), "readFor": read_for, "facets": random.random() < 0.5, "pageSize": 200}
         if reason:
             question["reason"] = reason
         if random.random() < 0.3:
@@ -200,7 +201,7 @@ def test_nobody_finds_what_he_may_not_see_whatever_he_asks(searched: Archive) ->
         assert numbers <= may_see, (app, question)
         # And nothing is told of what is not shown
         assert answer.page["total"] == len(numbers), (app, question)
-        for facet in answer.result["facets"]["hospitalCode"]:
+        for facet in answer.result.get("facets", {}).get("hospitalCode", []):
             assert facet["exams"] == sum(
                 exam["examNo"] in numbers and exam["hospitalCode"] == facet["value"] for exam in exams
             ), (app, question)
@@ -208,3 +209,24 @@ def test_nobody_finds_what_he_may_not_see_whatever_he_asks(searched: Archive) ->
             assert numbers == may_see, (app, question)
     readings = searched.command("log", "show", "--audit", "--data", searched.data, check=False)
     assert "张小东" not in readings.stdout + searched.log_tail(1_000_000)
+
+
+def test_where_the_index_is_can_be_seen_and_its_failure_passes_by_itself(searched: Archive) -> None:
+    pacs, reader = searched.client(), searched.client("demo-reader")
+    exam = pacs.pushed(exam_of("王一"))
+    reach_found(reader, "王一", [exam])
+    index = searched.readiness()["index"]
+    assert (index["exams"], index["problem"]) == (1, None)
+    # As a disk that fails: what is written into it goes nowhere
+    here, away = searched.data / "index", searched.data / "away"
+    here.rename(away)
+    other = pacs.pushed(exam_of("李二"))
+    reach(lambda: searched.readiness()["index"]["problem"], searched.log_tail)
+    state = searched.readiness()
+    assert state["ready"] and state["index"]["behind"] > 0
+    figures = requests.get(f"{searched.http}/metrics", timeout=30).text
+    assert "yingku_index_failing 1" in figures and "yingku_index_exams 1" in figures
+    assert found(ask(reader, "王一")) == [exam["examNo"]]
+    away.rename(here)
+    reach_found(reader, "李二", [other])
+    assert searched.readiness()["index"]["problem"] is None

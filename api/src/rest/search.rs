@@ -114,6 +114,13 @@ pub fn result_schema() -> Value {
             ),
         ),
         (
+            "hasMoreThanTotal",
+            true,
+            schema::boolean(
+                "检查可能多于 total：只数到 10000，带 facets 时数全 (there may be more exams than total says: it counts to 10000, and all with facets)",
+            ),
+        ),
+        (
             "facets",
             false,
             json!({ "type": "object", "additionalProperties": schema::array(count) }),
@@ -347,23 +354,24 @@ fn answer(
     let last: Option<Position> = found.hits.last().filter(|_| is_full).map(|hit| hit.first);
     // Of the surest the next page is found by counting, not by where this one ends.
     let last = last.filter(|_| asked.sort == Sort::Newest);
-    let said = asked
+    let page = asked
         .paging
         .said(found.total, last, position, archive.key())?;
     let mut result = json!({
         "exams": exams,
         "forgiven": found.forgiven,
+        "hasMoreThanTotal": found.has_more,
         "indexedTo": index.next().0,
     });
     if let (Some(result), true) = (result.as_object_mut(), asked.facets) {
         result.insert("facets".to_owned(), facets(&found));
     }
     let total = found.total;
-    Ok(
-        Answer::new(format!("成功，共 {total} 个检查 ({total} exams)"))
-            .with_result(result)
-            .with_page(said),
-    )
+    let said = match found.has_more {
+        true => format!("成功，至少 {total} 个检查 (at least {total} exams)"),
+        false => format!("成功，共 {total} 个检查 ({total} exams)"),
+    };
+    Ok(Answer::new(said).with_result(result).with_page(page))
 }
 
 fn facets(found: &Found) -> Value {
