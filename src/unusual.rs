@@ -271,7 +271,7 @@ mod tests {
     }
 
     async fn log(entries: &[AuditEntry]) -> Arc<dyn EventLog> {
-        let log = MemoryLog::default();
+        let log = MemoryLog::new();
         for entry in entries {
             let bytes = serde_json::to_vec(entry).unwrap();
             log.append(bytes.into()).await.unwrap();
