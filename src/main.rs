@@ -23,6 +23,7 @@ mod serve;
 mod shutdown;
 mod soap;
 mod table;
+mod unusual;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

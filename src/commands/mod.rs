@@ -1,6 +1,7 @@
 //! The command line.
 
 mod app;
+mod audit;
 mod backfill;
 mod backup;
 mod correct;
@@ -65,6 +66,9 @@ enum Command {
     /// 调取：从医院网关取影像 (studies that are fetched from gateways)
     #[command(subcommand)]
     Pull(pull::PullCommand),
+    /// 调阅记录：异常调阅 (who read what: unusual reading)
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// 医保影像云索引：补算、导出、导入回执 (the national imaging index: form, export, take answers)
     #[command(subcommand)]
     Index(index::IndexCommand),
@@ -280,6 +284,7 @@ impl Yingku {
             Command::Notices(command) => command.run().await,
             Command::Pull(command) => command.run().await,
             Command::Index(command) => command.run().await,
+            Command::Audit(command) => command.run().await,
             Command::Backfill(command) => command.run().await,
             Command::Reconcile(command) => command.run().await,
             Command::Report(command) => command.run().await,

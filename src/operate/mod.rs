@@ -23,6 +23,7 @@ mod report;
 mod retention;
 mod rules;
 mod ruling;
+mod unusual;
 mod versions;
 
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub use reconcile::Reconciling;
 pub use registration::FormRegistered;
 pub use report::{Reporting, yesterday};
 pub use ruling::Ruling;
+pub use unusual::UnusualAsked;
 
 /// One operation, as it travels over the control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +126,9 @@ pub enum Operation {
     },
     ReportDaily {
         asked: Reporting,
+    },
+    AuditUnusual {
+        asked: UnusualAsked,
     },
     Status,
     Verify,
@@ -239,6 +244,10 @@ impl Operation {
                 let day = asked.day.clone().unwrap_or_default();
                 Some(("reportDaily", hospital.unwrap_or_default(), day))
             }
+            Self::AuditUnusual { asked } => {
+                let target = format!("{}-{}", asked.from, asked.to);
+                Some(("auditUnusual", all(), target))
+            }
             Self::RegistryImport { .. }
             | Self::RegistryExport { .. }
             | Self::RegistryShow
@@ -324,6 +333,7 @@ pub async fn execute(
         }
         Operation::Reconcile { asked } => reconcile::reconcile(archive, asked, output).await,
         Operation::ReportDaily { asked } => report::daily(archive, asked, output).await,
+        Operation::AuditUnusual { asked } => unusual::list(archive, asked, output).await,
         Operation::Status => health::status(archive, output).await,
         Operation::Verify => health::verify(archive, output).await,
         Operation::Rescan { copies } => health::rescan(archive, copies, output).await,

@@ -15,11 +15,14 @@ use yingku_core::reconcile::Counts;
 use yingku_core::registry::{HospitalMode, Registry};
 use yingku_core::supervision::daily::{Flow, Silence, WEEKS, full_on};
 use yingku_core::supervision::group::Seen;
+use yingku_core::supervision::unusual::Limits;
 use yingku_core::time::{LocalDate, LocalDateTime, Zone};
 use yingku_storage::archive::Archive;
-use yingku_storage::views::form_lists::Days;
+use yingku_storage::views::form_lists;
 use yingku_storage::views::reconcile::{Question, reconcile};
 use yingku_storage::views::{Views, ViewsError, Walk};
+
+use crate::unusual::{self, Days};
 
 pub use text::Format;
 
@@ -46,6 +49,8 @@ pub struct Report {
     pub hospitals: Vec<HospitalDay>,
     pub refusals: Vec<Refused>,
     pub notices: Vec<Notices>,
+    /// Findings of unusual reading for which somebody should ask, of all hospitals; absent: the audit stream cannot be read.
+    pub unusual_readings: Option<usize>,
     pub disk: Disk,
 }
 
@@ -167,6 +172,7 @@ pub fn of_day(
         hospitals: told,
         refusals: refusals(archive, day, hospital)?,
         notices: notices(&views, &registry)?,
+        unusual_readings: unusual_readings(archive, day, &zone),
         disk: disk(archive, &zone, now_ms)?,
     })
 }
@@ -217,7 +223,7 @@ impl Looking<'_> {
         let mut apps: BTreeMap<String, Flow> = BTreeMap::new();
         let mut weekday = self.day;
         for weeks_before in 0..=WEEKS {
-            let days = Days {
+            let days = form_lists::Days {
                 from: weekday.days_before(PUSHED_WITHIN_DAYS),
                 to: weekday,
             };
@@ -316,6 +322,17 @@ fn notices(views: &Views, registry: &Registry) -> Result<Vec<Notices>, ViewsErro
         })
     });
     standing.collect()
+}
+
+/// With the limits that hold where none are said. A report without it is better than none.
+fn unusual_readings(archive: &Archive, day: LocalDate, zone: &Zone) -> Option<usize> {
+    let days = Days::new(day, day, zone);
+    let found = days
+        .and_then(|days| unusual::look(archive, days, &Limits::default(), &[], &mut |_| Ok(())));
+    found
+        .inspect_err(|error| tracing::warn!(%error, "unusual readings cannot be counted"))
+        .ok()
+        .map(|found| found.total)
 }
 
 fn disk(archive: &Archive, zone: &Zone, now_ms: i64) -> anyhow::Result<Disk> {

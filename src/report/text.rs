@@ -89,6 +89,15 @@ impl Report {
             ];
             row(&mut text, &cells);
         }
+        let unusual = self.unusual_readings.map_or_else(
+            || "读不到调阅记录".to_owned(),
+            |count| format!("{count} 条"),
+        );
+        let _ = write!(
+            text,
+            "\n## 异常调阅 (unusual reading)\n\n全部医院，按缺省限值：{unusual}；逐条见 `yingku audit unusual --from {} --to {}`。\n",
+            self.day, self.day
+        );
         let disk = &self.disk;
         let full = match (&disk.full_on, disk.in_object_store) {
             (_, true) => "影像在对象存储，本地只是副本".to_owned(),
@@ -227,6 +236,7 @@ mod tests {
                 open: 4,
                 stopped: 1,
             }],
+            unusual_readings: Some(2),
             disk: Disk {
                 room_bytes: 10 * GIB,
                 grown_bytes: GIB / 2,
@@ -245,6 +255,7 @@ mod tests {
             "| demo-pacs | 350006 | 0 (20) | 静默 |",
             "| code | examInfo.examStatus | 12 | a\\|b c |",
             "| demo-his | 4 | 1 |",
+            "按缺省限值：2 条；逐条见 `yingku audit unusual --from 2026-07-04 --to 2026-07-04`",
             "可用 10.0 GiB，近 14 天增长 0.5 GiB；照此增长将于 2027-04-10 写满",
         ] {
             assert!(text.contains(said), "{said}\n{text}");

@@ -14,6 +14,7 @@ mod spread;
 #[cfg(test)]
 mod tests_support;
 pub mod timeliness;
+pub mod unusual;
 
 use serde::{Deserialize, Serialize};
 

@@ -5,6 +5,7 @@
 //! Apart from the views, since refusals of what was never recorded are not in the log.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -165,11 +166,16 @@ impl ErrorDigest {
 
     /// Lines of every source of a day (days since 1970-01-01 UTC), in the order of their sources.
     pub fn lines_of_day(&self, day: u32) -> Result<Vec<Line>, ErrorDigestError> {
+        self.lines_of_days(day..=day)
+    }
+
+    /// The same of several days.
+    pub fn lines_of_days(&self, days: RangeInclusive<u32>) -> Result<Vec<Line>, ErrorDigestError> {
         let mut lines = Vec::new();
         for item in self.db.iterator(IteratorMode::Start) {
             let (_, value) = item?;
             let line = serde_json::from_slice::<Line>(&value).ok();
-            lines.extend(line.filter(|line| line.key.day == day));
+            lines.extend(line.filter(|line| days.contains(&line.key.day)));
         }
         Ok(lines)
     }
