@@ -21,7 +21,7 @@ from support.archive import Archive
 
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 # Each with its own right, on the same archive.
-READING = {"query", "detail", "history", "reconcile", "citation"} | {
+READING = {"query", "detail", "history", "reconcile", "citation", "feed"} | {
     "completeness", "timeliness", "positive", "load", "repeat", "missing",
 }
 SUPERVISING = {"/v1/index/resolve", "/v1/index/list"}

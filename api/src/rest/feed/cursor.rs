@@ -90,8 +90,8 @@ mod tests {
         let place = Place {
             next: Position(u64::MAX),
             told: Some(ExamKey {
-                hospital: HospitalCode::new(&"9".repeat(32)).unwrap(),
-                exam_no: ExamNo::new(&"检".repeat(32)).unwrap(),
+                hospital: HospitalCode::new("9".repeat(32)).unwrap(),
+                exam_no: ExamNo::new("检".repeat(32)).unwrap(),
                 generation: u16::MAX,
             }),
         };

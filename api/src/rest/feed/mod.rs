@@ -174,8 +174,11 @@ fn page_from(call: &Call, asked: &Asked, place: &Place) -> Result<Page, Failure>
 /// Waits for records from a position on. `false`: there are none in time.
 async fn moved_on(call: &Call, next: Position, deadline: Instant) -> bool {
     let mut projected = call.archive().watch_projected();
-    let moved = timeout_at(deadline, projected.wait_for(|position| *position > next)).await;
-    let is_moved = matches!(moved, Ok(Ok(_)));
+    // Only the fact goes over the rest: what is seen of the position is locked while it is held.
+    let is_moved = {
+        let moved = projected.wait_for(|position| *position > next);
+        matches!(timeout_at(deadline, moved).await, Ok(Ok(_)))
+    };
     if is_moved {
         sleep(LOOK_AGAIN_AFTER).await;
     }
