@@ -61,8 +61,8 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
         return Err(no_rules());
     }
     let call = Arc::new(call);
-    // A cursor may be of another node, that was ahead of this one.
-    call.archive().catch_up().await?;
+    // Images that are here count, and a cursor may be of another node that was ahead of this one.
+    call.archive().settle().await?;
     let place = {
         let (call, asked) = (Arc::clone(&call), Arc::clone(&asked));
         blocking(move || begin(&call, &asked)).await?
