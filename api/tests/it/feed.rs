@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use yingku_core::correction::{CorrectionAction, CorrectionMade};
 use yingku_core::event::{Event, TestDataPurged};
 use yingku_core::ids::{ExamKey, ExamNo, Position, StudyUid};
-use yingku_core::outcome::Outcome;
+use yingku_core::outcome::{Decided, Outcome};
 use yingku_core::registry::{App, Hospital, HospitalMode, OwnOnly, RegistryChange, Right, Scope};
-use yingku_storage::archive::{AuditEntry, Decided, Submission};
+use yingku_storage::archive::{AuditEntry, Submission};
 
 use crate::house::{House, Response, code, hospital, push_with, sign};
 
