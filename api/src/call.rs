@@ -34,6 +34,8 @@ pub struct Api {
     pub node_parts: Arc<tokio::sync::Semaphore>,
     /// Questions of supervision that walk over many exams.
     supervising: Arc<tokio::sync::Semaphore>,
+    /// Readers of the feed that wait for something new.
+    pub awaiting: Arc<tokio::sync::Semaphore>,
 }
 
 /// Decryptions of signs at once; more wait, so that a flood of signs leaves cores to the rest.
@@ -41,6 +43,9 @@ const DECRYPTING: usize = 2;
 
 /// Questions of supervision at once: each takes a core for up to seconds, and the memory of what it adds up.
 const SUPERVISING: usize = 2;
+
+/// Readers that wait at once: each keeps one of the places of all requests; more are answered at once.
+const AWAITING: usize = 64;
 
 impl Api {
     pub fn new(archive: Archive, config: ApiConfig) -> Self {
@@ -55,6 +60,7 @@ impl Api {
             decrypting: Arc::new(tokio::sync::Semaphore::new(DECRYPTING)),
             node_parts: Arc::new(tokio::sync::Semaphore::new(nodes::PARTS_AT_ONCE)),
             supervising: Arc::new(tokio::sync::Semaphore::new(SUPERVISING)),
+            awaiting: Arc::new(tokio::sync::Semaphore::new(AWAITING)),
             config,
         }
     }

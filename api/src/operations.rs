@@ -9,8 +9,8 @@ use crate::envelope::Answer;
 use crate::error::Failure;
 use crate::rest::supervision::{completeness, load, missing, positive, repeat, timeliness};
 use crate::rest::{
-    apply_fetch, apply_list, apply_query, apply_turnaround, citation, detail, get_token, history,
-    index_list, index_query, index_resolve, push, query, reconcile, search, upload_detail,
+    apply_fetch, apply_list, apply_query, apply_turnaround, citation, detail, feed, get_token,
+    history, index_list, index_query, index_resolve, push, query, reconcile, search, upload_detail,
     upload_statistics, validate, withdraw,
 };
 
@@ -168,6 +168,16 @@ pub static OPERATIONS: &[Operation] = &[
             CITE,
             citation,
             "按检查、申请单或 Study 引用检查结果：报告、诊断、关键图像、调阅地址、版本与状态；asOf 指定时刻 (an exam's result to be cited: report, diagnoses, key images, viewer, version and state)"
+        )
+    },
+    Operation {
+        statuses: Statuses::Http,
+        ..operation!(
+            "/v1/feed",
+            "变更订阅",
+            READ,
+            feed,
+            "按日志顺序从游标起列出有变更的检查及其现状，撤回的只给检查号；据此可保有区域检查的副本，可续传，至少送达一次 (exams that changed since a cursor, as they stand now, and those that are gone: what a copy of the region follows; resumable, at least once)"
         )
     },
     operation!(

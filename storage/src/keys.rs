@@ -59,6 +59,8 @@ pub enum Purpose {
     Image,
     /// What the clinic page's own links carry on of a link that a HIS signed.
     Clinic,
+    /// Cursors of the feed: a reader must not make up positions.
+    Feed,
 }
 
 impl Purpose {
@@ -72,6 +74,7 @@ impl Purpose {
             Self::Jiwei => b"jiwei",
             Self::Image => b"image",
             Self::Clinic => b"clinic",
+            Self::Feed => b"feed",
         }
     }
 }

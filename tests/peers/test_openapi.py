@@ -21,10 +21,12 @@ from support.archive import Archive
 
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 # Each with its own right, on the same archive.
-READING = {"query", "detail", "history", "reconcile", "citation"} | {
+READING = {"query", "detail", "history", "reconcile", "citation", "feed"} | {
     "completeness", "timeliness", "positive", "load", "repeat", "missing",
 }
 SUPERVISING = {"/v1/index/resolve", "/v1/index/list"}
+# Where nothing is new it answers after as many seconds as are asked for, eight at most.
+WAITING = {"/v1/feed"}
 # Failures are answered after a while, and more and more slowly: a few must do.
 SLOWED = {"/v1/auth/getToken", "/v1/apply/query", "/v1/apply/query/{app}"}
 
@@ -65,4 +67,5 @@ def test_every_answer_is_as_the_document_says(described: Archive, mode: Generati
             app = "demo-reader" if name in READING else "demo-pacs"
             if operation.path in SUPERVISING:
                 app = "demo-supervisor"
-            check(operation, mode, 60, {"token": tokens[app]})
+            examples = 15 if operation.path in WAITING else 60
+            check(operation, mode, examples, {"token": tokens[app]})

@@ -199,6 +199,19 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Ji
     assert exam["examNo"] == whole["examNo"] and exam["highlights"]
     assert reader("exam/search", {"sort": "newest", "pageSize": 1}, 0).page["nextPageToken"]
     reader("exam/search", {"q": "x" * 1_000, "sort": "bad"}, 1)
+
+    # the feed: exams, withdrawn ones, nothing new, a cursor of another question
+    told, cursor = [], {}
+    while True:
+        page = reader("feed", {"reason": "visit", "pageSize": 3, **cursor}, 0).result
+        told, cursor = told + page["entries"], {"cursor": page["cursor"]}
+        if not page["more"]:
+            break
+    assert {"withdrawn"} == {entry["gone"] for entry in told if "gone" in entry}
+    assert whole["examNo"] in {entry["examNo"] for entry in told if "exam" in entry}
+    assert reader("feed", {"reason": "visit", **cursor}, 0).result["entries"] == []
+    reader("feed", cursor, 1)
+
     # supervision
     by = {**day, "by": "day,month,hospital,class"}
     for name, question in (

@@ -41,6 +41,13 @@ pub fn request_schema() -> Value {
 }
 
 pub fn result_schema() -> Value {
+    let row = exam_schema();
+    // By number one exam; by study UID all that declare it.
+    json!({ "anyOf": [row, schema::array(row.clone())] })
+}
+
+/// One exam as [`describe`] tells it.
+pub fn exam_schema() -> Value {
     let mut row = exam_row::row_schema();
     if let Some(properties) = row.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert(
@@ -82,8 +89,7 @@ pub fn result_schema() -> Value {
             ])),
         );
     }
-    // By number one exam; by study UID all that declare it.
-    json!({ "anyOf": [row, schema::array(row.clone())] })
+    row
 }
 
 /// Which exams a request means.
@@ -214,7 +220,8 @@ fn answer(call: &Call, asked: &Asked, scope: &Scope) -> Result<Answer, Failure> 
     Ok(Answer::new("成功 (done)").with_result(result))
 }
 
-fn describe(
+/// An exam's row, the content that was pushed, and its series. Reads views and log, so it blocks.
+pub fn describe(
     call: &Call,
     views: &yingku_storage::views::Views,
     row: &ExamRow,

@@ -7,6 +7,7 @@ pub mod apply_turnaround;
 pub mod citation;
 pub mod detail;
 pub mod exam_row;
+pub mod feed;
 pub mod get_token;
 pub mod history;
 pub mod index_list;

@@ -7,6 +7,7 @@ mod citation;
 mod clinic;
 mod documents;
 mod faults;
+mod feed;
 mod forms;
 mod house;
 mod national_index;
