@@ -10,6 +10,7 @@ mod faults;
 mod forms;
 mod house;
 mod national_index;
+mod patient_records;
 mod push;
 mod reading;
 mod serving;
