@@ -1,5 +1,5 @@
 //! The walk on exams in memory.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -68,13 +68,13 @@ impl Shelf {
         self.exams.insert(row.key.clone(), (row, keys));
     }
 
-    fn from_exam(&self, hospital: &str, exam_no: &str) -> Joined {
+    fn by_exam(&self, hospital: &str, exam_no: &str) -> Joined {
         let (row, _) = &self.exams[&key(hospital, exam_no)];
         let Ok(joined) = join(self, Start::Exam(Box::new(row.clone())));
         joined
     }
 
-    fn from_passport(&self, number: &str, person: Person) -> Joined {
+    fn by_passport(&self, number: &str, person: Person) -> Joined {
         let Ok(joined) = join(self, Start::Key(JoinKey::Person(passport(number)), person));
         joined
     }
@@ -127,7 +127,7 @@ fn exams_join_over_documents_and_within_a_hospital_over_its_number() {
     shelf.put(bare, &[]);
     // when it is asked from either end
     for (hospital, exam_no) in [("A", "A1"), ("C", "C1"), ("B", "B2")] {
-        let joined = shelf.from_exam(hospital, exam_no);
+        let joined = shelf.by_exam(hospital, exam_no);
         // then all are found, but not who has only name and a bare number
         assert_eq!(numbers(&joined), ["A1", "B1", "B2", "C1"]);
         assert!(!joined.is_cut && joined.vetoed.is_empty());
@@ -140,7 +140,7 @@ fn exams_join_over_documents_and_within_a_hospital_over_its_number() {
         assert_eq!(by.len(), 2);
         assert!(kinds.contains(&true) && kinds.contains(&false));
     }
-    let joined = shelf.from_passport("E10000001", Person::default());
+    let joined = shelf.by_passport("E10000001", Person::default());
     assert_eq!(numbers(&joined), ["A1", "B1", "B2", "C1"]);
 }
 
@@ -159,7 +159,7 @@ fn what_sex_birth_date_or_name_speak_against_is_named_and_leads_nowhere() {
     shelf.put(told("B2", "李四", "男", ""), &["E10000001", "E30000003"]);
     shelf.put(told("B3", "张三", "女", "1980-01-02"), &["E10000001"]);
     shelf.put(row("C", "C1", "张三"), &["E30000003"]);
-    let joined = shelf.from_exam("A", "A1");
+    let joined = shelf.by_exam("A", "A1");
     assert_eq!(numbers(&joined), ["A1", "B1"]);
     let vetoed: Vec<_> = joined.vetoed.iter().map(|it| &it.conflicts[..]).collect();
     assert_eq!(
@@ -170,9 +170,9 @@ fn what_sex_birth_date_or_name_speak_against_is_named_and_leads_nowhere() {
         ]
     );
     // By the number alone nobody can say whose exams are meant; with the name it is plain
-    let joined = shelf.from_passport("E10000001", Person::default());
+    let joined = shelf.by_passport("E10000001", Person::default());
     assert!(joined.is_several && joined.exams.is_empty());
-    let joined = shelf.from_passport("E10000001", Person::default().named("李四"));
+    let joined = shelf.by_passport("E10000001", Person::default().named("李四"));
     assert_eq!(numbers(&joined), ["B2"]);
 }
 
@@ -185,7 +185,7 @@ fn a_number_of_many_persons_is_listed_and_not_used_even_where_they_are_not_shown
         shelf.put(row("X", &format!("X-{name}"), name), &["E10000001"]);
     }
     shelf.hidden.insert(HospitalCode::new("X").unwrap());
-    let joined = shelf.from_exam("A", "A1");
+    let joined = shelf.by_exam("A", "A1");
     assert_eq!(numbers(&joined), ["A1"]);
     let states: Vec<KeyState> = joined.keys.iter().map(|it| it.state).collect();
     assert_eq!(states, [KeyState::ManyPersons, KeyState::Used]);
@@ -194,7 +194,7 @@ fn a_number_of_many_persons_is_listed_and_not_used_even_where_they_are_not_shown
     for number in 0..=LINES_LIMIT {
         shelf.put(row("A", &format!("A{number}"), "张三"), &["E10000001"]);
     }
-    let joined = shelf.from_exam("A", "A1");
+    let joined = shelf.by_exam("A", "A1");
     assert_eq!(joined.exams.len(), 1);
     assert_eq!(joined.keys[0].state, KeyState::ManyExams);
 }
@@ -210,11 +210,11 @@ fn what_is_not_shown_joins_nothing_and_counts_for_nothing() {
     withdrawn.withdrawn.operator = Some(Position(1));
     shelf.put(withdrawn, &["E20000002", "E40000004"]);
     shelf.hidden.insert(HospitalCode::new("X").unwrap());
-    let joined = shelf.from_exam("A", "A1");
+    let joined = shelf.by_exam("A", "A1");
     assert_eq!(numbers(&joined), ["A1"]);
     assert!(joined.vetoed.is_empty());
     shelf.hidden.clear();
-    assert_eq!(numbers(&shelf.from_exam("A", "A1")), ["A1", "B1", "X1"]);
+    assert_eq!(numbers(&shelf.by_exam("A", "A1")), ["A1", "B1", "X1"]);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_walk_ends_at_its_bounds_and_says_so() {
         let (one, next) = (passport_no(number), passport_no(number + 1));
         shelf.put(row("A", &format!("A{number:02}"), "张三"), &[&one, &next]);
     }
-    let joined = shelf.from_exam("A", "A00");
+    let joined = shelf.by_exam("A", "A00");
     assert_eq!(joined.exams.len(), usize::from(HOPS_LIMIT) + 1);
     assert!(joined.is_cut);
     // And one exam with very many documents
@@ -234,7 +234,7 @@ fn a_walk_ends_at_its_bounds_and_says_so() {
     let many: Vec<String> = (0..100).map(passport_no).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     shelf.put(row("A", "A1", "张三"), &many);
-    let joined = shelf.from_exam("A", "A1");
+    let joined = shelf.by_exam("A", "A1");
     assert!(joined.is_cut && joined.keys.len() == KEYS_LIMIT);
 }
 
