@@ -10,8 +10,8 @@ use crate::error::Failure;
 use crate::rest::supervision::{completeness, load, missing, positive, repeat, timeliness};
 use crate::rest::{
     apply_fetch, apply_list, apply_query, apply_turnaround, citation, detail, feed, get_token,
-    history, index_list, index_query, index_resolve, push, query, reconcile, search, upload_detail,
-    upload_statistics, validate, withdraw,
+    history, index_list, index_query, index_resolve, patient_records, push, query, reconcile,
+    search, upload_detail, upload_statistics, validate, withdraw,
 };
 
 /// Who may call an operation.
@@ -144,6 +144,16 @@ pub static OPERATIONS: &[Operation] = &[
             READ,
             search,
             "一个输入框：姓名、拼音、号码、ICD 编码、报告词句；可按医院、日期、类别等筛选与计数 (one text box over names, pinyin, numbers, codes and reports; filters and facets)"
+        )
+    },
+    Operation {
+        statuses: Statuses::Http,
+        ..operation!(
+            "/v1/patient/records",
+            "患者跨院检查",
+            READ,
+            patient_records,
+            "一个患者在各医院的检查：按检查、院内患者号或证件、卡号查询；只凭有效的证件与卡号跨院关联，姓名、性别、出生日期不符的不关联，并说明由哪个号码关联 (one patient's exams over all hospitals, and which number joined what)"
         )
     },
     operation!(

@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod event;
 pub mod exam;
 pub mod finding;
+pub mod identity;
 pub mod ids;
 pub mod instance;
 pub mod names;

@@ -12,6 +12,7 @@ use crate::correction::CorrectionRow;
 use crate::event::REGISTRATION_SINCE_RULES;
 use crate::exam::{ExamHistory, ExamRow, FormRow, RegisteredRow};
 use crate::finding::{FindingKey, FindingRow, SettledFinding};
+use crate::identity::PersonKey;
 use crate::ids::{ExamKey, FormKey, HisId, PackId, Position, SopInstanceUid, StudyKey, StudyUid};
 use crate::instance::{
     Chunk, FormerHold, HeldGroup, HeldGroupKey, HeldInstance, HeldStudy, ImageCounts, InstanceKey,
@@ -146,6 +147,8 @@ pub struct Changes {
     pub registered: BTreeMap<ExamKey, Option<RegisteredRow>>,
     /// What supervision asks of exams; `None` removes the row.
     pub supervised: BTreeMap<SupervisedKey, Option<SupervisedRow>>,
+    /// Documents and cards of counted exams; false removes the line.
+    pub patient_keys: BTreeMap<(PersonKey, ExamKey), bool>,
     /// Exams' national imaging indexes.
     pub indexes: BTreeMap<ExamKey, Replaced<IndexRow>>,
     /// Exams that indexes lead to; one that leads to none has no row.

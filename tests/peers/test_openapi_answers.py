@@ -212,6 +212,12 @@ def test_every_answer_is_described_to_the_last_member(walked: Archive, jiwei: Ji
     assert reader("feed", {"reason": "visit", **cursor}, 0).result["entries"] == []
     reader("feed", cursor, 1)
 
+    # one patient over all hospitals, beside another who has the same number
+    pacs("exam/push", new_exam(day=DAY, name="王五"), 0)
+    records = {**key_of(whole), "reason": "visit", "pageSize": 1}
+    assert reader("patient/records", records, 0).result["exams"][0]["joinedBy"]
+    reader("patient/records", {"idNumber": "1"}, 1)
+
     # supervision
     by = {**day, "by": "day,month,hospital,class"}
     for name, question in (

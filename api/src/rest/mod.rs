@@ -16,6 +16,7 @@ pub mod index_resolve;
 mod national_index;
 mod paging;
 mod params;
+pub mod patient_records;
 pub mod push;
 pub mod query;
 pub mod reading;

@@ -11,6 +11,7 @@ mod feed;
 mod forms;
 mod house;
 mod national_index;
+mod patient_records;
 mod push;
 mod reading;
 mod serving;

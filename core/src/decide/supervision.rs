@@ -2,7 +2,8 @@
 //! and from what stands around the exam then.
 //!
 //! What a content tells is kept from the push that brought it: nothing reads the log again. Of contents that came before
-//! rules version 7, and of one that an undone ruling brought back, it is not known until the next push.
+//! rules version 7, and of one that an undone ruling brought back, it is not known until the next push. Lines that lead from
+//! documents and cards to exams follow the rows: an exam has them while it counts and its content is known.
 
 use std::collections::BTreeSet;
 
@@ -60,6 +61,7 @@ pub(super) fn follow<S: State>(
             work.changes.supervised.insert(key, None);
         }
         let (Some(row), Some(key)) = (after, stands) else {
+            put_patient_keys(work, &exam, known.as_ref(), None);
             continue;
         };
         let content = match work.brought.get(&exam) {
@@ -67,11 +69,31 @@ pub(super) fn follow<S: State>(
             None => known.as_ref().and_then(|known| known.content.clone()),
         };
         let now = around(work, &row, content, known.as_ref())?;
+        put_patient_keys(work, &exam, known.as_ref(), Some(&now));
         if known.as_ref() != Some(&now) || has_moved {
             work.changes.supervised.insert(key, Some(now));
         }
     }
     Ok(())
+}
+
+fn put_patient_keys<S: State>(
+    work: &mut Work<'_, S>,
+    exam: &ExamKey,
+    before: Option<&SupervisedRow>,
+    after: Option<&SupervisedRow>,
+) {
+    let (before, after) = (
+        before.map_or(&[][..], SupervisedRow::joins_by),
+        after.map_or(&[][..], SupervisedRow::joins_by),
+    );
+    let lines = &mut work.changes.patient_keys;
+    for key in before.iter().filter(|key| !after.contains(key)) {
+        lines.insert((*key, exam.clone()), false);
+    }
+    for key in after.iter().filter(|key| !before.contains(key)) {
+        lines.insert((*key, exam.clone()), true);
+    }
 }
 
 /// The row of an exam whose content is not at hand.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use crate::exam::{
     ExamFlag, ExamHistory, ExamRow, ExamStep, FormRow, RegisteredRow, ReportState, WithdrawnBy,
 };
 use crate::finding::{FindingKey, FindingKind, FindingRow};
+use crate::identity::PersonKey;
 use crate::ids::{
     AeTitle, ExamKey, ExamNo, FormKey, HisId, HospitalCode, PackId, Position, SeriesUid,
     SopInstanceUid, StudyKey, StudyUid, Uid,
@@ -65,6 +66,7 @@ struct House {
     pulls: HashMap<StudyKey, PullRow>,
     registered: HashMap<ExamKey, RegisteredRow>,
     supervised: BTreeMap<SupervisedKey, SupervisedRow>,
+    patient_keys: BTreeSet<(PersonKey, ExamKey)>,
     indexes: HashMap<ExamKey, IndexRow>,
     index_holders: HashMap<NationalIndex, IndexHolders>,
     next: u64,
@@ -217,6 +219,12 @@ impl House {
                 Some(row) => self.supervised.insert(key, row),
                 None => self.supervised.remove(&key),
             };
+        }
+        for (line, is_there) in changes.patient_keys {
+            match is_there {
+                true => assert!(self.patient_keys.insert(line)),
+                false => assert!(self.patient_keys.remove(&line)),
+            }
         }
         let indexes = changes.indexes.into_iter();
         merge(&mut self.indexes, indexes.map(|(k, r)| (k, r.after)));

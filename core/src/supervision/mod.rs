@@ -7,7 +7,6 @@ pub mod completeness;
 pub mod daily;
 pub mod group;
 pub mod load;
-mod person;
 pub mod positive;
 pub mod repeat;
 mod spread;
@@ -19,10 +18,10 @@ pub mod unusual;
 use serde::{Deserialize, Serialize};
 
 use crate::exam::{ExamFlag, ExamRow};
+use crate::identity::PersonKey;
 use crate::ids::{ExamKey, ExamNo, HospitalCode};
 use crate::time::LocalDateTime;
 
-pub use person::{PersonKey, persons};
 pub use spread::{Spread, permille};
 
 /// Parts and items of an exam that its row names, at most.
@@ -161,6 +160,14 @@ impl SupervisedRow {
             confirmed_ms: exam.confirmed_ms,
             content,
         }
+    }
+}
+
+impl SupervisedRow {
+    /// Documents and cards by which the exam is found and joined: none while it does not count.
+    pub fn joins_by(&self) -> &[PersonKey] {
+        let content = self.content.as_ref().filter(|_| self.counted);
+        content.map_or(&[], |content| &content.persons)
     }
 }
 

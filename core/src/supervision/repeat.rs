@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::PersonKey;
 use super::group::Seen;
+use crate::identity::PersonKey;
 use crate::time::LocalDate;
 
 /// Days between two exams at most.

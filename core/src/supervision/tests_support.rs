@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::group::Seen;
-use super::{PersonKey, SupervisedContent, SupervisedKey, SupervisedRow, part_of, persons};
+use super::{SupervisedContent, SupervisedKey, SupervisedRow, part_of};
+use crate::identity::{PersonKey, persons};
 use crate::ids::{ExamNo, HospitalCode};
 use crate::time::{LocalDateTime, Zone};
 

@@ -300,6 +300,13 @@ impl<'a> BatchState<'a> {
                 None => self.delete(View::Supervised, line),
             }
         }
+        for ((person, exam), is_there) in changes.patient_keys {
+            let line = keys::patients::line(person, &exam);
+            match is_there {
+                true => self.put_empty(View::PatientKeys, line),
+                false => self.delete(View::PatientKeys, line),
+            }
+        }
         for (_, row) in changes.indexes {
             self.put_index(row)?;
         }

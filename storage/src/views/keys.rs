@@ -5,6 +5,7 @@
 
 pub mod changes;
 pub mod open_forms;
+pub mod patients;
 pub mod supervised;
 
 use yingku_core::apply_form::ApplyFormRow;
@@ -99,6 +100,8 @@ pub enum View {
     Changes,
     /// hospital, date, exam number, generation → what supervision asks of an exam
     Supervised,
+    /// digest of a document's or card's number, exam key → nothing; of counted exams whose content is known
+    PatientKeys,
     /// exam key → its national imaging index
     NationalIndexes,
     /// national imaging index → exams that it leads to, or led to
@@ -110,7 +113,7 @@ pub enum View {
 }
 
 impl View {
-    pub const ALL: [View; 39] = [
+    pub const ALL: [View; 40] = [
         View::Exams,
         View::History,
         View::ExamsByDay,
@@ -146,6 +149,7 @@ impl View {
         View::OpenForms,
         View::Changes,
         View::Supervised,
+        View::PatientKeys,
         View::NationalIndexes,
         View::IndexHolders,
         View::OwedIndexes,
@@ -189,6 +193,7 @@ impl View {
             View::OpenForms => "open_forms",
             View::Changes => "changes",
             View::Supervised => "supervised",
+            View::PatientKeys => "patient_keys",
             View::NationalIndexes => "national_indexes",
             View::IndexHolders => "index_holders",
             View::OwedIndexes => "owed_indexes",
@@ -235,7 +240,7 @@ impl View {
             View::Registered => 6,
             View::OpenForms => OPEN_FORMS_SINCE_RULES,
             View::Changes => CHANGES_SINCE_RULES,
-            View::Supervised => SUPERVISION_SINCE_RULES,
+            View::Supervised | View::PatientKeys => SUPERVISION_SINCE_RULES,
             View::NationalIndexes | View::IndexHolders | View::OwedIndexes => INDEX_SINCE_RULES,
         }
     }

@@ -20,6 +20,7 @@ mod notices;
 pub mod open_forms;
 #[cfg(test)]
 mod open_forms_tests;
+mod patients;
 mod placed;
 mod pulls;
 pub mod reconcile;

@@ -1,10 +1,11 @@
 //! What is kept for supervision, against what the exams and all around them say.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use yingku_core::decide::supervised_row;
 use yingku_core::event::{Event, RulesActivated, SUPERVISION_SINCE_RULES};
 use yingku_core::ids::Position;
@@ -26,6 +27,65 @@ fn kept(views: &Views) -> Rows {
     };
     views.scan(View::Supervised, &[], &[], add).unwrap();
     rows
+}
+
+/// Lines from documents to exams.
+fn lines(views: &Views) -> BTreeSet<Vec<u8>> {
+    let mut lines = BTreeSet::new();
+    let add = |key: &[u8], _: &[u8]| {
+        lines.insert(key.to_vec());
+        Ok(Walk::On)
+    };
+    views.scan(View::PatientKeys, &[], &[], add).unwrap();
+    lines
+}
+
+/// As rows say.
+fn lines_of(rows: &Rows) -> BTreeSet<Vec<u8>> {
+    let of_row = |(key, row): (&SupervisedKey, &SupervisedRow)| {
+        let exam = key.exam();
+        let persons = row.joins_by().iter();
+        let lines = persons.map(|person| keys::patients::line(*person, &exam));
+        lines.collect::<Vec<_>>()
+    };
+    rows.iter().flat_map(of_row).collect()
+}
+
+/// The same history, but that every second patient has a document, the same at every hospital, and some have a further card.
+fn with_documents(mut history: Vec<(String, Event)>) -> Vec<(String, Event)> {
+    for (_, event) in &mut history {
+        let Event::ExamPushed(body) = event else {
+            continue;
+        };
+        let mut push: Value = serde_json::from_slice(&body.json).unwrap();
+        let patient = &mut push["patientInfo"];
+        let number: u32 = patient["sickId"].as_str().unwrap()[1..].parse().unwrap();
+        if number.is_multiple_of(2) {
+            let document = format!("E{}", 20_000_001 + number);
+            patient["identity"] = json!([{"idType": "4", "idNumber": document}]);
+        }
+        if body.digest[0] < 100 {
+            patient["miCard"] = format!("M{}", 30_000_001 + number).into();
+        }
+        body.json = serde_json::to_vec(&push).unwrap().into();
+    }
+    history
+}
+
+#[tokio::test]
+async fn documents_lead_to_the_exams_whose_rows_have_them_after_any_history() {
+    let mut most = 0;
+    for seed in 40..46 {
+        let history = with_documents(Generator::history(seed, 700));
+        let log = log_of(&history).await;
+        let (_folder, views, _) = replay(&log, 100);
+        let rows = kept(&views);
+        assert!(lines(&views) == lines_of(&rows), "seed {seed}");
+        most = most.max(lines(&views).len());
+        let (_folder, other, _) = replay(&log, 1_000);
+        assert_eq!(other.digest().unwrap(), views.digest().unwrap());
+    }
+    assert!(most > 15, "{most}");
 }
 
 /// Made of every exam as it is now; contents are what was kept.
@@ -76,7 +136,7 @@ async fn rules_that_are_activated_fill_the_rows_in_and_keep_them() {
     history.push(activated(SUPERVISION_SINCE_RULES));
     let pushes = Generator::history(32, 300).into_iter().skip(2);
     history.extend(pushes);
-    let log = log_of(&history).await;
+    let log = log_of(&with_documents(history)).await;
     let (_folder, before, _) = replay_to(&log, earlier, 100);
     assert!(kept(&before).is_empty());
     // When the rules are activated, then every exam has its row, of a content that is not known
@@ -87,6 +147,7 @@ async fn rules_that_are_activated_fill_the_rows_in_and_keep_them() {
     // And later pushes tell theirs, however the views are made
     let (_folder, views, registry) = replay(&log, 100);
     let rows = kept(&views);
+    assert!(lines(&views) == lines_of(&rows));
     assert!(rows.values().any(|row| row.content.is_some()));
     assert!(rows == anew(&views, &registry, &rows));
     for records in [1, 1_000] {

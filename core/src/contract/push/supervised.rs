@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::summary::SummaryError;
-use crate::supervision::{NAMES_KEPT, SupervisedContent, part_of, persons};
+use crate::identity::persons;
+use crate::supervision::{NAMES_KEPT, SupervisedContent, part_of};
 use crate::time::{LocalDate, LocalDateTime};
 
 impl SupervisedContent {

@@ -29,6 +29,16 @@ impl House {
                 (row.first_time_ms, row.confirmed_ms)
             );
         }
+        let lines = self.supervised.iter().flat_map(|(at, row)| {
+            let persons = row.joins_by().iter();
+            persons.map(|person| (*person, at.exam()))
+        });
+        assert!(
+            self.patient_keys
+                .iter()
+                .cloned()
+                .eq(BTreeSet::from_iter(lines))
+        );
     }
 }
 
@@ -135,4 +145,47 @@ fn a_trial_s_row_goes_with_its_exam() {
     assert!(!house.supervised_row("E1").counted);
     house.take("operator:o", purge(vec![key("350006", "E1", 0)]));
     assert!(house.supervised.is_empty());
+}
+
+/// By a passport's number.
+fn known_by(number: &str) -> Push {
+    let mut push = positive(70, "1");
+    push.0["patientInfo"]["identity"] = json!([{"idType": "4", "idNumber": number}]);
+    push
+}
+
+#[test]
+fn documents_lead_to_an_exam_while_it_counts_and_has_them() {
+    // given an exam whose content has a document
+    let mut house = House::new();
+    house.push(&known_by("E12893745"));
+    let first = house.patient_keys.clone();
+    assert_eq!(first.len(), 1);
+    // when it has another one, then that leads to it and the first no more, on whatever day it is
+    house.push(&known_by("E99893745").with("/examInfo/examTime", "2026-07-05 09:00:00"));
+    house.rows_agree();
+    assert_eq!(house.patient_keys.len(), 1);
+    assert!(first.is_disjoint(&house.patient_keys));
+    // A withdrawal takes the line, and undone brings it back
+    let second = house.patient_keys.clone();
+    let (_, withdrawal) = house.correct(CorrectionAction::WithdrawExam {
+        exam: key("350006", "E1", 0),
+    });
+    assert!(house.patient_keys.is_empty());
+    house.undo(withdrawal);
+    assert_eq!(house.patient_keys, second);
+    house.rows_agree();
+}
+
+#[test]
+fn a_trial_s_documents_lead_nowhere_until_its_number_is_a_live_exam_s() {
+    let mut house = House::new();
+    house.put_hospital("350006", HospitalMode::Test);
+    house.push(&known_by("E12893745"));
+    assert!(house.patient_keys.is_empty());
+    house.put_hospital("350006", HospitalMode::Live);
+    house.push(&known_by("E12893745").status(60));
+    house.push(&known_by("E12893745"));
+    assert_eq!(house.patient_keys.len(), 1);
+    house.rows_agree();
 }

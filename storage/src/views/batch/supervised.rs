@@ -10,7 +10,7 @@ use crate::views::{View, ViewsError, decode, keys};
 
 impl BatchState<'_> {
     /// The rules are others than before: from the first that have them on, every exam has its row. What a content tells that
-    /// came before is not known.
+    /// came before is not known, and with it no document that leads to the exam, until its next push.
     pub(super) fn supervised_since(&mut self, before: u32) -> Result<(), ViewsError> {
         let are_kept = |rules| rules >= SUPERVISION_SINCE_RULES;
         if are_kept(before) || !are_kept(self.registry.rules) {
@@ -18,6 +18,7 @@ impl BatchState<'_> {
         }
         // Rules that were taken back left rows that nobody kept.
         self.delete_below(View::Supervised, &[])?;
+        self.delete_below(View::PatientKeys, &[])?;
         for key in self.keys_below(View::Exams, &[])? {
             let exam: Option<ExamRow> =
                 self.look(View::Exams, &key, |bytes| decode(View::Exams, bytes))?;

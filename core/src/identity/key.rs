@@ -1,9 +1,8 @@
-//! By what one patient of several hospitals is known: identity document and insurance cards, as digests. Names and bare
-//! numbers of a hospital join nobody.
+//! Numbers of documents and cards, as digests.
 
 use serde::{Deserialize, Serialize};
 
-/// Digest of a document's or card's number. It stays within the views: answers have none.
+/// Digest of a document's or card's number; its first byte says of which kind. It stays within the views: answers have none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PersonKey([u8; 16]);
@@ -21,25 +20,91 @@ const CONTEXT: &str = "Yingku 影库 supervision 2026-11 person key";
 const CARD_CHARACTERS: usize = 8;
 
 /// Which kind of number it is: equal digits of two kinds are two persons'.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-enum Kind {
+pub enum PersonKind {
     /// 居民身份证.
     Citizen = 1,
     /// 社保号, 医保号, 医保卡: hospitals write either card's number into either field.
     Insurance = 2,
     /// 市民卡.
     City = 3,
-    /// Further documents of `idType`, each a kind of its own.
-    Other = 16,
+    /// 港澳居民来往内地通行证, 台湾居民来往大陆通行证, 护照, 军官证, 出生证.
+    HongKongMacao = 16,
+    Taiwan = 17,
+    Passport = 18,
+    Officer = 19,
+    Birth = 20,
+}
+
+impl PersonKind {
+    const ALL: [Self; 8] = [
+        Self::Citizen,
+        Self::Insurance,
+        Self::City,
+        Self::HongKongMacao,
+        Self::Taiwan,
+        Self::Passport,
+        Self::Officer,
+        Self::Birth,
+    ];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Citizen => "identityCard",
+            Self::Insurance => "insuranceCard",
+            Self::City => "citizenCard",
+            Self::HongKongMacao => "hongKongMacaoPermit",
+            Self::Taiwan => "taiwanPermit",
+            Self::Passport => "passport",
+            Self::Officer => "officerCard",
+            Self::Birth => "birthCertificate",
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Citizen => "居民身份证",
+            Self::Insurance => "医保卡、社保卡",
+            Self::City => "市民卡",
+            Self::HongKongMacao => "港澳居民来往内地通行证",
+            Self::Taiwan => "台湾居民来往大陆通行证",
+            Self::Passport => "护照",
+            Self::Officer => "军官证",
+            Self::Birth => "出生证",
+        }
+    }
+}
+
+impl PersonKey {
+    /// The key of one document or card; `None` joins nobody: a wrong check character, a placeholder, a kind that is no
+    /// person's, a hospital's own short number. `kind`: `idType` as pushed (contract §2.3).
+    pub fn of_document(kind: &str, number: &str) -> Option<Self> {
+        of_document(kind.trim(), number)
+    }
+
+    pub fn kind(self) -> Option<PersonKind> {
+        let [kind, ..] = self.0;
+        PersonKind::ALL.into_iter().find(|it| *it as u8 == kind)
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 /// `idType`: 居民身份证, 医保卡, 市民卡 (contract §2.3).
 const CITIZEN_TYPES: [&str; 2] = ["1", "01"];
 const INSURANCE_TYPES: [&str; 2] = ["9", "09"];
 const CITY_TYPE: &str = "10";
-/// 港澳通行证, 台胞证, 护照, 军官证, 出生证: numbers of one person each.
-const PERSONAL_TYPES: [&str; 5] = ["2", "3", "4", "5", "6"];
+/// Numbers of one person each, with or without a zero in front.
+const PERSONAL_TYPES: [(&str, PersonKind); 5] = [
+    ("2", PersonKind::HongKongMacao),
+    ("3", PersonKind::Taiwan),
+    ("4", PersonKind::Passport),
+    ("5", PersonKind::Officer),
+    ("6", PersonKind::Birth),
+];
 
 /// The keys of a patient. `identities`: idType and idNumber; `cards`: siCard and miCard.
 pub fn persons<'a>(
@@ -58,7 +123,7 @@ pub fn persons<'a>(
 fn of_document(kind: &str, number: &str) -> Option<PersonKey> {
     let number = plain(number);
     if is_citizen_number(&number) && (kind.is_empty() || CITIZEN_TYPES.contains(&kind)) {
-        return Some(key(Kind::Citizen as u8, &number));
+        return Some(key(PersonKind::Citizen, &number));
     }
     if INSURANCE_TYPES.contains(&kind) {
         return of_card(&number);
@@ -67,20 +132,21 @@ fn of_document(kind: &str, number: &str) -> Option<PersonKey> {
         return None;
     }
     if kind == CITY_TYPE {
-        return Some(key(Kind::City as u8, &number));
+        return Some(key(PersonKind::City, &number));
     }
-    let personal = PERSONAL_TYPES.iter().position(|known| *known == kind)?;
-    let personal = u8::try_from(personal).ok()?;
-    Some(key(Kind::Other as u8 + personal, &number))
+    let kind = kind.strip_prefix('0').unwrap_or(kind);
+    let mut personal = PERSONAL_TYPES.iter();
+    let (_, personal) = personal.find(|(known, _)| *known == kind)?;
+    Some(key(*personal, &number))
 }
 
 fn of_card(number: &str) -> Option<PersonKey> {
     let number = plain(number);
     // 社会保障号 is the number of the identity document.
     if is_citizen_number(&number) {
-        return Some(key(Kind::Citizen as u8, &number));
+        return Some(key(PersonKind::Citizen, &number));
     }
-    (!is_placeholder(&number)).then(|| key(Kind::Insurance as u8, &number))
+    (!is_placeholder(&number)).then(|| key(PersonKind::Insurance, &number))
 }
 
 fn plain(number: &str) -> String {
@@ -88,13 +154,28 @@ fn plain(number: &str) -> String {
     kept.flat_map(char::to_uppercase).collect()
 }
 
-fn key(kind: u8, number: &str) -> PersonKey {
+fn key(kind: PersonKind, number: &str) -> PersonKey {
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-    hasher.update(&[kind]);
+    hasher.update(&[kind as u8]);
     hasher.update(number.as_bytes());
     let mut digest = [0; 16];
     hasher.finalize_xof().fill(&mut digest);
+    let [first, ..] = &mut digest;
+    *first = kind as u8;
     PersonKey(digest)
+}
+
+/// Birth date (`YYYYMMDD`) and sex (1 男, 2 女) that a document's or card's number tells: only 居民身份证's does.
+pub(super) fn told_by(kind: &str, number: &str) -> Option<(u32, u8)> {
+    let key = of_document(kind, number)?;
+    let number = plain(number);
+    let birth = number
+        .get(6..14)
+        .filter(|_| key.kind() == Some(PersonKind::Citizen))?;
+    let order = number.as_bytes().get(16)?;
+    // 顺序码 is odd for men.
+    let sex = if order % 2 == 1 { 1 } else { 2 };
+    Some((birth.parse().ok()?, sex))
 }
 
 /// GB 11643: 17 digits and a check character, with a day of birth that there is.
@@ -141,6 +222,7 @@ fn is_placeholder(number: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// A number that the standard's own text has as an example.
@@ -199,6 +281,20 @@ mod tests {
             persons([("11", "A12893745"), ("1", "110105194912310021")], []),
             []
         );
+    }
+
+    #[test]
+    fn a_key_tells_its_kind() {
+        for (kind, number, of) in [
+            ("1", CITIZEN, PersonKind::Citizen),
+            ("9", "A12893745", PersonKind::Insurance),
+            ("10", "A12893745", PersonKind::City),
+            ("04", "A12893745", PersonKind::Passport),
+            ("6", "A12893745", PersonKind::Birth),
+        ] {
+            let key = PersonKey::of_document(kind, number).unwrap();
+            assert_eq!(key.kind(), Some(of));
+        }
     }
 
     #[test]
