@@ -252,6 +252,7 @@ fn title(kind: Kind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
 
     use yingku_storage::log::MemoryLog;
