@@ -12,7 +12,7 @@ from support.exams import new_exam
 from support.registry import COUNTY, STUDY_ONLY, TOWN, Registry
 
 # A valid number: a woman born on 1 January 1980.
-DOCUMENT = "350100198001010029"
+DOCUMENT = "350100198001010027"
 CARD = "MI45000017"
 
 

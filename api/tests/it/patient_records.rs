@@ -12,14 +12,14 @@ use yingku_core::ids::{ExamKey, ExamNo, Position};
 use yingku_core::registry::{App, Hospital, HospitalMode, OwnOnly, RegistryChange, Right, Scope};
 use yingku_storage::archive::Submission;
 
-use crate::house::{House, Response, SAMPLE, code, hospital, push_with, sign};
+use crate::house::{House, Response, code, hospital, push_with, sign};
 
 const RECORDS: &str = "/v1/patient/records";
 const COUNTY: &str = "350006";
 const TOWN: &str = "350007";
 const CITY: &str = "350009";
-/// Of the sample's patient: a valid number, a woman born on 1 January 1980.
-const DOCUMENT: &str = "350100198001010029";
+/// A valid number of a woman born on 1 January 1980.
+const DOCUMENT: &str = "350100198001010027";
 
 struct Desk {
     house: House,
@@ -175,7 +175,7 @@ async fn documents_and_cards_join_hospitals_and_the_answer_says_which() {
     // given three hospitals' exams of one patient, in a chain of document and card, and one with name and birth date only
     let desk = desk().await;
     desk.push(exam(COUNTY, "A1", DOCUMENT, ""), &[]).await;
-    desk.push(exam(TOWN, "B1", "350100 19800101 0029", "MI350001"), &[])
+    desk.push(exam(TOWN, "B1", "350100 19800101 0027", "MI350001"), &[])
         .await;
     desk.push(exam(CITY, "C1", "", "mi350001"), &[]).await;
     desk.push(
@@ -649,5 +649,4 @@ async fn nobody_is_shown_or_joined_by_what_he_may_not_see_whatever_he_asks() {
     }
     assert!(wholes > 100, "{wholes}");
     assert!(!desk.audited().contains("35010019800101"));
-    assert!(SAMPLE.contains(DOCUMENT));
 }
