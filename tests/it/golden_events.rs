@@ -308,6 +308,9 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
     let purged_forms = json!({
         "exams": [], "forms": [{ "hospital": "350006", "apply_no": "A1", "generation": 1 }],
     });
+    let purged_notices = json!({
+        "exams": [], "notices": [{ "his": "demo-his", "notices": [{ "position": 42, "index": 1 }] }],
+    });
     let pulled = json!({ "changes": [{ "change": "putHospital", "value": {
         "code": "350006", "name": "示例县医院", "mode": "live", "matching": "exact", "generation": 0,
         "validation": { "length_default": "warn", "length": {}, "pathology": "warn" }, "images": "pull",
@@ -349,6 +352,7 @@ fn samples_of_new_fields() -> Vec<(&'static str, Event)> {
         ("-retention", event(1, retention)),
         ("-his", event(1, his)),
         ("-forms", event(12, purged_forms)),
+        ("-notices", event(12, purged_notices)),
         ("-declarations", event(12, declared)),
         ("-ruled", event(12, ruled)),
         ("-node", event(10, started)),
