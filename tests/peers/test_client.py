@@ -152,6 +152,7 @@ def test_the_demo_settings_are_the_documented_ones() -> None:
     assert [(row["id"], row["license"], row["org"]) for row in registry["app"]] == [
         ("demo-pacs", "demo-license", "350006"),
         ("demo-reader", "demo-license", "350006"),
+        ("demo-clinic", "demo-clinic-license", "350006"),
     ]
     assert {row["ae"]: (row["host"], row["port"]) for row in registry["peer"]} == {
         "SINK": ("127.0.0.1", 11113),
