@@ -280,18 +280,18 @@ def assert_same(one: Archive, other: Archive, exams: list[dict], sink: int) -> N
 
 
 # Kinds of events that the release before would stop at.
-NEW_KINDS = ("exam-registered",)
+NEW_KINDS = ("index-asked", "index-exported", "index-answered")
 
 
 def uses_what_is_new(node: Archive, scratch: Path) -> None:
-    """Asks for a hospital whose exams are registered from forms, and registers one: both are refused."""
-    file = scratch / "early.toml"
-    hospital = f'[[hospital]]\ncode = "{COUNTY}"\nname = "示例县医院"\nprefix = "7173"\nexams = "forms"\n'
-    file.write_text(hospital, encoding="utf-8")
-    number = accession_of(new_exam())
-    assert forms.send(node.http, apply_no=f"7173_{number}")[0] == 0
+    """Asks for national imaging indexes of a hospital, for its clinic page, and for indexes of before: all are refused."""
+    hospital = f'[[hospital]]\ncode = "{COUNTY}"\nname = "示例县医院"\nprefix = "7173"\n'
+    files = [scratch / "credit.toml", scratch / "clinic.toml"]
+    for file, new in zip(files, ('credit_code = "123502004266007916"', 'clinic = { addresses = ["10.35.0.0/16"] }'), strict=True):
+        file.write_text(f"{hospital}{new}\n", encoding="utf-8")
     place = ("--config", node.home / "yingku.toml", "--data", node.data, "--log", node.log)
-    for words in (("registry", "import", file), ("forms", "register", COUNTY, number, *WHY)):
+    asked = [("registry", "import", file) for file in files]
+    for words in (*asked, ("index", "form", "--from", DAY, "--to", DAY)):
         refused = node.command(*words, *place, check=False)
         assert refused.returncode != 0 and "activate-rules" in refused.stderr, refused
 
