@@ -105,15 +105,19 @@ fn stacks(shown: &Shown) -> Vec<Stack<'_>> {
         .studies
         .iter()
         .flat_map(|study| study.series.iter().map(|series| (&study.uid, series)));
+    // A header may tell of any number of frames.
+    let mut left = images::SHOWN_LIMIT;
     let mut stacks: Vec<Stack<'_>> = series
         .take(SERIES_LIMIT)
         .map(|(study, series)| {
             let images = series.images.iter().filter(|image| image.has_pixels);
             let frames = images.flat_map(|image| (0..image.frames).map(move |at| (image, at)));
+            let frames: Vec<_> = frames.take(left).collect();
+            left -= frames.len();
             Stack {
                 study,
                 series,
-                frames: frames.take(images::SHOWN_LIMIT).collect(),
+                frames,
             }
         })
         .collect();
@@ -127,6 +131,7 @@ pub fn render(house: &House, row: &ExamRow, place: &Place) -> Result<String, Tro
     }
     let shown = images::shown(&house.views, &house.registry, row).map_err(Failure::from)?;
     let stacks = stacks(&shown);
+    let frames: usize = stacks.iter().map(|stack| stack.frames.len()).sum();
     let first = stacks.iter().position(|stack| !stack.frames.is_empty());
     let current = match place.series.checked_sub(1) {
         Some(index) => Some(index).filter(|index| *index < stacks.len()),
@@ -164,7 +169,7 @@ pub fn render(house: &House, row: &ExamRow, place: &Place) -> Result<String, Tro
         series: lines.collect(),
         picture,
         beside: pager.beside(&stacks, current)?,
-        more: shown.more,
+        more: shown.more || frames == images::SHOWN_LIMIT,
     };
     Ok(page::html(&page)?)
 }

@@ -89,20 +89,7 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
         })?;
         let (groups, total, unknown) = tally.finish();
         let by = std::iter::once(of).chain(question.by.iter().copied());
-        let sheet = Sheet {
-            title: "工作量",
-            columns: [by.map(Column::of).collect(), columns()].concat(),
-            lines: groups
-                .into_iter()
-                .map(|(key, group)| {
-                    key.into_iter()
-                        .map(Cell::Text)
-                        .chain(cells(&group))
-                        .collect()
-                })
-                .collect(),
-            total: Some(cells(&total)),
-        };
+        let sheet = Sheet::of_groups("工作量", by, columns(), groups, &total, cells);
         let more = vec![("unknown", unknown.into())];
         download::answer(&question, OPERATION, &sheet, more)
     })

@@ -70,24 +70,14 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             Ok(Walk::On)
         })?;
         let (groups, total) = tally.finish();
-        let sheet = Sheet {
-            title: "阳性率",
-            columns: [
-                question.by.iter().copied().map(Column::of).collect(),
-                columns(),
-            ]
-            .concat(),
-            lines: groups
-                .into_iter()
-                .map(|(key, group)| {
-                    key.into_iter()
-                        .map(Cell::Text)
-                        .chain(cells(&group))
-                        .collect()
-                })
-                .collect(),
-            total: Some(cells(&total)),
-        };
+        let sheet = Sheet::of_groups(
+            "阳性率",
+            question.by.iter().copied(),
+            columns(),
+            groups,
+            &total,
+            cells,
+        );
         download::answer(&question, OPERATION, &sheet, Vec::new())
     })
     .await

@@ -1,7 +1,7 @@
 //! An answer as lines and columns: one shape for JSON, for files, and for their descriptions.
 
 use serde_json::{Map, Value, json};
-use yingku_core::supervision::group::Dimension;
+use yingku_core::supervision::group::{Dimension, GroupKey};
 
 use super::super::schema;
 
@@ -115,6 +115,27 @@ pub struct Sheet {
 }
 
 impl Sheet {
+    /// A line for each group, behind what it is grouped by. `cells` fill `columns`.
+    pub fn of_groups<G>(
+        title: &'static str,
+        by: impl Iterator<Item = Dimension>,
+        columns: Vec<Column>,
+        groups: Vec<(GroupKey, G)>,
+        total: &G,
+        cells: impl Fn(&G) -> Vec<Cell>,
+    ) -> Self {
+        let line = |(key, group): (GroupKey, G)| {
+            let key = key.into_iter().map(Cell::Text);
+            key.chain(cells(&group)).collect()
+        };
+        Self {
+            title,
+            columns: by.map(Column::of).chain(columns).collect(),
+            lines: groups.into_iter().map(line).collect(),
+            total: Some(cells(total)),
+        }
+    }
+
     pub fn json(&self) -> Map<String, Value> {
         let line = |columns: &[Column], line: &[Cell]| {
             let cells = columns.iter().zip(line);

@@ -132,24 +132,14 @@ pub async fn handle(call: Call) -> Result<Answer, Failure> {
             Ok(Walk::On)
         })?;
         let (groups, total, wrong) = tally.finish();
-        let sheet = Sheet {
-            title: "及时性",
-            columns: [
-                question.by.iter().copied().map(Column::of).collect(),
-                columns(),
-            ]
-            .concat(),
-            lines: groups
-                .into_iter()
-                .map(|(key, group)| {
-                    key.into_iter()
-                        .map(Cell::Text)
-                        .chain(cells(&group))
-                        .collect()
-                })
-                .collect(),
-            total: Some(cells(&total)),
-        };
+        let sheet = Sheet::of_groups(
+            "及时性",
+            question.by.iter().copied(),
+            columns(),
+            groups,
+            &total,
+            cells,
+        );
         let limits = Step::ALL.iter().zip(limits);
         let limits = limits.map(|(step, limit)| (step.name().to_owned(), limit.into()));
         let more = vec![
